@@ -1,0 +1,163 @@
+//! What Docker and the host hold, as plain data: the facts that rules are resolved against.
+//!
+//! `docker/` fills it from the engine's answers; nothing here knows the API. Addresses, names and ports are as the
+//! engine reported them at one moment.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::net::{Family, Protocol};
+
+/// Everything known of one engine at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inventory {
+    /// The engine itself.
+    pub engine: Engine,
+    /// All containers, running or not, sorted by name.
+    pub containers: Vec<Container>,
+    /// All networks, sorted by name.
+    pub networks: Vec<Network>,
+}
+
+/// The engine's own facts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Engine {
+    /// Its version, such as `28.5.2`.
+    pub version: String,
+    /// The API version spoken, such as `1.51`.
+    pub api: String,
+    /// `iptables`, `nftables`, with `+firewalld`; `None` before API 1.49.
+    pub firewall_backend: Option<String>,
+    /// Whether it says that it is rootless.
+    pub rootless: bool,
+    /// `OperatingSystem` of `/info`; Docker Desktop names itself there.
+    pub operating_system: String,
+    /// The engine's host name.
+    pub name: String,
+}
+
+/// One container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Container {
+    /// Full ID, 64 hexadecimal digits.
+    pub id: String,
+    /// Name without the leading slash.
+    pub name: String,
+    /// Labels, compose's among them.
+    pub labels: BTreeMap<String, String>,
+    /// Whether it runs (a paused one does).
+    pub running: bool,
+    /// How it is attached.
+    pub mode: NetworkMode,
+    /// Its addresses, one entry a network.
+    pub endpoints: Vec<Endpoint>,
+    /// Its published ports: of a running container those in force, of a stopped one those asked for.
+    pub bindings: Vec<Binding>,
+}
+
+/// `HostConfig.NetworkMode`, as far as it changes who owns the addresses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkMode {
+    /// On networks of its own.
+    Own,
+    /// On the host's network.
+    Host,
+    /// In the network namespace of another container, by its full ID or name as the engine stored it.
+    Container(String),
+    /// No network.
+    None,
+}
+
+/// One container's place on one network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    /// The network's full ID, found in [`Inventory::networks`].
+    pub network: String,
+    /// IPv4 address while it runs.
+    pub v4: Option<Ipv4Addr>,
+    /// IPv6 address while it runs.
+    pub v6: Option<Ipv6Addr>,
+}
+
+impl Endpoint {
+    /// Its address of `family`, if any.
+    pub fn address(&self, family: Family) -> Option<IpAddr> {
+        match family {
+            Family::V4 => self.v4.map(IpAddr::V4),
+            Family::V6 => self.v6.map(IpAddr::V6),
+        }
+    }
+}
+
+/// One published port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Binding {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The port inside.
+    pub container_port: u16,
+    /// The host address it is bound to; unspecified means every address of that family.
+    pub host_address: IpAddr,
+    /// The host's port; `None` when the engine chooses it at start, or where a routed network has none.
+    pub host_port: Option<u16>,
+}
+
+/// One network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// Full ID.
+    pub id: String,
+    /// Name.
+    pub name: String,
+    /// `bridge`, `macvlan`, `overlay`, ...
+    pub driver: String,
+    /// The host's bridge device, of bridge networks only.
+    pub bridge: Option<String>,
+    /// Its subnets.
+    pub subnets: Vec<IpNet>,
+    /// The host's own addresses on the bridge.
+    pub gateways: Vec<IpAddr>,
+    /// Made with `--internal`.
+    pub internal: bool,
+}
+
+impl Network {
+    /// Whether packets to its containers cross the host's FORWARD hook: true of bridges only.
+    pub fn forwarded(&self) -> bool {
+        self.driver == "bridge"
+    }
+}
+
+/// Compose's label of the project.
+pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
+/// Compose's label of the service.
+pub const COMPOSE_SERVICE: &str = "com.docker.compose.service";
+
+impl Container {
+    /// `project/service` of a compose container.
+    pub fn compose_service(&self) -> Option<String> {
+        Some(format!("{}/{}", self.labels.get(COMPOSE_PROJECT)?, self.labels.get(COMPOSE_SERVICE)?))
+    }
+}
+
+impl Inventory {
+    /// The network of that full ID.
+    pub fn network(&self, id: &str) -> Option<&Network> {
+        self.networks.iter().find(|network| network.id == id)
+    }
+
+    /// The container of that name or full ID.
+    pub fn container(&self, name_or_id: &str) -> Option<&Container> {
+        self.containers.iter().find(|container| container.name == name_or_id || container.id == name_or_id)
+    }
+
+    /// A container's endpoints that the host forwards to, with their networks.
+    pub fn forwarded<'a>(&'a self, container: &'a Container) -> impl Iterator<Item = (&'a Endpoint, &'a Network)> {
+        container.endpoints.iter().filter_map(|endpoint| {
+            let network = self.network(&endpoint.network)?;
+            network.forwarded().then_some((endpoint, network))
+        })
+    }
+}

@@ -1,0 +1,18 @@
+//! docker-firewall: decides who may reach which container.
+//!
+//! The core (`net`, `policy`, `inventory`, `ruleset`, `resolve`, `oracle`, `compile`, `plan`) is pure: total functions
+//! over plain data. Effects live at the rim (`docker`, `host`, `cli`). Imports go downward only; `tests/layers.rs`
+//! holds that. ARCHITECTURE.md has the map.
+
+pub mod cli;
+pub mod compile;
+pub mod docker;
+pub mod host;
+pub mod inventory;
+pub mod net;
+pub mod oracle;
+pub mod plan;
+pub mod policy;
+pub mod reconcile;
+pub mod resolve;
+pub mod ruleset;

@@ -1,0 +1,3 @@
+//! The `docker-firewall` binary.
+
+fn main() {}

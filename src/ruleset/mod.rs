@@ -1,0 +1,20 @@
+//! What the kernel holds, as values: chains, rules, sets; their text forms; and a packet's walk through them.
+//!
+//! `render` emits exactly what `iptables-save` and `ipset save` print back, so that "observed equals desired" is plain
+//! equality; `parse` reads both tools' output and never fails on foreign rules: it keeps their text.
+
+mod dump;
+mod packet;
+mod parse;
+mod render;
+mod rule;
+mod set;
+mod trace;
+
+pub use dump::{Chain, Dump, Line, TableDump};
+pub use packet::{ConnDirection, ConnState, Packet, Transport};
+// pub use parse::{ParseError, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry};
+// pub use render::{render_rule, render_set_create, render_set_entry};
+pub use rule::{Action, Match, Rule, SetDirection, Table, names};
+pub use set::{IpSet, Member, SetEntry, SetKind, SetShape};
+// pub use trace::{Outcome, Step, Trace, trace};

@@ -1,0 +1,136 @@
+//! One iptables rule of the kinds that we write, and the names of our chains.
+
+use std::fmt;
+
+use crate::net::PortRange;
+use crate::net::Protocol;
+
+/// Names of our chains and of the chains that call them.
+pub mod names {
+    /// Called from the hooks; sends guarded traffic to the two below.
+    pub const MAIN: &str = "DOCKER-FIREWALL";
+    /// Packets to a container.
+    pub const TO: &str = "DOCKER-FIREWALL-TO";
+    /// Packets from a container.
+    pub const FROM: &str = "DOCKER-FIREWALL-FROM";
+    /// The part of [`FROM`] that judges answers: the later rules, mirrored, and the final drop.
+    pub const BACK: &str = "DOCKER-FIREWALL-BACK";
+    /// Every chain of ours begins so, and none of anybody else's.
+    pub const PREFIX: &str = "DOCKER-FIREWALL";
+    /// The engine's documented place for users' rules.
+    pub const DOCKER_USER: &str = "DOCKER-USER";
+    /// The engine's own chain of published ports.
+    pub const DOCKER: &str = "DOCKER";
+    /// Built-in chain of forwarded packets.
+    pub const FORWARD: &str = "FORWARD";
+    /// The comment on those of our rules that lie in a foreign chain.
+    pub const MARK: &str = "docker-firewall";
+}
+
+/// An iptables table that we write to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Table {
+    /// Where Docker's chains are.
+    Filter,
+    /// Runs after `filter`; the backstop.
+    Security,
+}
+
+impl Table {
+    /// Both, in the order in which the kernel asks them.
+    pub const ALL: [Self; 2] = [Self::Filter, Self::Security];
+
+    /// iptables' name of it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Filter => "filter",
+            Self::Security => "security",
+        }
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Which side of the packet a set dimension is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SetDirection {
+    /// Source address, source port or incoming interface.
+    Src,
+    /// Destination address, destination port or outgoing interface.
+    Dst,
+}
+
+/// One condition of a rule. A rule holds them in the order in which `iptables-save` prints them.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Match {
+    /// `-i NAME`.
+    InInterface(String),
+    /// `-o NAME`.
+    OutInterface(String),
+    /// `-p tcp -m tcp --dport FIRST[:LAST]`.
+    DestinationPorts(PortRange),
+    /// `-p tcp -m tcp --sport FIRST[:LAST]`.
+    SourcePorts(PortRange),
+    /// `-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN`: a TCP packet that opens nothing.
+    TcpNotSyn,
+    /// `-p PROTOCOL` alone.
+    Protocol(Protocol),
+    /// `-m conntrack --ctstate RELATED`.
+    Related,
+    /// `-m conntrack --ctstate NEW`.
+    New,
+    /// `-m conntrack --ctdir ORIGINAL`.
+    Original,
+    /// `-m conntrack --ctdir REPLY`.
+    Reply,
+    /// `-m conntrack --ctstate DNAT`: the destination was rewritten, so it came to a published port.
+    Dnat,
+    /// `-m conntrack --ctstate DNAT --ctorigdstport FIRST[:LAST]` after `-p PROTOCOL`: came to this published port.
+    Published(PortRange),
+    /// `-m set [!] --match-set NAME DIRECTIONS`.
+    Set {
+        /// Kernel name.
+        name: String,
+        /// Matches what is not in it.
+        negated: bool,
+        /// One a dimension.
+        directions: Vec<SetDirection>,
+    },
+    /// `-m comment --comment TEXT`; one word of letters, digits and `-`, so that it needs no quotes.
+    Comment(String),
+}
+
+/// What a rule does with a packet that meets all its conditions.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Back to the calling chain: Docker's rules decide.
+    Return,
+    /// Gone.
+    Drop,
+    /// Through, past the rest of this table.
+    Accept,
+    /// Call a chain and come back.
+    Jump(String),
+    /// Enter a chain for good: its end returns to our caller's caller.
+    Goto(String),
+}
+
+/// One rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Rule {
+    /// All must hold; empty matches everything.
+    pub matches: Vec<Match>,
+    /// Then this.
+    pub action: Action,
+}
+
+impl Rule {
+    /// A rule from its parts.
+    pub fn new(matches: impl Into<Vec<Match>>, action: Action) -> Self {
+        Self { matches: matches.into(), action }
+    }
+}
