@@ -13,8 +13,10 @@ mod trace;
 
 pub use dump::{Chain, Dump, Line, TableDump};
 pub use packet::{ConnDirection, ConnState, Packet, Transport};
-// pub use parse::{ParseError, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry};
-// pub use render::{render_rule, render_set_create, render_set_entry};
+pub use parse::{
+    ParseError, SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry,
+};
+pub use render::{render_rule, render_set_create, render_set_entry, render_set_key};
 pub use rule::{Action, Match, Rule, SetDirection, Table, names};
 pub use set::{IpSet, Member, SetEntry, SetKind, SetShape};
 // pub use trace::{Outcome, Step, Trace, trace};

@@ -18,7 +18,7 @@ pub enum Transport {
         /// A TCP packet with SYN and without ACK, RST, FIN.
         syn: bool,
     },
-    /// ICMP, ICMPv6, GRE and the rest.
+    /// ICMP, `ICMPv6`, GRE and the rest.
     Other,
 }
 
