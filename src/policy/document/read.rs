@@ -140,7 +140,7 @@ impl Reader<'_> {
             let message = match nearest(key, known.iter().copied()) {
                 Some(near) => format!("unknown key `{}`, did you mean `{near}`", key.escape_debug()),
                 None => {
-                    format!("unknown key `{}`: {place} has {}", key.escape_debug(), enumerate(known))
+                    format!("unknown key `{}`: {place} has {}", key.escape_debug(), enumerate(known, "and"))
                 }
             };
             self.problem(span, message);
@@ -158,7 +158,7 @@ impl Reader<'_> {
             let names: Vec<&str> = all.iter().map(|&value| name(value)).collect();
             let message = match nearest(word, names.iter().copied()) {
                 Some(near) => format!("unknown {key} `{}`, did you mean `{near}`", word.escape_debug()),
-                None => format!("unknown {key} `{}`: write {}", word.escape_debug(), enumerate(&names)),
+                None => format!("unknown {key} `{}`: write {}", word.escape_debug(), enumerate(&names, "or")),
             };
             self.problem(item.span(), message);
         }
@@ -186,11 +186,11 @@ fn kind(item: &Item) -> &'static str {
 }
 
 /// "`a`, `b` or `c`".
-fn enumerate(words: &[&str]) -> String {
+fn enumerate(words: &[&str], link: &str) -> String {
     let quoted: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
     match quoted.as_slice() {
         [] => String::new(),
         [only] => only.clone(),
-        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+        [first @ .., last] => format!("{} {link} {last}", first.join(", ")),
     }
 }
