@@ -7,10 +7,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::inventory::{Container, Inventory};
+use crate::inventory::{Binding, Container, Inventory};
 use crate::net::Protocol;
 use crate::policy::{DefaultAccess, Policy, Ports, Rule, RuleSource, Target, Verdict};
-use crate::ruleset::{ConnDirection, ConnState, Packet, Transport};
+use crate::ruleset::{ConnDirection, ConnState, Packet, Path, Transport};
 
 /// The world of one question.
 #[derive(Clone, Copy, Debug)]
@@ -25,9 +25,81 @@ pub struct World<'a> {
     pub now: Timestamp,
 }
 
-/// Whether our rules drop `packet` at the FORWARD hook.
+/// Whether our rules drop `packet`.
 pub fn drops(world: &World<'_>, packet: &Packet) -> bool {
-    drops_inbound(world, packet) || drops_outbound(world, packet)
+    match packet.path {
+        Path::Forward => drops_inbound(world, packet) || drops_outbound(world, packet),
+        Path::Input => drops_at_host(world, packet, true),
+        Path::Output => drops_at_host(world, packet, false),
+    }
+}
+
+/// A packet to or from the host itself: only ports that lead to a container are judged.
+fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
+    let Some((protocol, source, destination)) = ports_of(packet) else { return false };
+    let (own, port, peer, interface) = if inbound {
+        (packet.destination, destination, packet.source, &packet.in_interface)
+    } else {
+        (packet.source, source, packet.destination, &packet.out_interface)
+    };
+    let leads_here = |container: &&Container| {
+        container.bindings.iter().any(|binding| binding_is(binding, own, protocol, port))
+    };
+    // The port belongs to the one that runs; if none does, to whoever asks for it when it starts.
+    let containers = || world.inventory.containers.iter();
+    let stopped = containers().filter(|container| !container.running).filter(leads_here).last();
+    let Some(owner) = containers().filter(|container| container.running).filter(leads_here).last().or(stopped) else {
+        return false;
+    };
+    if interface == "lo"
+        || inside(world.inventory, peer, interface)
+        || packet.state == ConnState::Related
+    {
+        return false;
+    }
+    let started_by_the_host = match packet.direction {
+        Some(ConnDirection::Reply) => inbound,
+        Some(ConnDirection::Original) => !inbound && !opens_nothing(packet),
+        None => false,
+    };
+    if started_by_the_host {
+        return false;
+    }
+    let speaking: Vec<&Rule> = world
+        .policy
+        .rules
+        .iter()
+        .filter(|rule| rule.targets.iter().any(|target| means(target, owner, world.inventory)))
+        .collect();
+    let guarded = world.policy.default == DefaultAccess::Closed
+        || speaking.iter().any(|rule| rule.verdict == Verdict::Allow);
+    let inner = owner.bindings.iter().find(|binding| binding_is(binding, own, protocol, port));
+    let deciding = speaking.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > world.now)).find(|rule| {
+        let interface_fits = rule.interface.as_ref().is_none_or(|name| name == interface);
+        let side = Side {
+            peer,
+            port: inner.map(|binding| (protocol, binding.container_port)),
+            interface,
+            published: Some(port),
+        };
+        interface_fits && ports_match(&rule.ports, &side) && rule.sources.iter().any(|from| comes_from(world, from, peer))
+    });
+    deciding.map_or(guarded, |rule| rule.verdict == Verdict::Deny)
+}
+
+fn binding_is(binding: &Binding, own: IpAddr, protocol: Protocol, port: u16) -> bool {
+    let address = binding.host_address;
+    !address.is_loopback()
+        && binding.protocol == protocol
+        && binding.host_port == Some(port)
+        && address.is_ipv4() == own.is_ipv4()
+        && (address.is_unspecified() || address == own)
+}
+
+/// A TCP packet of no known connection that does not begin one.
+fn opens_nothing(packet: &Packet) -> bool {
+    matches!(packet.transport, Transport::Ports { protocol: Protocol::Tcp, syn: false, .. })
+        && packet.state == ConnState::New
 }
 
 /// A packet to a container, judged by who sends it.
@@ -53,11 +125,7 @@ fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
     }
     let port = ports_of(packet).map(|(protocol, source, _)| (protocol, source));
     let side = Side { peer: packet.destination, port, interface: &packet.out_interface, published: packet.published };
-    let opens_nothing = matches!(
-        packet.transport,
-        Transport::Ports { protocol: Protocol::Tcp, syn: false, .. }
-    ) && packet.state == ConnState::New;
-    if !opens_nothing && (packet.direction == Some(ConnDirection::Original) || packet.state == ConnState::Related) {
+    if !opens_nothing(packet) && (packet.direction == Some(ConnDirection::Original) || packet.state == ConnState::Related) {
         return false;
     }
     rules.drop(world, &side)

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::inventory::{Container, Inventory, NetworkMode};
 use crate::lint::{self, Finding};
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::policy::{DefaultAccess, Hook, Policy, Rule, Target, Verdict};
 
 /// What rules are resolved against.
@@ -40,6 +40,24 @@ pub struct Place {
     pub guarded: bool,
 }
 
+/// One port of the host that leads to a container, and what is said of it. docker-proxy answers there whatever the
+/// kernel does not rewrite: an IPv6 client of an IPv4-only container, everybody with `iptables=false`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostPort {
+    /// The host address, or everything of the family.
+    pub block: IpNet,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The host's port.
+    pub port: u16,
+    /// Who has it, or will have it when it starts again.
+    pub container: String,
+    /// Indices into [`Resolved::rules`] of the rules that speak of this port, in order; expired ones are left out.
+    pub rules: Vec<usize>,
+    /// Whether what no rule allows is dropped.
+    pub guarded: bool,
+}
+
 /// A policy with its names resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resolved {
@@ -47,6 +65,8 @@ pub struct Resolved {
     pub rules: Vec<Rule>,
     /// Addresses that a rule or the default speaks of, sorted.
     pub places: Vec<Place>,
+    /// Ports of the host that lead to those containers, sorted.
+    pub host_ports: Vec<HostPort>,
     /// Whole subnets that are guarded, when the default is closed: a container started later is closed at once.
     pub closed: Vec<IpNet>,
     /// Where containers live: subnet and bridge.
@@ -116,29 +136,54 @@ fn addresses<'a>(inventory: &'a Inventory, container: &'a Container) -> impl Ite
         .flat_map(|(endpoint, _)| Family::ALL.into_iter().filter_map(|family| endpoint.address(family)))
 }
 
+/// What a binding's host address covers: itself, or its whole family when unspecified.
+pub fn host_block(address: IpAddr) -> IpNet {
+    match address {
+        IpAddr::V4(v4) if v4.is_unspecified() => IpNet::V4(ipnet::Ipv4Net::default()),
+        IpAddr::V6(v6) if v6.is_unspecified() => IpNet::V6(ipnet::Ipv6Net::default()),
+        one => IpNet::from(one),
+    }
+}
+
 /// Resolves every rule.
 pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
     let inventory = facts.inventory;
-    let live = |rule: &Rule| rule.expires.is_none_or(|expires| seconds_left(expires, facts.now).is_some());
+    let live = |&i: &usize| policy.rules[i].expires.is_none_or(|expires| seconds_left(expires, facts.now).is_some());
     let mut places: BTreeMap<IpAddr, Place> = BTreeMap::new();
     let mut owners: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
     let closed_default = policy.default == DefaultAccess::Closed;
 
-    for container in inventory.containers.iter().filter(|container| container.running) {
-        for address in addresses(inventory, container) {
-            owners.entry(address).or_default().insert(&container.name);
+    let mut host_ports: BTreeMap<(IpNet, Protocol, u16), HostPort> = BTreeMap::new();
+    // Those that run come last, for a port is theirs even if one that is stopped asks for it too.
+    let (running, stopped): (Vec<_>, Vec<_>) = inventory.containers.iter().partition(|container| container.running);
+    for container in stopped.into_iter().chain(running) {
+        let addresses: Vec<IpAddr> = if container.running { addresses(inventory, container).collect() } else { Vec::new() };
+        for address in &addresses {
+            owners.entry(*address).or_default().insert(&container.name);
         }
         let selected: Vec<usize> =
             (0..policy.rules.len()).filter(|&i| rule_selects(&policy.rules[i], container, inventory)).collect();
         // An expired allow keeps its container guarded: access that ends must not open the door to everybody.
         let guarded = closed_default || selected.iter().any(|&i| policy.rules[i].verdict == Verdict::Allow);
-        if selected.is_empty() && !guarded {
-            continue;
+        let rules: Vec<usize> = selected.into_iter().filter(live).collect();
+        for binding in &container.bindings {
+            let Some(port) = binding.host_port.filter(|_| !binding.host_address.is_loopback()) else { continue };
+            let key = (host_block(binding.host_address), binding.protocol, port);
+            let speaks = |&i: &usize| policy.rules[i].ports.speak_of(binding.protocol, binding.container_port, Some(port));
+            let rules: Vec<usize> = rules.iter().copied().filter(speaks).collect();
+            if guarded || !rules.is_empty() {
+                let (block, protocol, port) = key;
+                let container = container.name.clone();
+                host_ports.insert(key, HostPort { block, protocol, port, container, rules, guarded });
+            } else {
+                host_ports.remove(&key);
+            }
         }
-        let rules: Vec<usize> = selected.into_iter().filter(|&i| live(&policy.rules[i])).collect();
-        for address in addresses(inventory, container) {
-            let place = Place { address, container: container.name.clone(), rules: rules.clone(), guarded };
-            places.insert(address, place);
+        if !rules.is_empty() || guarded {
+            for address in addresses {
+                let place = Place { address, container: container.name.clone(), rules: rules.clone(), guarded };
+                places.insert(address, place);
+            }
         }
     }
     let mut findings = lint::findings(policy, facts);
@@ -167,6 +212,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         remaining: policy.rules.iter().map(|rule| rule.expires.and_then(|at| seconds_left(at, facts.now))).collect(),
         rules: policy.rules.clone(),
         places: places.into_values().collect(),
+        host_ports: host_ports.into_values().collect(),
         closed,
         inside,
         ipsets: facts.ipsets.clone(),

@@ -46,6 +46,7 @@ impl Key {
         match (&self.source, &self.shape) {
             (Source::Merged, _) => SetKind::IpPortNet,
             (_, Shape::Spelled) => SetKind::IpPort,
+            (_, Shape::HostPort) => SetKind::NetPort,
             _ => SetKind::Ip,
         }
     }
@@ -75,25 +76,48 @@ pub(super) enum Shape {
     Range(PortRange),
     /// Came to these ports of the host.
     Published(PortRange),
+    /// The set holds the host's address and port.
+    HostPort,
 }
 
 /// All kernel rules of one family, in order, each with the members of its set.
 pub(super) type Atoms = BTreeMap<Key, BTreeMap<SetEntry, Member>>;
+
+/// Takes the rules of `family` apart, as they concern ports of the host.
+pub(super) fn host_atoms(resolved: &Resolved, family: Family) -> Atoms {
+    let mut atoms = Atoms::new();
+    let parts: Vec<Parts> = (0..resolved.rules.len()).map(|index| Parts::of(resolved, index, family)).collect();
+    for place in resolved.host_ports.iter().filter(|place| Family::of(&place.block.addr()) == family) {
+        let entries: Vec<SetEntry> = kernel_blocks(place.block)
+            .into_iter()
+            .map(|block| SetEntry::NetPort(block, place.protocol, place.port))
+            .collect();
+        for (level, index) in levels(resolved, &place.rules) {
+            parts[index].insert_host(&mut atoms, level, &entries, &place.container);
+        }
+    }
+    atoms
+}
+
+/// The rules of one place with their levels.
+fn levels<'a>(resolved: &'a Resolved, rules: &'a [usize]) -> impl Iterator<Item = (u16, usize)> + 'a {
+    let mut level: u16 = 0;
+    rules.iter().map(move |&index| {
+        let allows = level.is_multiple_of(2);
+        if allows != (resolved.rules[index].verdict == Verdict::Allow) {
+            level += 1;
+        }
+        (level, index)
+    })
+}
 
 /// Takes the rules of `family` apart.
 pub(super) fn atoms(resolved: &Resolved, family: Family) -> Atoms {
     let mut atoms = Atoms::new();
     // What a rule says of sources and ports is the same for all its containers.
     let parts: Vec<Parts> = (0..resolved.rules.len()).map(|index| Parts::of(resolved, index, family)).collect();
-    // A rule whose sources are all of the other family has no kernel rules here, but keeps its place in no level either.
     for place in resolved.places.iter().filter(|place| Family::of(&place.address) == family) {
-        let mut level = 0;
-        for &index in &place.rules {
-            let rule = &resolved.rules[index];
-            let allows = level % 2 == 0;
-            if allows != (rule.verdict == Verdict::Allow) {
-                level += 1;
-            }
+        for (level, index) in levels(resolved, &place.rules) {
             parts[index].insert(&mut atoms, level, place.address, &place.container);
         }
     }
@@ -146,55 +170,55 @@ impl Parts {
         parts
     }
 
-    fn insert(&self, atoms: &mut Atoms, level: u16, address: IpAddr, container: &str) {
+    /// Who comes, as far as it does not depend on the ports; everybody contains all other sources of the rule.
+    fn sources(&self) -> Vec<Source> {
         if self.any {
-            // Everybody contains all other sources of the rule.
-            self.insert_from(atoms, level, address, container, &Source::Any);
-            return;
+            return vec![Source::Any];
         }
-        for name in &self.named {
-            self.insert_from(atoms, level, address, container, &Source::Named(name.clone()));
+        let mut sources: Vec<Source> = self.named.iter().cloned().map(Source::Named).collect();
+        if !self.blocks.is_empty() {
+            sources.push(Source::Blocks(self.blocks.clone()));
         }
-        if self.blocks.is_empty() {
-            return;
-        }
-        let merged = self.blocks.len() * self.spelled.len() <= MERGED;
-        for shape in &self.shapes {
-            let source = match shape {
-                Shape::Spelled if merged => Source::Merged,
-                _ => Source::Blocks(self.blocks.clone()),
-            };
-            self.insert_shape(atoms, level, address, container, &source, shape);
-        }
+        sources
     }
 
-    fn insert_from(&self, atoms: &mut Atoms, level: u16, address: IpAddr, container: &str, source: &Source) {
-        for shape in &self.shapes {
-            self.insert_shape(atoms, level, address, container, source, shape);
-        }
-    }
-
-    fn insert_shape(&self, atoms: &mut Atoms, level: u16, address: IpAddr, container: &str, source: &Source, shape: &Shape) {
-        let key = Key {
-            level,
-            interface: self.interface.clone(),
-            source: source.clone(),
-            shape: shape.clone(),
-            timed: self.remaining.is_some(),
-        };
-        let entries: Vec<SetEntry> = match (source, shape) {
-            (Source::Merged, _) => self
-                .spelled
-                .iter()
-                .flat_map(|&(protocol, port)| {
-                    self.blocks.iter().map(move |&block| SetEntry::IpPortNet(address, protocol, port, block))
-                })
-                .collect(),
-            (_, Shape::Spelled) => {
-                self.spelled.iter().map(|&(protocol, port)| SetEntry::IpPort(address, protocol, port)).collect()
+    fn insert(&self, atoms: &mut Atoms, level: u16, address: IpAddr, container: &str) {
+        let few = self.blocks.len() * self.spelled.len() <= MERGED;
+        for source in self.sources() {
+            for shape in &self.shapes {
+                let source = match (&source, shape) {
+                    (Source::Blocks(_), Shape::Spelled) if few => Source::Merged,
+                    _ => source.clone(),
+                };
+                let entries: Vec<SetEntry> = match (&source, shape) {
+                    (Source::Merged, _) => self
+                        .spelled
+                        .iter()
+                        .flat_map(|&(protocol, port)| {
+                            self.blocks.iter().map(move |&block| SetEntry::IpPortNet(address, protocol, port, block))
+                        })
+                        .collect(),
+                    (_, Shape::Spelled) => {
+                        self.spelled.iter().map(|&(protocol, port)| SetEntry::IpPort(address, protocol, port)).collect()
+                    }
+                    _ => vec![SetEntry::Net(IpNet::from(address))],
+                };
+                self.put(atoms, self.key(level, source, shape.clone()), entries, container);
             }
-            _ => vec![SetEntry::Net(IpNet::from(address))],
-        };
+        }
+    }
+
+    fn insert_host(&self, atoms: &mut Atoms, level: u16, entries: &[SetEntry], container: &str) {
+        for source in self.sources() {
+            self.put(atoms, self.key(level, source, Shape::HostPort), entries.to_vec(), container);
+        }
+    }
+
+    fn key(&self, level: u16, source: Source, shape: Shape) -> Key {
+        Key { level, interface: self.interface.clone(), source, shape, timed: self.remaining.is_some() }
+    }
+
+    fn put(&self, atoms: &mut Atoms, key: Key, entries: Vec<SetEntry>, container: &str) {
         let members = atoms.entry(key).or_default();
         for entry in entries {
             let member = members.entry(entry).or_insert_with(|| Member {

@@ -45,13 +45,34 @@ pub(super) struct Judgement {
     chains: BTreeMap<String, Vec<Line>>,
 }
 
+fn jump(from: &str, to: &str) -> HookRules {
+    let rule = Rule::new([], Action::Jump(to.to_owned()));
+    HookRules { chain: from.to_owned(), lines: vec![Line::of(rule)] }
+}
+
 impl Judgement {
-    /// The chains with a jump at the top of `chain`.
-    pub(super) fn called_from(&self, chain: &str) -> DesiredTable {
-        let jump = Rule::new([], Action::Jump(names::MAIN.to_owned()));
+    /// All chains: those for containers called from `forward`, those for ports of the host from INPUT and OUTPUT.
+    pub(super) fn called_from(&self, forward: &str) -> DesiredTable {
         DesiredTable {
             chains: self.chains.clone(),
-            hooks: vec![HookRules { chain: chain.to_owned(), lines: vec![Line::of(jump)] }],
+            hooks: vec![
+                jump(forward, names::MAIN),
+                jump(names::INPUT, names::HOST),
+                jump(names::OUTPUT, names::HOST_OUT),
+            ],
+        }
+    }
+
+    /// Only the chains for ports of the host; what goes to containers is judged by `literal` rules.
+    pub(super) fn beside_literal(&self, literal: Vec<Line>) -> DesiredTable {
+        let host = [names::HOST, names::HOST_OUT, names::HOST_BACK];
+        DesiredTable {
+            chains: host.iter().map(|&name| (name.to_owned(), self.chains[name].clone())).collect(),
+            hooks: vec![
+                HookRules { chain: names::DOCKER.to_owned(), lines: literal },
+                jump(names::INPUT, names::HOST),
+                jump(names::OUTPUT, names::HOST_OUT),
+            ],
         }
     }
 }
@@ -75,11 +96,11 @@ fn conditions(key: &Key, family: Family, way: Way) -> Vec<Match> {
         (Shape::Range(range), Way::From) => matches.push(Match::SourcePorts(*range)),
         // The port that the first packet came to stays with the connection, so answers are matched alike.
         (Shape::Published(range), _) => matches.push(Match::Published(*range)),
-        (Shape::All | Shape::Spelled, _) => {}
+        (Shape::All | Shape::Spelled | Shape::HostPort, _) => {}
     }
     let directions: &[SetDirection] = match (&key.source, &key.shape) {
         (Source::Merged, _) => &[own, own, peer],
-        (_, Shape::Spelled) => &[own, own],
+        (_, Shape::Spelled | Shape::HostPort) => &[own, own],
         _ => &[own],
     };
     matches.push(in_set(sets::of_key(key, family), directions));
@@ -99,40 +120,111 @@ fn rule_of(key: &Key, family: Family, way: Way) -> Rule {
     Rule::new(conditions(key, family, way), action)
 }
 
+/// What is judged: packets to and from a container, or to and from a port of the host that leads to one.
+struct Side<'a> {
+    atoms: &'a Atoms,
+    family: Family,
+    guarded: String,
+    /// As many as the own sets have dimensions: address, or address and port.
+    dimensions: usize,
+    back: &'static str,
+    /// What the host says to itself over the loopback interface is nobody's business.
+    loopback: bool,
+}
+
+impl Side<'_> {
+    fn own(&self, name: String, way: Way, negated: bool) -> Match {
+        Match::Set { name, negated, directions: vec![way.own(); self.dimensions] }
+    }
+
+    fn leading(&self, way: Way) -> impl Iterator<Item = Rule> {
+        self.atoms.keys().filter(|key| key.level == 0).map(move |key| rule_of(key, self.family, way))
+    }
+
+    fn later(&self, way: Way) -> impl Iterator<Item = Rule> {
+        self.atoms.keys().filter(|key| key.level > 0).map(move |key| rule_of(key, self.family, way))
+    }
+
+    fn inside(&self, way: Way) -> Match {
+        in_set(sets::inside(self.family), &[way.peer(), way.peer()])
+    }
+
+    fn closing(&self, way: Way) -> Rule {
+        Rule::new([self.own(self.guarded.clone(), way, false)], Action::Drop)
+    }
+
+    /// Packets to the container.
+    fn to(&self) -> Vec<Rule> {
+        // Friends leave first, after two look-ups; nothing before them may drop, so their place costs no safety.
+        let mut rules: Vec<Rule> = self.leading(Way::To).collect();
+        if self.loopback {
+            rules.push(Rule::new([Match::InInterface("lo".to_owned())], Action::Return));
+        }
+        rules.push(Rule::new([Match::Reply], Action::Return));
+        rules.push(Rule::new([self.inside(Way::To)], Action::Return));
+        rules.push(Rule::new([Match::Related], Action::Return));
+        rules.extend(self.later(Way::To));
+        rules.push(self.closing(Way::To));
+        rules
+    }
+
+    /// Packets from the container.
+    fn from(&self) -> Vec<Rule> {
+        let go_back = || Action::Goto(self.back.to_owned());
+        let mut rules: Vec<Rule> = self.leading(Way::From).collect();
+        if self.loopback {
+            rules.push(Rule::new([Match::OutInterface("lo".to_owned())], Action::Return));
+        }
+        rules.push(Rule::new([self.inside(Way::From)], Action::Return));
+        // Before ORIGINAL: the packet of a cut session that the container sends first makes a connection of its own.
+        rules.push(Rule::new([Match::TcpNotSyn, Match::New], go_back()));
+        rules.push(Rule::new([Match::Original], Action::Return));
+        rules.push(Rule::new([Match::Related], Action::Return));
+        rules.push(Rule::new([], go_back()));
+        rules
+    }
+
+    /// Answers.
+    fn back(&self) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = self.later(Way::From).collect();
+        rules.push(self.closing(Way::From));
+        rules
+    }
+}
+
 /// The chains of one family.
-pub(super) fn judgement(atoms: &Atoms, family: Family) -> Judgement {
-    let leading = |way| atoms.keys().filter(|key| key.level == 0).map(move |key| rule_of(key, family, way));
-    let later = |way| atoms.keys().filter(|key| key.level > 0).map(move |key| rule_of(key, family, way));
-    let own = |name: String, way: Way| in_set(name, &[way.own()]);
-    let inside = |way: Way| in_set(sets::inside(family), &[way.peer(), way.peer()]);
-    let closing = |way: Way| Rule::new([own(sets::guarded(family), way)], Action::Drop);
-    let go = |chain: &str| Action::Goto(chain.to_owned());
-
-    let main = vec![
-        Rule::new([own(sets::ruled(family), Way::To)], go(names::TO)),
-        Rule::new([own(sets::ruled(family), Way::From)], go(names::FROM)),
+pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Judgement {
+    let container = Side {
+        atoms,
+        family,
+        guarded: sets::guarded(family),
+        dimensions: 1,
+        back: names::BACK,
+        loopback: false,
+    };
+    let host = Side {
+        atoms: host_atoms,
+        family,
+        guarded: sets::host_guarded(family),
+        dimensions: 2,
+        back: names::HOST_BACK,
+        loopback: true,
+    };
+    let enter = |way: Way, chain: &str| {
+        Rule::new([container.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned()))
+    };
+    // INPUT and OUTPUT have one chain each: a remote port must not be taken for one of ours.
+    let unless_ours = |way: Way| Rule::new([host.own(sets::host(family), way, true)], Action::Return);
+    let prefixed = |first: Rule, rest: Vec<Rule>| -> Vec<Rule> { std::iter::once(first).chain(rest).collect() };
+    let chains = [
+        (names::MAIN, vec![enter(Way::To, names::TO), enter(Way::From, names::FROM)]),
+        (names::TO, container.to()),
+        (names::FROM, container.from()),
+        (names::BACK, container.back()),
+        (names::HOST, prefixed(unless_ours(Way::To), host.to())),
+        (names::HOST_OUT, prefixed(unless_ours(Way::From), host.from())),
+        (names::HOST_BACK, host.back()),
     ];
-
-    // Friends leave first, after two look-ups; nothing before them may drop, so their place costs no safety.
-    let mut to: Vec<Rule> = leading(Way::To).collect();
-    to.push(Rule::new([Match::Reply], Action::Return));
-    to.push(Rule::new([inside(Way::To)], Action::Return));
-    to.push(Rule::new([Match::Related], Action::Return));
-    to.extend(later(Way::To));
-    to.push(closing(Way::To));
-
-    let mut from: Vec<Rule> = leading(Way::From).collect();
-    from.push(Rule::new([inside(Way::From)], Action::Return));
-    // Before ORIGINAL: the packet of a cut session that the container sends first makes a connection of its own.
-    from.push(Rule::new([Match::TcpNotSyn, Match::New], go(names::BACK)));
-    from.push(Rule::new([Match::Original], Action::Return));
-    from.push(Rule::new([Match::Related], Action::Return));
-    from.push(Rule::new([], go(names::BACK)));
-
-    let mut back: Vec<Rule> = later(Way::From).collect();
-    back.push(closing(Way::From));
-
-    let chains = [(names::MAIN, main), (names::TO, to), (names::FROM, from), (names::BACK, back)];
     Judgement {
         chains: chains
             .into_iter()

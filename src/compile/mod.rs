@@ -13,7 +13,7 @@ mod sets;
 use crate::net::Family;
 use crate::policy::Hook;
 use crate::resolve::Resolved;
-use crate::ruleset::{Chain, Desired, DesiredSet, DesiredTable, Dump, HookRules, Table, names};
+use crate::ruleset::{Chain, Desired, DesiredSet, Dump, Table, names};
 
 /// What one family of this kernel has, as far as it changes where rules go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,17 +54,14 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
             continue;
         }
         let atoms = atom::atoms(resolved, family);
-        let judgement = chains::judgement(&atoms, family);
+        let host_atoms = atom::host_atoms(resolved, family);
+        let judgement = chains::judgement(&atoms, &host_atoms, family);
         let mut tables = Vec::new();
         if ground.filter {
             let table = match resolved.hook {
-                Hook::Docker if ground.docker => DesiredTable {
-                    chains: std::collections::BTreeMap::new(),
-                    hooks: vec![HookRules {
-                        chain: names::DOCKER.to_owned(),
-                        lines: chains::literal(&atoms, family, ground.security),
-                    }],
-                },
+                Hook::Docker if ground.docker => {
+                    judgement.beside_literal(chains::literal(&atoms, family, ground.security))
+                }
                 Hook::DockerUser if ground.docker_user => judgement.called_from(names::DOCKER_USER),
                 // The documented place is missing in this family (20.10 never makes it for IPv6): one level up.
                 Hook::DockerUser | Hook::Docker | Hook::Forward => judgement.called_from(names::FORWARD),
@@ -77,7 +74,7 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
         for (table, part) in tables {
             desired.tables.insert((family, table), part);
         }
-        for (name, set) in sets::sets(resolved, &atoms, family) {
+        for (name, set) in sets::sets(resolved, &atoms, &host_atoms, family) {
             desired.sets.insert(name, DesiredSet::Own(set));
         }
     }

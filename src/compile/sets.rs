@@ -39,6 +39,16 @@ pub(super) fn guarded(family: Family) -> String {
     format!("{}guarded", prefix(family))
 }
 
+/// Ports of the host that lead to containers that a rule or the default speaks of.
+pub(super) fn host(family: Family) -> String {
+    format!("{}host", prefix(family))
+}
+
+/// Those of them for which what no rule allows is dropped.
+pub(super) fn host_guarded(family: Family) -> String {
+    format!("{}host-guarded", prefix(family))
+}
+
 fn digest(text: &str) -> String {
     let mut name = String::with_capacity(10);
     for byte in Sha256::digest(text.as_bytes()).iter().take(5) {
@@ -70,7 +80,7 @@ fn named(name: &str) -> Member {
 }
 
 /// All sets of one family.
-pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, family: Family) -> BTreeMap<String, IpSet> {
+pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, family: Family) -> BTreeMap<String, IpSet> {
     let mut sets = BTreeMap::new();
     let places = || resolved.places.iter().filter(|place| Family::of(&place.address) == family);
     let closed: BTreeMap<SetEntry, Member> = resolved
@@ -99,7 +109,19 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, family: Family) -> BTreeM
         .collect();
     sets.insert(inside(family), set(SetKind::NetIface, family, false, inside_members));
 
-    for (key, members) in atoms {
+    let host_members = |all: bool| -> BTreeMap<SetEntry, Member> {
+        resolved
+            .host_ports
+            .iter()
+            .filter(|place| Family::of(&place.block.addr()) == family && (all || place.guarded))
+            .flat_map(|place| kernel_blocks(place.block).into_iter().map(move |block| (block, place)))
+            .map(|(block, place)| (SetEntry::NetPort(block, place.protocol, place.port), named(&place.container)))
+            .collect()
+    };
+    sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(true)));
+    sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(false)));
+
+    for (key, members) in atoms.iter().chain(host_atoms) {
         sets.insert(of_key(key, family), set(key.set_kind(), family, key.timed, members.clone()));
         if let Source::Blocks(blocks) = &key.source {
             let members = blocks.iter().map(|block| (SetEntry::Net(*block), Member::default())).collect();

@@ -16,7 +16,7 @@ pub(super) fn transaction(have: &Dump, want: &Desired, family: Family, barred: b
     for table in Table::ALL {
         let Some(present) = have.tables.get(&(family, table)) else { continue };
         let wanted = want.tables.get(&(family, table)).unwrap_or(&nothing);
-        let barred = barred && present.chains.contains_key(names::MAIN);
+        let barred = barred && present.chains.contains_key(names::HOST);
         let lines = table_lines(present, wanted, barred);
         if !lines.is_empty() {
             let _ = writeln!(text, "*{table}\n{lines}COMMIT");
@@ -85,25 +85,37 @@ fn in_place(chain: &Chain, wanted: &[&Line]) -> bool {
         && !chain.lines[wanted.len()..].iter().any(is_own)
 }
 
-/// Rules that drop everything ruled, wherever our first chain is called from now; empty when it is nowhere.
+/// Rules that drop everything ruled, in those of our first chains that exist; empty when there is none.
 pub(super) fn barrier(have: &Dump, family: Family) -> String {
+    use SetDirection::{Dst, Src};
     let prefix = match family {
-        Family::V4 => "df4-ruled",
-        Family::V6 => "df6-ruled",
+        Family::V4 => "df4",
+        Family::V6 => "df6",
     };
-    let drop = |direction| {
-        let condition = Match::Set { name: prefix.to_owned(), negated: false, directions: vec![direction] };
+    let drop = |set: &str, directions: &[SetDirection]| {
+        let name = format!("{prefix}-{set}");
+        let condition = Match::Set { name, negated: false, directions: directions.to_vec() };
         Line::of(Rule::new([condition], Action::Drop)).text
     };
+    let doors = [
+        (names::MAIN, vec![drop("ruled", &[Dst]), drop("ruled", &[Src])]),
+        (names::HOST, vec![drop("host", &[Dst, Dst])]),
+        (names::HOST_OUT, vec![drop("host", &[Src, Src])]),
+    ];
     let mut text = String::new();
     for table in Table::ALL {
-        if have.chain(family, table, names::MAIN).is_some() {
-            let _ = writeln!(text, "*{table}\n:{main} - [0:0]", main = names::MAIN);
-            for direction in [SetDirection::Dst, SetDirection::Src] {
-                let _ = writeln!(text, "-A {} {}", names::MAIN, drop(direction));
-            }
-            let _ = writeln!(text, "COMMIT");
+        let closed: Vec<_> = doors.iter().filter(|(chain, _)| have.chain(family, table, chain).is_some()).collect();
+        if closed.is_empty() {
+            continue;
         }
+        let _ = writeln!(text, "*{table}");
+        for (chain, rules) in closed {
+            let _ = writeln!(text, ":{chain} - [0:0]");
+            for rule in rules {
+                let _ = writeln!(text, "-A {chain} {rule}");
+            }
+        }
+        let _ = writeln!(text, "COMMIT");
     }
     text
 }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::shell::shell_word;
 use super::source::RuleSource;
 use super::target::Target;
-use crate::net::PortSet;
+use crate::net::{PortSet, Protocol};
 
 /// What a matching rule decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +49,17 @@ pub struct Ports {
     pub container: Option<PortSet>,
     /// Ports of the host (`--published`).
     pub published: Option<PortSet>,
+}
+
+impl Ports {
+    /// Whether they speak of a container's port that is published as `published`, if it is.
+    pub fn speak_of(&self, protocol: Protocol, port: u16, published: Option<u16>) -> bool {
+        if self.container.is_none() && self.published.is_none() {
+            return true;
+        }
+        self.container.as_ref().is_some_and(|ports| ports.contains(protocol, port))
+            || published.is_some_and(|host| self.published.as_ref().is_some_and(|ports| ports.contains(protocol, host)))
+    }
 }
 
 /// One rule. Which number it has is its place in [`Policy::rules`], counted from 1.

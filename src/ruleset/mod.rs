@@ -14,7 +14,7 @@ mod trace;
 
 pub use desired::{Desired, DesiredSet, DesiredTable, HookRules, SET_PREFIXES, is_own_chain, is_own_rule, is_own_set};
 pub use dump::{Chain, Dump, Line, TableDump};
-pub use packet::{ConnDirection, ConnState, Packet, Transport};
+pub use packet::{ConnDirection, ConnState, Packet, Path, Transport};
 pub use parse::{
     ParseError, SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry,
 };

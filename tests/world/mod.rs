@@ -9,7 +9,7 @@ use docker_firewall::inventory::{Binding, Container, Endpoint, Inventory, Networ
 use docker_firewall::net::{Family, PortRange, PortSet, Protocol};
 use docker_firewall::policy::{DefaultAccess, Hook, Policy, Ports, Rule, RuleSource, Target, Verdict};
 use docker_firewall::resolve::{self, Facts, Resolved};
-use docker_firewall::ruleset::{ConnDirection, ConnState, Packet, Transport};
+use docker_firewall::ruleset::{ConnDirection, ConnState, Packet, Path, Transport};
 use ipnet::IpNet;
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -83,6 +83,26 @@ fn endpoint(network: usize, host: u16) -> Endpoint {
     }
 }
 
+/// Ports of the host: the first two containers fight for 8080, as a stopped one and its successor do.
+fn bindings(index: usize) -> Vec<Binding> {
+    let binding = |protocol, container_port, host: &str, port| Binding {
+        protocol,
+        container_port,
+        host_address: host.parse().unwrap(),
+        host_port: port,
+    };
+    match index {
+        0 => vec![
+            binding(Protocol::Tcp, 80, "0.0.0.0", Some(8080)),
+            binding(Protocol::Tcp, 80, "::", Some(8080)),
+            binding(Protocol::Tcp, 443, "203.0.113.1", Some(443)),
+        ],
+        1 => vec![binding(Protocol::Tcp, 81, "::", Some(8080)), binding(Protocol::Tcp, 80, "127.0.0.1", Some(22))],
+        2 => vec![binding(Protocol::Udp, 5000, "0.0.0.0", Some(5000)), binding(Protocol::Udp, 5000, "fd00:1::1", Some(5000))],
+        _ => vec![binding(Protocol::Tcp, 80, "0.0.0.0", None)],
+    }
+}
+
 fn container(index: usize) -> impl Strategy<Value = Container> {
     (any::<[bool; 3]>(), prop::bool::weighted(0.9), prop::bool::weighted(0.5), prop::bool::weighted(0.05)).prop_map(
         move |(on, running, labelled, clash)| {
@@ -101,12 +121,7 @@ fn container(index: usize) -> impl Strategy<Value = Container> {
                 running,
                 mode: NetworkMode::Own,
                 endpoints: (0..3).filter(|&network| on[network]).map(|network| endpoint(network, host)).collect(),
-                bindings: vec![Binding {
-                    protocol: Protocol::Tcp,
-                    container_port: 80,
-                    host_address: "0.0.0.0".parse().unwrap(),
-                    host_port: Some(8080),
-                }],
+                bindings: bindings(index),
             }
         },
     )
@@ -213,7 +228,7 @@ fn address(family_v4: bool) -> impl Strategy<Value = (IpAddr, &'static str)> {
     prop_oneof![inside, outside]
 }
 
-/// A packet, half of them to a container and half from one, with every state that netfilter can give it.
+/// A packet to or from a container or the host, with every state that netfilter can give it.
 pub fn packet() -> impl Strategy<Value = Packet> {
     let state = prop_oneof![
         3 => Just((ConnState::New, Some(ConnDirection::Original))),
@@ -232,11 +247,30 @@ pub fn packet() -> impl Strategy<Value = Packet> {
                 Transport::Other
             }
         });
-    any::<bool>()
-        .prop_flat_map(move |v4| (address(v4), address(v4), transport.clone(), state.clone(), prop::bool::weighted(0.4)))
-        .prop_map(|((source, in_interface), (destination, out_interface), transport, (state, direction), dnat)| {
+    let path = prop_oneof![2 => Just(Path::Forward), 1 => Just(Path::Input), 1 => Just(Path::Output)];
+    let host = select(vec!["203.0.113.1", "10.1.1.1"]);
+    (any::<bool>(), path, host)
+        .prop_flat_map(move |(v4, path, host)| {
+            let host: IpAddr = if v4 { host.parse().unwrap() } else { "fd00:1::1".parse().unwrap() };
+            let ends = (address(v4), address(v4));
+            (Just((path, host)), ends, transport.clone(), state.clone(), prop::bool::weighted(0.4), prop::bool::weighted(0.1))
+        })
+        .prop_map(|((path, host), (from, to), transport, (state, direction), dnat, loopback)| {
             let ported = matches!(transport, Transport::Ports { .. });
+            let ((mut source, mut in_interface), (mut destination, mut out_interface)) = (from, to);
+            match path {
+                Path::Forward => {}
+                Path::Input => {
+                    (destination, out_interface) = (host, "");
+                    in_interface = if loopback { "lo" } else { in_interface };
+                }
+                Path::Output => {
+                    (source, in_interface) = (host, "");
+                    out_interface = if loopback { "lo" } else { out_interface };
+                }
+            }
             Packet {
+                path,
                 in_interface: in_interface.to_owned(),
                 out_interface: out_interface.to_owned(),
                 source,
@@ -244,7 +278,7 @@ pub fn packet() -> impl Strategy<Value = Packet> {
                 transport,
                 state,
                 direction,
-                published: (dnat && ported && direction.is_some()).then_some(8080),
+                published: (path == Path::Forward && dnat && ported && direction.is_some()).then_some(8080),
             }
         })
 }
