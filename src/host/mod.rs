@@ -1,1 +1,6 @@
-//! Being written.
+//! The host: its kernel through the tools it has, its files and locks. Effects live here and in `docker/` only.
+
+pub mod flavour;
+pub mod kernel;
+pub mod observe;
+pub mod tools;

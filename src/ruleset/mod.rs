@@ -21,4 +21,4 @@ pub use parse::{
 pub use render::{render_rule, render_set_create, render_set_entry, render_set_key};
 pub use rule::{Action, Match, Rule, SetDirection, Table, names};
 pub use set::{IpSet, Member, SetEntry, SetKind, SetShape};
-// pub use trace::{Outcome, Step, Trace, trace};
+pub use trace::{Outcome, Step, Trace, forward, through, trace};

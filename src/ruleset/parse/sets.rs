@@ -18,8 +18,8 @@ pub struct SetHeader {
     pub shape: SetShape,
     /// How many rules and sets refer to it.
     pub references: u32,
-    /// How many members it has; 0 where the kernel does not say (`bitmap:*` of old kernels).
-    pub entries: u64,
+    /// How many members it has; `None` where the kernel does not say (before 4.10).
+    pub entries: Option<u64>,
 }
 
 /// A set being read; members are sorted once, at the end.
@@ -271,7 +271,7 @@ pub fn parse_ipset_list_terse(text: &str) -> Result<Vec<SetHeader>, ParseError> 
             let Some(name) = name.take().filter(|_| !kind.is_empty()) else {
                 return Err(ParseError::at(at, 0, "a set without a name or a type"));
             };
-            headers.push(SetHeader { name: name.to_owned(), shape: shape(kind, value), references: 0, entries: 0 });
+            headers.push(SetHeader { name: name.to_owned(), shape: shape(kind, value), references: 0, entries: None });
         } else if let Some(value) = line.strip_prefix("References: ") {
             let Some(header) = headers.last_mut() else {
                 return Err(ParseError::at(at, 0, "references of no set"));
@@ -281,7 +281,7 @@ pub fn parse_ipset_list_terse(text: &str) -> Result<Vec<SetHeader>, ParseError> 
             let Some(header) = headers.last_mut() else {
                 return Err(ParseError::at(at, 0, "entries of no set"));
             };
-            header.entries = value.trim().parse().map_err(|_| ParseError::at(at, 19, "not a number"))?;
+            header.entries = Some(value.trim().parse().map_err(|_| ParseError::at(at, 19, "not a number"))?);
         }
     }
     if name.is_some() {
