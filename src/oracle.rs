@@ -47,8 +47,8 @@ fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
     };
     // The port belongs to the one that runs; if none does, to whoever asks for it when it starts.
     let containers = || world.inventory.containers.iter();
-    let stopped = containers().filter(|container| !container.running).filter(leads_here).last();
-    let Some(owner) = containers().filter(|container| container.running).filter(leads_here).last().or(stopped) else {
+    let stopped = containers().filter(|container| !container.running).rfind(leads_here);
+    let Some(owner) = containers().filter(|container| container.running).rfind(leads_here).or(stopped) else {
         return false;
     };
     if interface == "lo"

@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use docker_firewall::compile::{Ground, compile};
-use docker_firewall::host::Kernel;
+use docker_firewall::host::kernel::Kernel;
 use docker_firewall::net::{Family, kernel_blocks};
 use docker_firewall::oracle;
 use docker_firewall::plan;
 use docker_firewall::policy::Hook;
 use docker_firewall::reconcile;
 use docker_firewall::ruleset::{
-    Desired, DesiredSet, Dump, IpSet, Member, Outcome, Packet, SetEntry, SetKind, SetShape, forward,
+    Desired, DesiredSet, Dump, IpSet, Member, Outcome, Packet, SetEntry, SetKind, SetShape, through,
 };
 use proptest::prelude::*;
 
@@ -78,7 +78,7 @@ fn expected(world: &World, packet: &Packet) -> bool {
 }
 
 fn dropped(state: &Dump, packet: &Packet) -> bool {
-    forward(state, Family::of(&packet.source), packet).outcome == Outcome::Drop
+    through(state, Family::of(&packet.source), packet.path.chain(), packet).outcome == Outcome::Drop
 }
 
 proptest! {
@@ -97,7 +97,7 @@ proptest! {
         apply(&mut kernel, &world).unwrap();
         for packet in &packets {
             let (want, have) = (expected(&world, packet), dropped(kernel.state(), packet));
-            prop_assert_eq!(have, want, "{:#?}\n{:#?}", packet, forward(kernel.state(), Family::of(&packet.source), packet));
+            prop_assert_eq!(have, want, "{:#?}\n{:#?}", packet, through(kernel.state(), Family::of(&packet.source), packet.path.chain(), packet));
         }
     }
 

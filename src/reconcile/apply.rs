@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use thiserror::Error;
 
-use crate::host::{Kernel, KernelError};
+use crate::host::kernel::{Kernel, KernelError};
 use crate::plan::{self, Call, Phase, Plan};
 use crate::ruleset::{Desired, Dump, is_own_set};
 
