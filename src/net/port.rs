@@ -174,13 +174,9 @@ pub fn parse_ports(text: &str) -> Result<PortSet, PortError> {
             Some((numbers, protocol)) => (numbers, protocol.parse()?),
             None => (item, Protocol::Tcp),
         };
-        let (first, last) = match numbers.split_once('-') {
-            Some((first, last)) => (parse_port(first)?, parse_port(last)?),
-            None => {
-                let port = parse_port(numbers)?;
-                (port, port)
-            }
-        };
+        // One port is a range from itself to itself.
+        let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+        let (first, last) = (parse_port(first)?, parse_port(last)?);
         if last < first {
             return Err(PortError::Backwards(first, last));
         }
