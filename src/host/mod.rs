@@ -1,1 +1,4 @@
 //! Being written.
+
+pub mod interfaces;
+pub mod privileges;
