@@ -14,5 +14,6 @@ pub mod net;
 pub mod oracle;
 pub mod plan;
 pub mod policy;
+pub mod reconcile;
 pub mod resolve;
 pub mod ruleset;

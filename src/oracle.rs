@@ -42,19 +42,15 @@ fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
     } else {
         (packet.source, source, packet.destination, &packet.out_interface)
     };
-    let leads_here = |container: &&Container| {
-        container.bindings.iter().any(|binding| binding_is(binding, own, protocol, port))
-    };
+    let leads_here =
+        |container: &&Container| container.bindings.iter().any(|binding| binding_is(binding, own, protocol, port));
     // The port belongs to the one that runs; if none does, to whoever asks for it when it starts.
     let containers = || world.inventory.containers.iter();
     let stopped = containers().filter(|container| !container.running).rfind(leads_here);
     let Some(owner) = containers().filter(|container| container.running).rfind(leads_here).or(stopped) else {
         return false;
     };
-    if interface == "lo"
-        || inside(world.inventory, peer, interface)
-        || packet.state == ConnState::Related
-    {
+    if interface == "lo" || inside(world.inventory, peer, interface) || packet.state == ConnState::Related {
         return false;
     }
     let started_by_the_host = match packet.direction {
@@ -71,8 +67,8 @@ fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
         .iter()
         .filter(|rule| rule.targets.iter().any(|target| means(target, owner, world.inventory)))
         .collect();
-    let guarded = world.policy.default == DefaultAccess::Closed
-        || speaking.iter().any(|rule| rule.verdict == Verdict::Allow);
+    let guarded =
+        world.policy.default == DefaultAccess::Closed || speaking.iter().any(|rule| rule.verdict == Verdict::Allow);
     let inner = owner.bindings.iter().find(|binding| binding_is(binding, own, protocol, port));
     let deciding = speaking.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > world.now)).find(|rule| {
         let interface_fits = rule.interface.as_ref().is_none_or(|name| name == interface);
@@ -82,7 +78,9 @@ fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
             interface,
             published: Some(port),
         };
-        interface_fits && ports_match(&rule.ports, &side) && rule.sources.iter().any(|from| comes_from(world, from, peer))
+        interface_fits
+            && ports_match(&rule.ports, &side)
+            && rule.sources.iter().any(|from| comes_from(world, from, peer))
     });
     deciding.map_or(guarded, |rule| rule.verdict == Verdict::Deny)
 }
@@ -125,7 +123,9 @@ fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
     }
     let port = ports_of(packet).map(|(protocol, source, _)| (protocol, source));
     let side = Side { peer: packet.destination, port, interface: &packet.out_interface, published: packet.published };
-    if !opens_nothing(packet) && (packet.direction == Some(ConnDirection::Original) || packet.state == ConnState::Related) {
+    if !opens_nothing(packet)
+        && (packet.direction == Some(ConnDirection::Original) || packet.state == ConnState::Related)
+    {
         return false;
     }
     rules.drop(world, &side)
@@ -171,14 +171,18 @@ fn rules_for<'a>(world: &World<'a>, address: IpAddr) -> Option<Rules<'a>> {
         .filter(|container| container.running && has_address(inventory, container, address))
         .collect();
     let selecting = |container: &Container| -> Vec<&'a Rule> {
-        world.policy.rules.iter().filter(|rule| rule.targets.iter().any(|target| means(target, container, inventory))).collect()
+        world
+            .policy
+            .rules
+            .iter()
+            .filter(|rule| rule.targets.iter().any(|target| means(target, container, inventory)))
+            .collect()
     };
     match owners.as_slice() {
         [] => {
-            let in_subnet = inventory
-                .networks
-                .iter()
-                .any(|network| network.driver == "bridge" && network.subnets.iter().any(|subnet| subnet.contains(&address)));
+            let in_subnet = inventory.networks.iter().any(|network| {
+                network.driver == "bridge" && network.subnets.iter().any(|subnet| subnet.contains(&address))
+            });
             (closed && in_subnet).then_some(Rules { rules: Vec::new(), guarded: true })
         }
         [one] => {
@@ -199,7 +203,8 @@ fn rules_for<'a>(world: &World<'a>, address: IpAddr) -> Option<Rules<'a>> {
 
 fn has_address(inventory: &Inventory, container: &Container, address: IpAddr) -> bool {
     container.endpoints.iter().any(|endpoint| {
-        let bridge = inventory.networks.iter().any(|network| network.id == endpoint.network && network.driver == "bridge");
+        let bridge =
+            inventory.networks.iter().any(|network| network.id == endpoint.network && network.driver == "bridge");
         bridge && (endpoint.v4.map(IpAddr::V4) == Some(address) || endpoint.v6.map(IpAddr::V6) == Some(address))
     })
 }
@@ -224,7 +229,9 @@ fn means(target: &Target, container: &Container, inventory: &Inventory) -> bool 
 
 fn matches(world: &World<'_>, rule: &Rule, side: &Side<'_>) -> bool {
     let interface = rule.interface.as_ref().is_none_or(|name| name == side.interface);
-    interface && ports_match(&rule.ports, side) && rule.sources.iter().any(|source| comes_from(world, source, side.peer))
+    interface
+        && ports_match(&rule.ports, side)
+        && rule.sources.iter().any(|source| comes_from(world, source, side.peer))
 }
 
 fn ports_match(ports: &Ports, side: &Side<'_>) -> bool {
@@ -238,7 +245,8 @@ fn ports_match(ports: &Ports, side: &Side<'_>) -> bool {
 }
 
 fn comes_from(world: &World<'_>, source: &RuleSource, peer: IpAddr) -> bool {
-    let held = |name: &str| world.members.get(name).is_some_and(|blocks| blocks.iter().any(|block| block.contains(&peer)));
+    let held =
+        |name: &str| world.members.get(name).is_some_and(|blocks| blocks.iter().any(|block| block.contains(&peer)));
     match source {
         RuleSource::Any => true,
         RuleSource::Literal { blocks, .. } => blocks.iter().any(|block| block.contains(&peer)),

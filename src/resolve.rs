@@ -157,7 +157,8 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
     // Those that run come last, for a port is theirs even if one that is stopped asks for it too.
     let (running, stopped): (Vec<_>, Vec<_>) = inventory.containers.iter().partition(|container| container.running);
     for container in stopped.into_iter().chain(running) {
-        let addresses: Vec<IpAddr> = if container.running { addresses(inventory, container).collect() } else { Vec::new() };
+        let addresses: Vec<IpAddr> =
+            if container.running { addresses(inventory, container).collect() } else { Vec::new() };
         for address in &addresses {
             owners.entry(*address).or_default().insert(&container.name);
         }
@@ -169,7 +170,8 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         for binding in &container.bindings {
             let Some(port) = binding.host_port.filter(|_| !binding.host_address.is_loopback()) else { continue };
             let key = (host_block(binding.host_address), binding.protocol, port);
-            let speaks = |&i: &usize| policy.rules[i].ports.speak_of(binding.protocol, binding.container_port, Some(port));
+            let speaks =
+                |&i: &usize| policy.rules[i].ports.speak_of(binding.protocol, binding.container_port, Some(port));
             let rules: Vec<usize> = rules.iter().copied().filter(speaks).collect();
             if guarded || !rules.is_empty() {
                 let (block, protocol, port) = key;

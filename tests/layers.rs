@@ -20,9 +20,25 @@ const FIRST_WITH_EFFECTS: usize = 4;
 
 /// What pure code may not name.
 const EFFECTS: &[&str] = &[
-    "tokio", "bollard", "clap", "std::fs", "std::process", "std::env", "std::net::Tcp", "std::net::Udp", "std::os",
-    "std::thread", "SystemTime", "Instant::now", "Timestamp::now", "Zoned::now", "println!", "eprintln!", "rustix",
-    "tempfile", "hyper",
+    "tokio",
+    "bollard",
+    "clap",
+    "std::fs",
+    "std::process",
+    "std::env",
+    "std::net::Tcp",
+    "std::net::Udp",
+    "std::os",
+    "std::thread",
+    "SystemTime",
+    "Instant::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "println!",
+    "eprintln!",
+    "rustix",
+    "tempfile",
+    "hyper",
 ];
 
 fn sources(path: &Path, found: &mut Vec<PathBuf>) {
@@ -88,7 +104,10 @@ fn the_core_knows_no_effects() {
         for file in files_of(module) {
             let code = code(&file);
             wrong.extend(
-                EFFECTS.iter().filter(|effect| code.contains(**effect)).map(|effect| format!("{}: {effect}", file.display())),
+                EFFECTS
+                    .iter()
+                    .filter(|effect| code.contains(**effect))
+                    .map(|effect| format!("{}: {effect}", file.display())),
             );
         }
     }

@@ -194,14 +194,8 @@ impl Side<'_> {
 
 /// The chains of one family.
 pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Judgement {
-    let container = Side {
-        atoms,
-        family,
-        guarded: sets::guarded(family),
-        dimensions: 1,
-        back: names::BACK,
-        loopback: false,
-    };
+    let container =
+        Side { atoms, family, guarded: sets::guarded(family), dimensions: 1, back: names::BACK, loopback: false };
     let host = Side {
         atoms: host_atoms,
         family,
@@ -241,8 +235,11 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
 pub(super) fn literal(atoms: &Atoms, family: Family, backstop: bool) -> Vec<Line> {
     let mark = || Match::Comment(names::MARK.to_owned());
     let ruled = || in_set(sets::ruled(family), &[SetDirection::Dst]);
-    let outside =
-        || Match::Set { name: sets::inside(family), negated: true, directions: vec![SetDirection::Src, SetDirection::Src] };
+    let outside = || Match::Set {
+        name: sets::inside(family),
+        negated: true,
+        directions: vec![SetDirection::Src, SetDirection::Src],
+    };
     let mut lines = vec![
         Rule::new([ruled(), Match::Reply, mark()], Action::Accept),
         Rule::new([ruled(), Match::Related, mark()], Action::Accept),

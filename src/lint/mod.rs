@@ -44,7 +44,8 @@ fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut 
             // Broad targets pass over such containers in silence: '*' does not name them.
             NetworkMode::Host if *target != Target::All => found.push(Finding::HostNetwork { rule, container: name() }),
             NetworkMode::Container(other) if *target != Target::All => {
-                let owner = network_owner(inventory, container).map_or_else(|| other.clone(), |owner| owner.name.clone());
+                let owner =
+                    network_owner(inventory, container).map_or_else(|| other.clone(), |owner| owner.name.clone());
                 found.push(Finding::SharesNetwork { rule, container: name(), owner });
             }
             _ => {}
@@ -111,9 +112,7 @@ fn published_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: 
         .ranges()
         .iter()
         .filter(|range| {
-            !bindings
-                .iter()
-                .any(|binding| binding.host_port.is_some_and(|port| range.contains(binding.protocol, port)))
+            !bindings.iter().any(|binding| binding.host_port.is_some_and(|port| range.contains(binding.protocol, port)))
         })
         .map(ToString::to_string)
         .collect();

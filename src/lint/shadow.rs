@@ -55,7 +55,8 @@ fn ports_cover(wider: &Ports, ports: &Ports) -> bool {
     if ports.container.is_none() && ports.published.is_none() {
         return false;
     }
-    subset(ports.container.as_ref(), wider.container.as_ref()) && subset(ports.published.as_ref(), wider.published.as_ref())
+    subset(ports.container.as_ref(), wider.container.as_ref())
+        && subset(ports.published.as_ref(), wider.published.as_ref())
 }
 
 fn subset(inner: Option<&PortSet>, outer: Option<&PortSet>) -> bool {
@@ -63,7 +64,10 @@ fn subset(inner: Option<&PortSet>, outer: Option<&PortSet>) -> bool {
     outer.is_some_and(|outer| {
         inner.ranges().iter().all(|range| {
             // Ranges are merged, so one that is covered lies within a single other.
-            outer.ranges().iter().any(|wide| wide.contains(range.protocol, range.first) && wide.contains(range.protocol, range.last))
+            outer
+                .ranges()
+                .iter()
+                .any(|wide| wide.contains(range.protocol, range.first) && wide.contains(range.protocol, range.last))
         })
     })
 }

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use crate::net::Family;
+use crate::ruleset::{Action, Match, Rule};
 use crate::ruleset::{
     Chain, Desired, DesiredTable, Dump, Line, SetDirection, Table, TableDump, is_own_chain, is_own_rule, names,
 };
-use crate::ruleset::{Action, Match, Rule};
 
 /// The text that makes our part of `family` as desired; empty when it is. `barred` chains are written in any case.
 pub(super) fn transaction(have: &Dump, want: &Desired, family: Family, barred: bool) -> String {

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::net::Family;
-use crate::ruleset::{
-    Desired, DesiredSet, Dump, IpSet, Member, SetEntry, SetShape, is_own_set, render_set_entry,
-};
+use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, SetShape, is_own_set, render_set_entry};
 
 /// Seconds by which an expiry may differ before it is written anew: the time between reading and writing.
 const TOLERANCE: u32 = 5;

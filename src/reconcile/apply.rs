@@ -110,7 +110,8 @@ pub fn apply(
             return Ok(applied);
         }
         if let Err(failure) = carry_out(kernel, &plan, cancelled, &mut applied) {
-            let undone = if applied.calls == 0 && failure.wrote_nothing() { Undone::Yes } else { undo(kernel, &before, users) };
+            let undone =
+                if applied.calls == 0 && failure.wrote_nothing() { Undone::Yes } else { undo(kernel, &before, users) };
             return Err(match failure {
                 Failure::Cancelled => ApplyError::Cancelled(undone),
                 Failure::Call(phase, source) => ApplyError::Step { phase: phase_name(phase), source, undone },

@@ -21,8 +21,8 @@ use crate::{Lab, LabError};
 pub const PATIENCE: Duration = Duration::from_millis(1500);
 
 const RESEND: Duration = Duration::from_millis(250);
-/// Probes under way at a time: enough that waiting costs little, few enough for two cores.
-const AT_ONCE: usize = 48;
+/// Probes under way at a time: they do little but wait.
+const AT_ONCE: usize = 128;
 
 /// What a probe speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
