@@ -1,1 +1,5 @@
 //! Being written.
+
+pub mod files;
+pub mod lock;
+pub mod paths;
