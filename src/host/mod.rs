@@ -1,8 +1,11 @@
 //! The host: its kernel through the tools it has, its files and locks. Effects live here and in `docker/` only.
 
+pub mod files;
 pub mod flavour;
 pub mod interfaces;
 pub mod kernel;
+pub mod lock;
 pub mod observe;
+pub mod paths;
 pub mod privileges;
 pub mod tools;

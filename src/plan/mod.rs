@@ -118,6 +118,15 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
             SetChange::Create(set) => create(&mut prepare, name, set),
             SetChange::Remake(set) => {
                 let family = set.shape.family;
+                if polarities.is_asked(name) {
+                    barriers.insert(family);
+                }
+                if have.sets.get(name).is_some_and(|old| old.shape.kind != set.shape.kind) {
+                    // The kernel swaps only sets of one kind (`ip_set_swap`); behind the barrier nothing asks this one.
+                    let _ = writeln!(behind, "destroy {name}");
+                    create(&mut behind, name, set);
+                    continue;
+                }
                 let new = temporary(family, index);
                 // A trial that was killed may have left one behind.
                 if have.sets.contains_key(&new) {
@@ -125,9 +134,6 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
                 }
                 create(&mut prepare, &new, set);
                 let _ = write!(behind, "swap {new} {name}\ndestroy {new}\n");
-                if polarities.is_asked(name) {
-                    barriers.insert(family);
-                }
             }
             SetChange::Members { family, add, remove } => {
                 let (adds, removes) = sets::texts(name, add, remove);

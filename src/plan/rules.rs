@@ -85,7 +85,8 @@ fn in_place(chain: &Chain, wanted: &[&Line]) -> bool {
         && !chain.lines[wanted.len()..].iter().any(is_own)
 }
 
-/// Rules that drop everything ruled, in those of our first chains that exist; empty when there is none.
+/// Rules that drop everything ruled, in those of our first chains that exist; empty when there is none. The chains
+/// behind them are emptied, so that no rule asks a set that must be destroyed.
 pub(super) fn barrier(have: &Dump, family: Family) -> String {
     use SetDirection::{Dst, Src};
     let prefix = match family {
@@ -109,8 +110,11 @@ pub(super) fn barrier(have: &Dump, family: Family) -> String {
             continue;
         }
         let _ = writeln!(text, "*{table}");
-        for (chain, rules) in closed {
+        let own = have.tables.get(&(family, table)).into_iter().flat_map(|table| table.chains.keys());
+        for chain in own.filter(|name| is_own_chain(name)) {
             let _ = writeln!(text, ":{chain} - [0:0]");
+        }
+        for (chain, rules) in closed {
             for rule in rules {
                 let _ = writeln!(text, "-A {chain} {rule}");
             }

@@ -6,11 +6,7 @@ use thiserror::Error;
 
 use crate::host::files::{self, FileError};
 use crate::host::paths::Paths;
-use crate::policy::{Document, DocumentError, SetFile, SetFileError, SetName, SetNameError};
-
-/// A policy file above this size is refused; a million-entry set file has about 40 bytes an entry.
-const POLICY_LIMIT: u64 = 4 << 20;
-const SET_LIMIT: u64 = 1 << 30;
+use crate::policy::{DOCUMENT_MAX, Document, DocumentError, SetFile, SetFileError};
 
 /// The policy and the sets, read and valid.
 #[derive(Clone, Debug)]
@@ -45,15 +41,6 @@ pub enum ConfigError {
         #[source]
         source: SetFileError,
     },
-    /// A file in the sets' folder has a name that no set may have.
-    #[error("{path}: {source}")]
-    SetName {
-        /// The file.
-        path: String,
-        /// What is wrong.
-        #[source]
-        source: SetNameError,
-    },
 }
 
 impl Config {
@@ -69,21 +56,18 @@ impl Config {
 
     fn read(paths: &Paths) -> Result<Self, ConfigError> {
         let path = paths.policy_file();
-        let document = match files::read_limited(&path, POLICY_LIMIT)? {
+        let document = match files::read_limited(&path, DOCUMENT_MAX as u64)? {
             None => Document::empty(),
             Some(text) => Document::parse(&text)
                 .map_err(|source| ConfigError::Policy { path: path.display().to_string(), source })?,
         };
         let mut sets = BTreeMap::new();
         for name in files::list_sets(paths)? {
-            let path = paths.sets_dir().join(format!("{name}.conf"));
-            let shown = || path.display().to_string();
-            let parsed: SetName =
-                name.parse().map_err(|source| ConfigError::SetName { path: shown(), source })?;
-            if let Some(text) = files::read_limited(&path, SET_LIMIT)? {
-                let file = SetFile::parse(&parsed, &text)
-                    .map_err(|source| ConfigError::Set { path: shown(), source })?;
-                sets.insert(name, file);
+            let path = paths.set_file(&name);
+            if let Some(text) = files::read_limited(&path, files::SET_FILE_MAX)? {
+                let file = SetFile::parse(&name, &text)
+                    .map_err(|source| ConfigError::Set { path: path.display().to_string(), source })?;
+                sets.insert(name.to_string(), file);
             }
         }
         Ok(Self { document, sets })

@@ -4,6 +4,10 @@
 //! survive edits. An end of an entry is written as a comment right above it, `# expires 2030-01-31T18:00:00Z`, for
 //! `timeout N` counts from each load and would start anew with every boot; the kernel counts 24 days at most, and what
 //! ends later is left out by us once it has ended.
+//!
+//! An imported set keeps its type. In one of single addresses (`hash:ip`) the kernel expands a block: up to a /16 at
+//! once and 1,048,576 addresses in all we let it, beyond that an import makes the half `hash:net`, with a note, and an
+//! edit or a stored file is refused. The half that a file does not create is `hash:net`. `maxelem` grows as needed.
 
 mod entry;
 mod error;

@@ -52,8 +52,8 @@ struct Reader<'a> {
     created: [bool; 2],
     /// Seconds that entries without any have.
     default_timeout: [u32; 2],
-    /// Of the comment above: the moment and the comment's text.
-    expiry: Option<(Timestamp, &'a str)>,
+    /// Of the comment above.
+    expiry: Option<Timestamp>,
     notes: Notes,
 }
 
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
                 return Err((line.len() - line.trim_start().len(), message));
             };
             self.put_back_expiry();
-            self.expiry = Some((moment, line));
+            self.expiry = Some(moment);
             return Ok(());
         }
         let text = if bare.starts_with(';') { format!("# {bare}").into() } else { line.trim_end().into() };
@@ -146,10 +146,10 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// A moment with no entry below it is a comment like any other.
+    /// A moment with no entry below it is kept in words that no later edit can make an entry's own.
     fn put_back_expiry(&mut self) {
-        if let Some((_, line)) = self.expiry.take() {
-            self.file.lines.push(Line::Text(line.trim_end().into()));
+        if let Some(moment) = self.expiry.take() {
+            self.file.lines.push(Line::Text(format!("# unused: expires {moment}").into()));
         }
     }
 
@@ -252,7 +252,7 @@ impl<'a> Reader<'a> {
         in_first_half: bool,
     ) -> Result<(), Fault> {
         let fault = |message: String| (element.offset, message);
-        let expiry = self.expiry.take().map(|(moment, _)| moment);
+        let expiry = self.expiry.take();
         // Most lines of large files are one IPv4 address.
         let (blocks, normalised) = if let Ok(address) = element.text.parse::<Ipv4Addr>() {
             (vec![SourceEntry::new(IpNet::V4(Ipv4Net::from(address)))], None)

@@ -1,0 +1,243 @@
+//! Reading and replacing files whole. A file is either the old one or the new one, also after a crash.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use super::paths::Paths;
+use crate::policy::SetName;
+
+/// Most bytes of a set file: some millions of entries.
+pub const SET_FILE_MAX: u64 = 256 * 1024 * 1024;
+
+/// What went wrong with a file.
+#[derive(Debug, Error)]
+pub enum FileError {
+    /// A directory stands where the file should be.
+    #[error("{} is a directory, not a file", .0.display())]
+    IsADirectory(PathBuf),
+    /// A device, pipe or socket.
+    #[error("{} is not a regular file", .0.display())]
+    NotAFile(PathBuf),
+    /// Binary rubbish.
+    #[error("{} is not a text file: line {line} is not UTF-8", path.display())]
+    NotUtf8 {
+        /// The file.
+        path: PathBuf,
+        /// The line with the first bad byte.
+        line: usize,
+    },
+    /// More than anybody meant.
+    #[error("{} is too large: more than {max} bytes", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// The limit.
+        max: u64,
+    },
+    /// Permission, disk.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// The file or directory.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The disk is full.
+    #[error("no space left on the device of {}: nothing was changed", .0.display())]
+    NoSpace(PathBuf),
+    /// Permission, read-only file system.
+    #[error("cannot write {}: {source} (nothing was changed)", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The new file is in place, but whether it survives a power cut is not known.
+    #[error("{} was written, but may not survive a power failure: {source}", path.display())]
+    NotDurable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file that could not be removed.
+    #[error("cannot remove {}: {source}", path.display())]
+    Unremovable {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// A file among the sets whose name no set can have.
+    #[error("{} cannot be a set file: {reason}", path.display())]
+    BadSetName {
+        /// The file.
+        path: PathBuf,
+        /// Why the name is none.
+        reason: String,
+    },
+}
+
+/// The text of a file of at most `max` bytes; `None` when there is no such file.
+pub fn read_limited(path: &Path, max: u64) -> Result<Option<String>, FileError> {
+    let unreadable = |source| FileError::Unreadable { path: path.to_owned(), source };
+    // Without O_NONBLOCK the opening of a pipe would wait for a writer for ever.
+    let nonblock = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let file = match OpenOptions::new().read(true).custom_flags(nonblock).open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let metadata = file.metadata().map_err(unreadable)?;
+    if metadata.is_dir() {
+        return Err(FileError::IsADirectory(path.to_owned()));
+    }
+    if !metadata.is_file() {
+        return Err(FileError::NotAFile(path.to_owned()));
+    }
+    let too_large = || FileError::TooLarge { path: path.to_owned(), max };
+    if metadata.len() > max {
+        return Err(too_large());
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or_default());
+    file.take(max.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > max {
+        return Err(too_large());
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+        let line = good.split(|&byte| byte == b'\n').count();
+        FileError::NotUtf8 { path: path.to_owned(), line }
+    })?;
+    Ok(Some(text))
+}
+
+/// A file's new text, written out beside it and safe on the disk, that has not taken its place yet.
+///
+/// Staging is what can fail for want of space or permission; so a change stages all its files first, then writes the
+/// kernel, then places the files. Dropping it removes it.
+#[derive(Debug)]
+pub struct Staged {
+    file: tempfile::NamedTempFile,
+    /// The name it was asked for, and the name behind all links.
+    path: PathBuf,
+    target: PathBuf,
+}
+
+/// Writes the new text of a file beside it, with mode 0600 or the old one's mode and owner, and the directories above
+/// it. A symbolic link stays one: what it points to will be replaced. The file itself is untouched.
+pub fn stage(path: &Path, text: &str) -> Result<Staged, FileError> {
+    let failed = |source: io::Error| write_error(path, source);
+    let target = resolve(path).map_err(failed)?;
+    let directory = parent(&target);
+    fs::create_dir_all(directory).map_err(failed)?;
+    let old = match fs::metadata(&target) {
+        Ok(metadata) if metadata.is_dir() => return Err(FileError::IsADirectory(path.to_owned())),
+        Ok(metadata) if !metadata.is_file() => return Err(FileError::NotAFile(path.to_owned())),
+        Ok(metadata) => Some(metadata),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(failed(error)),
+    };
+    // Beside the file, for a rename cannot cross file systems; the leading dot hides it from whoever lists sets. It is
+    // made with mode 0600, and removed when it is dropped before it has its name.
+    let mut file = tempfile::Builder::new().prefix(".docker-firewall-").tempfile_in(directory).map_err(failed)?;
+    file.write_all(text.as_bytes()).map_err(failed)?;
+    if let Some(old) = old {
+        let new = file.as_file().metadata().map_err(failed)?;
+        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
+            std::os::unix::fs::fchown(file.as_file(), Some(old.uid()), Some(old.gid())).map_err(failed)?;
+        }
+        // After the owner, whose change clears bits of the mode.
+        file.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777)).map_err(failed)?;
+    }
+    file.as_file().sync_all().map_err(failed)?;
+    Ok(Staged { file, path: path.to_owned(), target })
+}
+
+impl Staged {
+    /// Takes the file's place. On any error but [`FileError::NotDurable`] nothing changed.
+    pub fn place(self) -> Result<(), FileError> {
+        let Self { file, path, target } = self;
+        file.persist(&target).map_err(|error| write_error(&path, error.error))?;
+        // The rename itself is on the disk only when the directory is.
+        sync(parent(&target)).map_err(|source| FileError::NotDurable { path, source })
+    }
+}
+
+/// Replaces a file: [`stage`] and [`Staged::place`].
+pub fn write_atomic(path: &Path, text: &str) -> Result<(), FileError> {
+    stage(path, text)?.place()
+}
+
+fn write_error(path: &Path, source: io::Error) -> FileError {
+    match source.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FileError::NoSpace(path.to_owned()),
+        _ => FileError::Unwritable { path: path.to_owned(), source },
+    }
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Removes a file; says whether there was one.
+pub fn remove(path: &Path) -> Result<bool, FileError> {
+    match fs::remove_file(path) {
+        Ok(()) => {
+            sync(parent(path)).map_err(|source| FileError::NotDurable { path: path.to_owned(), source })?;
+            Ok(true)
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(_) if path.is_dir() => Err(FileError::IsADirectory(path.to_owned())),
+        Err(source) => Err(FileError::Unremovable { path: path.to_owned(), source }),
+    }
+}
+
+/// The sets that have a file, sorted. Files that do not end in `.conf` and hidden ones are none of ours; a `.conf` file
+/// whose name no set can have is an error, for its author believes that it counts.
+pub fn list_sets(paths: &Paths) -> Result<Vec<SetName>, FileError> {
+    let directory = paths.sets_dir();
+    let unreadable = |source| FileError::Unreadable { path: directory.clone(), source };
+    let entries = match fs::read_dir(&directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(unreadable)?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if hidden || path.extension() != Some(OsStr::new("conf")) {
+            continue;
+        }
+        let bad = |reason: String| FileError::BadSetName { path: path.clone(), reason };
+        let stem = path.file_stem().and_then(OsStr::to_str).ok_or_else(|| bad("its name is not UTF-8".to_owned()))?;
+        names.push(stem.parse().map_err(|error| bad(format!("{error}")))?);
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Follows symbolic links, also to a file that does not exist yet.
+fn resolve(path: &Path) -> io::Result<PathBuf> {
+    const LINKS_MAX: usize = 40;
+    let mut path = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        match fs::read_link(&path) {
+            Ok(next) => path = path.parent().unwrap_or(Path::new("")).join(next),
+            Err(error) if matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::NotFound) => return Ok(path),
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::new(ErrorKind::InvalidInput, "too many levels of symbolic links"))
+}
+
+fn sync(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
