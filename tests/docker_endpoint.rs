@@ -1,6 +1,7 @@
 //! Which engine is meant: docker's order of flags, variables, contexts and defaults, row by row.
 #![allow(clippy::unwrap_used)]
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use docker_firewall::docker::{EndpointError, EngineAddress, Environment, GlobalFlags, resolve_endpoint};
@@ -22,7 +23,8 @@ impl Config {
     }
 
     fn meta(&self, name: &str) -> PathBuf {
-        let hash: String = Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut hash = String::new();
+        Sha256::digest(name.as_bytes()).iter().for_each(|byte| write!(hash, "{byte:02x}").unwrap());
         self.path().join("contexts/meta").join(hash).join("meta.json")
     }
 

@@ -96,7 +96,12 @@ fn docker0_alone_proves_nothing() {
     assert!(matches!(locality(&fresh, &stranger, &socket()), Err(NotHere::Uncertain { .. })));
     assert!(matches!(locality(&fresh, &ours, &dial(None, "tcp://h:2375")), Err(NotHere::Remote { .. })));
 
-    // An engine of another namespace of this host: docker0 is not here, or is someone else's.
+    // An engine of another namespace of this host: its socket was opened there, or docker0 is not here, or is someone else's.
+    let mut apart = fresh.clone();
+    for (shares, local) in [(None, true), (Some(true), true), (Some(false), false)] {
+        apart.engine.shares_namespace = shares;
+        assert_eq!(locality(&apart, &ours, &socket()).is_ok(), local, "{shares:?}");
+    }
     assert!(matches!(locality(&fresh, &host(&["lo"], &[]), &socket()), Err(NotHere::Elsewhere { .. })));
     let moved = host(&["docker0"], &["10.9.0.1"]);
     assert!(matches!(locality(&fresh, &moved, &socket()), Err(NotHere::Elsewhere { .. })));

@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::endpoint::EngineAddress;
 use super::error::EngineError;
 use super::globals::Environment;
-use super::{ports, translate, wire};
+use super::{listener, ports, translate, wire};
 use crate::inventory::{self, Binding, Endpoint, Inventory};
 
 /// So many containers are inspected at once; an engine serves them from memory, one core's worth at a time.
@@ -48,6 +48,7 @@ impl ConnectOptions {
 ///
 /// It remembers what does not change while the engine runs. Make a new one when the engine was restarted.
 pub struct Engine {
+    address: EngineAddress,
     connection: Connection,
     version: String,
     api: ApiVersion,
@@ -63,7 +64,14 @@ impl Engine {
         let path = "/version";
         let version: wire::Version = connection.get(path).await?;
         let api = negotiate(&version, options.api_version.as_deref(), connection.address())?;
-        Ok(Self { connection, version: version.release, api, facts: OnceCell::new(), requested: Mutex::default() })
+        Ok(Self {
+            address: address.clone(),
+            connection,
+            version: version.release,
+            api,
+            facts: OnceCell::new(),
+            requested: Mutex::default(),
+        })
     }
 
     /// Reads everything: four requests, and one more for each stopped container not seen before.
@@ -112,7 +120,11 @@ impl Engine {
         self.facts
             .get_or_try_init(|| async {
                 let info = self.get::<wire::Info>("/info").await?;
-                Ok(translate::engine(&self.version, &self.api.to_string(), info))
+                let shares_namespace = match &self.address {
+                    EngineAddress::Unix(path) => listener::shares_namespace(path).await,
+                    EngineAddress::DialStdio { .. } => None,
+                };
+                Ok(translate::engine(&self.version, &self.api.to_string(), info, shares_namespace))
             })
             .await
     }

@@ -118,14 +118,14 @@ fn serve(stream: &UnixStream, seen: &Mutex<Vec<String>>, answers: &Answers) {
         let bare =
             path.strip_prefix("/v1.").and_then(|rest| rest.find('/').map(|slash| &rest[slash..])).unwrap_or(path);
         // A client that has given up is no failure of the engine.
-        if answer(stream, answers(bare)).is_err() {
+        if answer(stream, &answers(bare)).is_err() {
             return;
         }
     }
 }
 
-fn answer(mut stream: &UnixStream, reply: Reply) -> std::io::Result<()> {
-    let (status, length, body) = match &reply {
+fn answer(mut stream: &UnixStream, reply: &Reply) -> std::io::Result<()> {
+    let (status, length, body) = match reply {
         Reply::Json(body) => (200, body.len(), body.as_str()),
         Reply::Status(status, body) => (*status, body.len(), *body),
         Reply::Torn(body) => (200, body.len() + 100, *body),
