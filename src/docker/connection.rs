@@ -24,6 +24,7 @@ use super::error::{EngineError, Request};
 const ANSWER_LIMIT: usize = 256 << 20;
 
 /// An engine to which requests can be made.
+#[derive(Debug)]
 pub(super) struct Connection {
     docker: Docker,
     address: String,

@@ -47,6 +47,7 @@ impl ConnectOptions {
 /// One engine, spoken to.
 ///
 /// It remembers what does not change while the engine runs. Make a new one when the engine was restarted.
+#[derive(Debug)]
 pub struct Engine {
     address: EngineAddress,
     connection: Connection,
@@ -97,7 +98,11 @@ impl Engine {
             let Some(bindings) = bindings else { continue };
             let mut container = translate::container(summary, bindings, &network_ids)
                 .map_err(|error| EngineError::misunderstood(CONTAINERS, &error))?;
-            container.endpoints.extend(swarm.get(&container.id).cloned());
+            if let Some(endpoint) = swarm.get(&container.id)
+                && !container.endpoints.iter().any(|known| known.network == endpoint.network)
+            {
+                container.endpoints.push(endpoint.clone());
+            }
             containers.push(container);
         }
         let none = BTreeSet::new();

@@ -94,7 +94,7 @@ async fn speaks_through_the_real_docker() {
         program: "docker".to_owned(),
         args: ["--context", "nope", "system", "dial-stdio"].map(str::to_owned).to_vec(),
     };
-    let error = Engine::connect(&address, &options()).await.err().unwrap().to_string();
+    let error = Engine::connect(&address, &options()).await.unwrap_err().to_string();
     assert!(error.contains("context \"nope\": context not found"), "{error}");
 }
 
@@ -102,17 +102,17 @@ async fn speaks_through_the_real_docker() {
 async fn passes_on_what_docker_says() {
     let directory = tempfile::tempdir().unwrap();
     let address = docker(directory.path(), "echo 'error during connect: no route to host' >&2; exit 1");
-    let error = Engine::connect(&address, &options()).await.err().unwrap();
+    let error = Engine::connect(&address, &options()).await.unwrap_err();
     let expected =
         "cannot reach the engine at ssh://me@h through the docker CLI: error during connect: no route to host";
     assert_eq!(error.to_string(), expected);
 
     let address = docker(directory.path(), "exit 0");
-    let error = Engine::connect(&address, &options()).await.err().unwrap();
+    let error = Engine::connect(&address, &options()).await.unwrap_err();
     assert!(matches!(error, EngineError::Lost { .. }), "{error}");
 
     let address = docker(directory.path(), "cat >&2; sleep 60");
-    let error = Engine::connect(&address, &options()).await.err().unwrap();
+    let error = Engine::connect(&address, &options()).await.unwrap_err();
     assert!(matches!(error, EngineError::Timeout { seconds: 2, .. }), "{error}");
 
     let address = EngineAddress::DialStdio {
@@ -121,6 +121,6 @@ async fn passes_on_what_docker_says() {
         program: directory.path().join("none").to_str().unwrap().to_owned(),
         args: Vec::new(),
     };
-    let error = Engine::connect(&address, &options()).await.err().unwrap().to_string();
+    let error = Engine::connect(&address, &options()).await.unwrap_err().to_string();
     assert!(error.contains("cannot start") && error.contains("No such file"), "{error}");
 }

@@ -71,7 +71,7 @@ async fn tells_why_it_cannot_connect() {
     drop(std::os::unix::net::UnixListener::bind(&dead).unwrap());
     for path in [nothing, dead] {
         let address = EngineAddress::Unix(path);
-        let error = Engine::connect(&address, &options()).await.err().unwrap();
+        let error = Engine::connect(&address, &options()).await.unwrap_err();
         let expected = format!("Cannot connect to the Docker daemon at {address}. Is the docker daemon running?");
         assert_eq!(error.to_string(), expected);
     }
@@ -83,7 +83,7 @@ async fn old_engines_and_odd_versions_are_refused() {
     assert!(message(&fake).await.ends_with("speaks API 1.40 at most; 1.41 (Docker 20.10) or newer is needed"));
     let fake = Fake::recorded("28.5.2");
     let options = docker_firewall::docker::ConnectOptions { api_version: Some("latest".to_owned()), ..options() };
-    let error = Engine::connect(&fake.address(), &options).await.err().unwrap();
+    let error = Engine::connect(&fake.address(), &options).await.unwrap_err();
     assert_eq!(error, EngineError::ApiVersion("latest".to_owned()));
 }
 
