@@ -36,6 +36,8 @@ pub struct Engine {
     pub operating_system: String,
     /// The engine's host name.
     pub name: String,
+    /// Whether whoever listens on its socket is in our network namespace, where that can be told.
+    pub shares_namespace: Option<bool>,
 }
 
 /// One container.

@@ -41,14 +41,14 @@ pub(super) fn negotiate(
     if let Some(demanded) = demanded {
         return demanded.parse().map_err(|()| EngineError::ApiVersion(demanded.to_owned()));
     }
-    let most = engine.api_version.parse::<ApiVersion>().map_err(|()| EngineError::Answer {
+    let most = engine.newest_api.parse::<ApiVersion>().map_err(|()| EngineError::Answer {
         path: "/version".to_owned(),
-        detail: format!("\"{}\" is not an API version", engine.api_version),
+        detail: format!("\"{}\" is not an API version", engine.newest_api),
     })?;
     if most < OLDEST_API {
         return Err(EngineError::TooOld { address: address.to_owned(), api: most.to_string() });
     }
     // An engine that has given up all versions we know is tried with its oldest.
-    let least = engine.min_api_version.parse().unwrap_or(OLDEST_API);
+    let least = engine.oldest_api.parse().unwrap_or(OLDEST_API);
     Ok(most.min(NEWEST_API).max(least))
 }

@@ -24,6 +24,7 @@ use super::error::{EngineError, Request};
 const ANSWER_LIMIT: usize = 256 << 20;
 
 /// An engine to which requests can be made.
+#[derive(Debug)]
 pub(super) struct Connection {
     docker: Docker,
     address: String,
@@ -54,16 +55,12 @@ impl Connection {
     /// The answer to `GET path`, decoded.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
         let body = self.get_bytes(path).await?;
-        serde_json::from_slice(&body).map_err(|error| self.misunderstood(path, &error.to_string()))
-    }
-
-    /// An answer that makes no sense.
-    pub(super) fn misunderstood(&self, path: &str, detail: &str) -> EngineError {
-        EngineError::Answer { path: path.to_owned(), detail: detail.to_owned() }
+        serde_json::from_slice(&body).map_err(|error| EngineError::misunderstood(path, &error.to_string()))
     }
 
     async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, EngineError> {
-        let target = path.parse::<PathAndQuery>().map_err(|error| self.misunderstood(path, &error.to_string()))?;
+        let target =
+            path.parse::<PathAndQuery>().map_err(|error| EngineError::misunderstood(path, &error.to_string()))?;
         // bollard has no public call for a path of one's own. This one is its plainest GET that hands out the bytes
         // undecoded; the modifier replaces where it goes.
         let docker = self.docker.clone().with_request_modifier(move |request| aim(request, &target));
@@ -74,7 +71,7 @@ impl Connection {
             while let Some(chunk) = stream.next().await {
                 body.extend_from_slice(&chunk.map_err(|error| failure(&error, &self.address, path, self.patience))?);
                 if body.len() > ANSWER_LIMIT {
-                    return Err(self.misunderstood(path, "it is too long"));
+                    return Err(EngineError::misunderstood(path, "it is too long"));
                 }
             }
             Ok(body)

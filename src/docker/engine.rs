@@ -13,7 +13,7 @@ use super::connection::Connection;
 use super::endpoint::EngineAddress;
 use super::error::EngineError;
 use super::globals::Environment;
-use super::{ports, translate, wire};
+use super::{listener, ports, translate, wire};
 use crate::inventory::{self, Binding, Endpoint, Inventory};
 
 /// So many containers are inspected at once; an engine serves them from memory, one core's worth at a time.
@@ -47,7 +47,9 @@ impl ConnectOptions {
 /// One engine, spoken to.
 ///
 /// It remembers what does not change while the engine runs. Make a new one when the engine was restarted.
+#[derive(Debug)]
 pub struct Engine {
+    address: EngineAddress,
     connection: Connection,
     version: String,
     api: ApiVersion,
@@ -63,7 +65,14 @@ impl Engine {
         let path = "/version";
         let version: wire::Version = connection.get(path).await?;
         let api = negotiate(&version, options.api_version.as_deref(), connection.address())?;
-        Ok(Self { connection, version: version.version, api, facts: OnceCell::new(), requested: Mutex::default() })
+        Ok(Self {
+            address: address.clone(),
+            connection,
+            version: version.release,
+            api,
+            facts: OnceCell::new(),
+            requested: Mutex::default(),
+        })
     }
 
     /// Reads everything: four requests, and one more for each stopped container not seen before.
@@ -88,8 +97,12 @@ impl Engine {
             // Removed between the list and the look at it.
             let Some(bindings) = bindings else { continue };
             let mut container = translate::container(summary, bindings, &network_ids)
-                .map_err(|error| self.connection.misunderstood(CONTAINERS, &error))?;
-            container.endpoints.extend(swarm.get(&container.id).cloned());
+                .map_err(|error| EngineError::misunderstood(CONTAINERS, &error))?;
+            if let Some(endpoint) = swarm.get(&container.id)
+                && !container.endpoints.iter().any(|known| known.network == endpoint.network)
+            {
+                container.endpoints.push(endpoint.clone());
+            }
             containers.push(container);
         }
         let none = BTreeSet::new();
@@ -97,7 +110,7 @@ impl Engine {
             .iter()
             .map(|network| translate::network(network, told.get(&network.id).unwrap_or(&none)))
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|error| self.connection.misunderstood(NETWORKS, &error))?;
+            .map_err(|error| EngineError::misunderstood(NETWORKS, &error))?;
         containers.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
         networks.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
         Ok(Inventory { engine: facts.clone(), containers, networks })
@@ -112,7 +125,11 @@ impl Engine {
         self.facts
             .get_or_try_init(|| async {
                 let info = self.get::<wire::Info>("/info").await?;
-                Ok(translate::engine(&self.version, &self.api.to_string(), info))
+                let shares_namespace = match &self.address {
+                    EngineAddress::Unix(path) => listener::shares_namespace(path).await,
+                    EngineAddress::DialStdio { .. } => None,
+                };
+                Ok(translate::engine(&self.version, &self.api.to_string(), info, shares_namespace))
             })
             .await
     }
@@ -127,10 +144,10 @@ impl Engine {
     ) -> Result<Option<Vec<Binding>>, EngineError> {
         if translate::is_running(summary) {
             if !translate::attachments(summary).any(|(_, attachment)| routed.contains(&*attachment.network_id)) {
-                return ports::listed(&summary.ports).map(Some).map_err(|error| self.blame(summary, &error));
+                return ports::listed(&summary.ports).map(Some).map_err(|error| blame(summary, &error));
             }
             let Some(inspected) = self.inspect(summary).await? else { return Ok(None) };
-            return ports::effective(&inspected).map(Some).map_err(|error| self.blame(summary, &error));
+            return ports::effective(&inspected).map(Some).map_err(|error| blame(summary, &error));
         }
         // It never starts again, and the engine may fail to look at it.
         if matches!(summary.state.as_str(), "dead" | "removing") {
@@ -148,17 +165,13 @@ impl Engine {
 
     async fn inspect(&self, summary: &wire::Summary) -> Result<Option<wire::Inspected>, EngineError> {
         if !translate::is_id(&summary.id) {
-            return Err(self.blame(summary, &format!("\"{}\" is not an ID", summary.id)));
+            return Err(blame(summary, &format!("\"{}\" is not an ID", summary.id)));
         }
         match self.get(&format!("/containers/{}/json", summary.id)).await {
             Ok(inspected) => Ok(Some(inspected)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),
         }
-    }
-
-    fn blame(&self, summary: &wire::Summary, error: &str) -> EngineError {
-        self.connection.misunderstood(CONTAINERS, &format!("container \"{}\": {error}", translate::name(summary)))
     }
 
     fn forget_all_but(&self, summaries: &[wire::Summary]) {
@@ -191,13 +204,17 @@ impl Engine {
         };
         let mut endpoints = HashMap::new();
         for (id, member) in members {
-            let complain =
-                |error: String| self.connection.misunderstood(&path, &format!("container \"{id}\": {error}"));
+            let complain = |error: String| EngineError::misunderstood(&path, &format!("container \"{id}\": {error}"));
             let (v4, v6) = (translate::v4(&member.v4).map_err(complain)?, translate::v6(&member.v6).map_err(complain)?);
             endpoints.insert(id, Endpoint { network: gateway.id.clone(), v4, v6 });
         }
         Ok(endpoints)
     }
+}
+
+/// A list entry that makes no sense, by its container's name.
+fn blame(summary: &wire::Summary, error: &str) -> EngineError {
+    EngineError::misunderstood(CONTAINERS, &format!("container \"{}\": {error}", translate::name(summary)))
 }
 
 /// Without `size=1`, which makes the engine walk the containers' files.

@@ -103,6 +103,11 @@ impl EngineError {
         }
     }
 
+    /// An answer to `path` that makes no sense.
+    pub(super) fn misunderstood(path: &str, detail: &str) -> Self {
+        Self::Answer { path: path.to_owned(), detail: detail.to_owned() }
+    }
+
     /// Whether the engine says that the thing asked for is not there.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, Self::Api { status: 404, .. })
@@ -121,7 +126,12 @@ fn server_error(address: String, status: u16, message: &str) -> EngineError {
 /// Finds the system's reason in the chain of causes that hyper and bollard wrap around it.
 fn connection_error(address: String, error: &Bollard) -> EngineError {
     let mut detail = error.to_string();
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(match error {
+        // A transparent variant does not name what it wraps as its cause.
+        Bollard::IOError { err } => err,
+        Bollard::HyperResponseError { err } => err,
+        other => other,
+    });
     while let Some(this) = cause {
         if let Some(io) = this.downcast_ref::<io::Error>() {
             if let Some(dial) = io.get_ref().and_then(|inner| inner.downcast_ref::<DialFailure>()) {
@@ -139,4 +149,30 @@ fn connection_error(address: String, error: &Bollard) -> EngineError {
         cause = this.source();
     }
     EngineError::Lost { address, detail }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(error: io::Error) -> String {
+        let request = Request { address: "unix:///var/run/docker.sock", path: "/info" };
+        EngineError::from_bollard(&Bollard::IOError { err: error }, &request, 30).to_string()
+    }
+
+    #[test]
+    fn reads_as_docker_does() {
+        assert_eq!(
+            told(io::ErrorKind::ConnectionRefused.into()),
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?"
+        );
+        assert_eq!(
+            told(io::ErrorKind::PermissionDenied.into()),
+            "permission denied while trying to connect to the docker API at unix:///var/run/docker.sock"
+        );
+        assert_eq!(
+            told(io::ErrorKind::BrokenPipe.into()),
+            "lost the connection to the Docker daemon at unix:///var/run/docker.sock: broken pipe"
+        );
+    }
 }

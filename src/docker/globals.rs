@@ -56,8 +56,11 @@ pub struct Environment {
 impl Environment {
     /// The process's own.
     pub fn of_process() -> Self {
-        let mut variables: BTreeMap<String, String> =
-            NAMES.iter().filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?))).collect();
+        // A value that is not UTF-8 is mangled rather than dropped: it then leads nowhere instead of to the default.
+        let mut variables: BTreeMap<String, String> = NAMES
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var_os(name)?.to_string_lossy().into_owned())))
+            .collect();
         // A systemd unit has no HOME; docker then asks the user database, and so does this.
         if !variables.contains_key("HOME")
             && let Some(home) = std::env::home_dir()

@@ -71,9 +71,10 @@ pub enum NotHere {
 ///    made or removed changes nothing.
 /// 2. There are such networks, but none of their bridges is here: the engine is elsewhere.
 /// 3. There are none. `docker0` and bridges named by people look alike on every host, so they all have to be here with
-///    their addresses, the engine has to call its host by our host's name, and we have to have come through a socket:
-///    a remote host may share the name, but not the socket. Rootless engines and Docker Desktop share both, and are
-///    refused. The same goes for an engine without any bridge, which has nothing to guard but host-network containers.
+///    their addresses, the engine has to call its host by our host's name, we have to have come through a socket (a
+///    remote host may share the name, but not the socket), and whoever listens on it must not be seen in another
+///    network namespace. Rootless engines and Docker Desktop can share all that, and are refused. The same goes for an
+///    engine without any bridge, which has nothing to guard but host-network containers.
 ///
 /// The inventory and the interfaces are read at different moments. Callers read both once more before they believe a
 /// refusal.
@@ -105,6 +106,8 @@ pub fn locality(inventory: &Inventory, host: &HostInterfaces, address: &EngineAd
         format!("{} is not here", network.bridge.as_deref().unwrap_or_default())
     } else if engine.name != host.hostname {
         format!("it calls its host \"{}\" while this one is \"{}\"", engine.name, host.hostname)
+    } else if engine.shares_namespace == Some(false) {
+        "whoever listens there is in another network namespace".to_owned()
     } else {
         return Ok(());
     };

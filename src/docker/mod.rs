@@ -12,6 +12,7 @@ mod engine;
 mod error;
 mod globals;
 mod host_address;
+mod listener;
 mod locality;
 mod ports;
 mod translate;

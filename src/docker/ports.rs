@@ -10,19 +10,14 @@ use crate::net::Protocol;
 pub(super) fn listed(ports: &[Port]) -> Result<Vec<Binding>, String> {
     let mut bindings = Vec::with_capacity(ports.len());
     for port in ports {
-        let Some(host_port) = port.public_port.filter(|number| *number != 0) else { continue };
+        let Some(host_port) = port.public.filter(|number| *number != 0) else { continue };
         let protocol =
             port.protocol.parse::<Protocol>().map_err(|_| format!("unknown protocol \"{}\"", port.protocol))?;
-        if port.private_port == 0 {
+        if port.private == 0 {
             return Err("port 0 is published".to_owned());
         }
         for host_address in host_addresses(&port.ip).ok_or_else(|| bad_address(&port.ip))? {
-            bindings.push(Binding {
-                protocol,
-                container_port: port.private_port,
-                host_address,
-                host_port: Some(host_port),
-            });
+            bindings.push(Binding { protocol, container_port: port.private, host_address, host_port: Some(host_port) });
         }
     }
     Ok(tidy(bindings))
@@ -89,7 +84,7 @@ fn expand(port: &str, entry: &PortBinding) -> Option<Vec<Binding>> {
     )
 }
 
-/// An empty address means every address of both families: docker-proxy listens on both even where only one is DNATed.
+/// An empty address means every address of both families: docker-proxy listens on both even where only one is translated.
 fn host_addresses(text: &str) -> Option<Vec<IpAddr>> {
     if text.is_empty() {
         return Some(vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]);

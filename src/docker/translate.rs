@@ -9,7 +9,7 @@ use super::wire;
 use crate::inventory::{Binding, Container, Endpoint, Engine, Network, NetworkMode};
 
 /// The engine's facts.
-pub(super) fn engine(version: &str, api: &str, info: wire::Info) -> Engine {
+pub(super) fn engine(version: &str, api: &str, info: wire::Info, shares_namespace: Option<bool>) -> Engine {
     Engine {
         version: version.to_owned(),
         api: api.to_owned(),
@@ -18,6 +18,7 @@ pub(super) fn engine(version: &str, api: &str, info: wire::Info) -> Engine {
         rootless: info.security_options.iter().any(|option| option.split(',').any(|part| part == "name=rootless")),
         operating_system: info.operating_system,
         name: info.name,
+        shares_namespace,
     }
 }
 

@@ -14,14 +14,14 @@ fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(input: D) 
 
 /// `GET /version`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(default)]
 pub(super) struct Version {
-    #[serde(deserialize_with = "nullable")]
-    pub(super) version: String,
-    #[serde(deserialize_with = "nullable")]
-    pub(super) api_version: String,
+    #[serde(rename = "Version", deserialize_with = "nullable")]
+    pub(super) release: String,
+    #[serde(rename = "ApiVersion", deserialize_with = "nullable")]
+    pub(super) newest_api: String,
     #[serde(rename = "MinAPIVersion", deserialize_with = "nullable")]
-    pub(super) min_api_version: String,
+    pub(super) oldest_api: String,
 }
 
 /// `GET /info`.
@@ -75,12 +75,14 @@ pub(super) struct SummaryHostConfig {
 
 /// One published or exposed port of a list entry.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
+#[serde(default)]
 pub(super) struct Port {
     #[serde(rename = "IP", deserialize_with = "nullable")]
     pub(super) ip: String,
-    pub(super) private_port: u16,
-    pub(super) public_port: Option<u16>,
+    #[serde(rename = "PrivatePort")]
+    pub(super) private: u16,
+    #[serde(rename = "PublicPort")]
+    pub(super) public: Option<u16>,
     #[serde(rename = "Type", deserialize_with = "nullable")]
     pub(super) protocol: String,
 }

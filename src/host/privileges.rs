@@ -18,7 +18,7 @@ pub enum PrivilegeError {
     Unreadable(String),
 }
 
-/// Succeeds when the calling thread has CAP_NET_ADMIN in effect: the iptables and ipset tools inherit what it has.
+/// Succeeds when the calling thread has `CAP_NET_ADMIN` in effect: the iptables and ipset tools inherit what it has.
 ///
 /// Root in a container often lacks it, and a systemd unit may have it without being root: the user ID tells nothing.
 pub fn require_net_admin() -> Result<(), PrivilegeError> {
