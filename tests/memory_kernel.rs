@@ -93,6 +93,7 @@ fn sets_change_line_by_line() {
     assert_eq!(kernel.state.sets["a"].members.len(), 1);
     let rules = "*filter\n-A FORWARD -m set --match-set a src -j DROP\nCOMMIT\n";
     kernel.restore_rules(Family::V4, rules).unwrap();
+    assert!(kernel.restore_rules(Family::V6, rules).is_err(), "the set is of the other family");
     assert!(kernel.restore_sets("destroy a\n").is_err(), "a rule refers to it");
     assert!(kernel.restore_sets("rename a c\n").is_err(), "a rule refers to it");
     kernel.restore_sets("destroy b\nflush\n").unwrap();
