@@ -8,6 +8,8 @@
 #[path = "netns/sets.rs"]
 mod sets;
 mod strategies;
+#[path = "netns/walk.rs"]
+mod walk;
 #[path = "netns/world.rs"]
 mod world;
 
