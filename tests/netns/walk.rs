@@ -35,6 +35,8 @@ fn line(chain: usize) -> impl Strategy<Value = String> {
             "-m set ! --match-set here dst,dst ",
             "-m set --match-set pairs dst ",
             "-m set ! --match-set pairs dst ",
+            "-m set --match-set pairs dst,dst ",
+            "-m set --match-set pairs src,src ",
         ][..],
     );
     let mut targets = vec!["-j RETURN".to_owned(), "-j ACCEPT".to_owned(), "-j DROP".to_owned(), String::new()];
@@ -90,6 +92,7 @@ fn packets_walk_as_traced() {
         run("ipset", &["create", "here", "hash:net"]);
         run("ipset", &["add", "here", "127.0.0.0/8"]);
         run("ipset", &["create", "pairs", "hash:ip,port"]);
+        run("ipset", &["add", "pairs", "127.0.0.1,udp:4000"]);
         let mut runner = TestRunner::deterministic();
         let strategy = (table(), table());
         let (mut dropped, mut passed) = (0, 0);
@@ -100,7 +103,7 @@ fn packets_walk_as_traced() {
                 let (filter, security) = strategy.new_tree(&mut runner).unwrap().current();
                 let text = format!("*filter\n{filter}COMMIT\n*security\n{security}COMMIT\n");
                 kernel.restore_rules(Family::V4, &text).unwrap();
-                let receiver = UdpSocket::bind("127.0.0.1:0").unwrap();
+                let receiver = UdpSocket::bind("127.0.0.1:4000").unwrap();
                 let sender = UdpSocket::bind("127.0.0.1:0").unwrap();
                 let (from, to) = (sender.local_addr().unwrap(), receiver.local_addr().unwrap());
                 // A drop on the way out is an error to who sends.

@@ -104,15 +104,14 @@ fn contains(set: &IpSet, family: Family, directions: &[SetDirection], packet: &P
         _ => &packet.out_interface,
     };
     most_specific(&set.members, link, |entry| match entry {
-        SetEntry::Net(net) => holds_address(net, address(0)),
         SetEntry::IpPort(ip, protocol, number) => {
             (*ip == address(0) && port(1) == Some((*protocol, *number))).then_some(0)
         }
         SetEntry::IpPortNet(ip, protocol, number, net) => (*ip == address(0) && port(1) == Some((*protocol, *number)))
             .then(|| holds_address(net, address(2)))
             .flatten(),
-        // The interface does not help to choose the block: below.
-        SetEntry::NetIface(net, _) => holds_address(net, address(0)),
+        // An interface does not help to choose the block: below.
+        SetEntry::Net(net) | SetEntry::NetIface(net, _) => holds_address(net, address(0)),
         SetEntry::NetPort(net, protocol, number) => {
             (port(1) == Some((*protocol, *number))).then(|| holds_address(net, address(0))).flatten()
         }
