@@ -1,5 +1,7 @@
 //! The memory kernel itself: what it refuses, and that it fails where it is told to.
 
+#![allow(clippy::unwrap_used)]
+
 mod kernel;
 
 use std::cell::RefCell;
@@ -11,7 +13,7 @@ use docker_firewall::ruleset::{Table, names};
 use kernel::MemoryKernel;
 
 fn texts(kernel: &MemoryKernel, chain: &str) -> Vec<String> {
-    let chain = kernel.state.chain(Family::V4, Table::Filter, chain).expect("the chain");
+    let chain = kernel.state.chain(Family::V4, Table::Filter, chain).unwrap();
     chain.lines.iter().map(|line| line.text.clone()).collect()
 }
 

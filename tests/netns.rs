@@ -136,7 +136,7 @@ fn a_failed_table_leaves_everything_and_names_its_line() {
 fn the_flavour_is_where_docker_is() {
     inside("the_flavour_is_where_docker_is", || {
         let tools = Tools::from_env();
-        let default = flavour::default_kind(&tools).unwrap();
+        let default = flavour::default_kind(&tools, "").unwrap();
         let docker = "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n";
         let mut fresh = HostKernel::new(tools.clone());
         fresh.observe(&|_| true).unwrap();

@@ -170,6 +170,8 @@ fn guard(name: &str, set: &IpSet, directions: Vec<SetDirection>) -> Dump {
 
 #[test]
 fn membership_is_what_the_kernel_says() {
+    use SetDirection::{Dst, Src};
+
     inside("sets::membership_is_what_the_kernel_says", || {
         // Blocks within blocks, and exceptions from them.
         let text = "create net hash:net\nadd net 10.0.0.0/8\nadd net 10.1.0.0/16 nomatch\nadd net 10.1.2.0/24\n\
@@ -191,7 +193,6 @@ fn membership_is_what_the_kernel_says() {
                 for (protocol, link) in [(Protocol::Tcp, "eth0"), (Protocol::Udp, "br0"), (Protocol::Sctp, "eth1")] {
                     let (a, b): (IpAddr, IpAddr) = (first.parse().unwrap(), second.parse().unwrap());
                     let port = (protocol, 80);
-                    use SetDirection::{Dst, Src};
                     let (key, directions) = match set.shape.kind {
                         SetKind::Ip | SetKind::Net => (first.to_owned(), vec![Src]),
                         SetKind::IpPort | SetKind::NetPort => (format!("{first},{protocol}:80"), vec![Src, Src]),

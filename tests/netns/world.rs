@@ -38,7 +38,7 @@ pub(crate) fn kinds() -> Vec<Kind> {
 /// The kernel through the tools of that kind.
 pub(crate) fn kernel(kind: Kind) -> HostKernel {
     let tools = Tools::from_env();
-    let default = flavour::default_kind(&tools) == Some(kind);
+    let default = flavour::default_kind(&tools, "") == Some(kind);
     HostKernel::with_flavour(tools, Flavour { kind, reason: "the test says so".to_owned(), mixed: false, default })
 }
 
