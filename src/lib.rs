@@ -9,6 +9,7 @@ pub mod compile;
 pub mod docker;
 pub mod host;
 pub mod inventory;
+pub mod lint;
 pub mod net;
 pub mod oracle;
 pub mod plan;
