@@ -30,7 +30,7 @@ pub(super) fn flavour(kernel: &mut HostKernel) -> Result<Flavour, KernelError> {
 fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), KernelError> {
     let save = kernel.call("iptables-save", &[], "")?.stdout;
     // A program that runs can be found; the kind only chooses words when there is no other one.
-    let default = flavour::default_kind(&kernel.tools).unwrap_or(Kind::Nft);
+    let default = flavour::default_kind(&kernel.tools, &save).unwrap_or(Kind::Nft);
     if flavour::holds_docker(&save) {
         return Ok((flavour::decide(default, &save, None), save));
     }
@@ -49,7 +49,7 @@ fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), KernelError> {
 /// Asks both kinds whatever the first says, for a diagnosis.
 pub fn survey(kernel: &HostKernel) -> Result<Flavour, KernelError> {
     let save = kernel.call("iptables-save", &[], "")?.stdout;
-    let default = flavour::default_kind(&kernel.tools).unwrap_or(Kind::Nft);
+    let default = flavour::default_kind(&kernel.tools, &save).unwrap_or(Kind::Nft);
     let other = kernel.call(&format!("iptables-{}-save", default.other().name()), &[], "").ok();
     Ok(flavour::decide(default, &save, other.as_ref().map(|ran| ran.stdout.as_str())))
 }

@@ -23,6 +23,8 @@ enum Trouble {
     Die(usize),
 }
 
+type Observer = Box<dyn FnMut(&Dump)>;
+
 /// The kernel.
 #[derive(Default)]
 pub(crate) struct MemoryKernel {
@@ -30,7 +32,7 @@ pub(crate) struct MemoryKernel {
     pub(crate) state: Dump,
     steps: usize,
     trouble: Option<Trouble>,
-    on_step: Option<Box<dyn FnMut(&Dump)>>,
+    on_step: Option<Observer>,
     /// Every text it was given, in order.
     pub(crate) calls: Vec<String>,
 }

@@ -1,7 +1,7 @@
 //! `iptables-restore --noflush`: a table's lines take effect together at its COMMIT, or not at all.
 
 use docker_firewall::net::Family;
-use docker_firewall::ruleset::{Action, Chain, Dump, Line, Table, TableDump, parse_rule, render_rule};
+use docker_firewall::ruleset::{Action, Chain, Dump, Line, SetKind, Table, TableDump, parse_rule, render_rule};
 
 use super::{MemoryKernel, values};
 
@@ -33,13 +33,13 @@ pub(super) fn restore(kernel: &mut MemoryKernel, family: Family, text: &str) -> 
                 }
                 kernel.stepped();
             }
-            Some((_, dump)) => obey(dump, &kernel.state, line).map_err(failure)?,
+            Some((_, dump)) => obey(dump, (&kernel.state, family), line).map_err(failure)?,
         }
     }
     if open.is_some() { Err((number, "COMMIT expected".to_owned())) } else { Ok(()) }
 }
 
-fn obey(dump: &mut TableDump, state: &Dump, line: &str) -> Result<(), String> {
+fn obey(dump: &mut TableDump, (state, family): (&Dump, Family), line: &str) -> Result<(), String> {
     if let Some(declaration) = line.strip_prefix(':') {
         return declare(dump, declaration);
     }
@@ -56,7 +56,7 @@ fn obey(dump: &mut TableDump, state: &Dump, line: &str) -> Result<(), String> {
     }
     let new = match command {
         "-A" | "-I" => {
-            Some(read(dump, state, spec.trim_start_matches(|l: char| command == "-I" && l.is_ascii_digit()))?)
+            Some(read(dump, (state, family), spec.trim_start_matches(|l: char| command == "-I" && l.is_ascii_digit()))?)
         }
         _ => None,
     };
@@ -110,10 +110,13 @@ fn delete_chain(dump: &mut TableDump, name: &str) -> Result<(), String> {
 }
 
 /// A rule as the kernel would print it, with everything that it names there.
-fn read(dump: &TableDump, state: &Dump, spec: &str) -> Result<Line, String> {
+fn read(dump: &TableDump, (state, family): (&Dump, Family), spec: &str) -> Result<Line, String> {
     let spec = spec.trim();
-    if let Some(missing) = values(spec, &["--match-set"]).find(|name| !state.sets.contains_key(*name)) {
-        return Err(format!("Set {missing} doesn't exist."));
+    for name in values(spec, &["--match-set"]) {
+        let set = state.sets.get(name).ok_or_else(|| format!("Set {name} doesn't exist."))?;
+        if !matches!(set.shape.kind, SetKind::Other(_)) && set.shape.family != family {
+            return Err(format!("The protocol family of set {name} is not applicable."));
+        }
     }
     let rule = parse_rule(spec);
     if let Some(Action::Jump(to) | Action::Goto(to)) = rule.as_ref().map(|rule| &rule.action)

@@ -1,0 +1,229 @@
+//! Sets in the real kernel.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use docker_firewall::host::flavour::Kind;
+use docker_firewall::host::kernel::{Kernel as _, KernelError};
+use docker_firewall::host::tools::Tools;
+use docker_firewall::net::{Family, Protocol};
+use docker_firewall::ruleset::{
+    Action, Chain, ConnDirection, ConnState, Dump, IpSet, Line, Match, Outcome, Packet, Rule, SetDirection, SetKind,
+    Table, TableDump, Transport, render_set_create, render_set_entry, render_set_key, trace,
+};
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
+
+use crate::strategies;
+use crate::world::{inside, kernel, run};
+
+fn sample(count: usize) -> BTreeMap<String, IpSet> {
+    let mut runner = TestRunner::deterministic();
+    let strategy = strategies::set();
+    (0..count).map(|index| (format!("set{index}"), strategy.new_tree(&mut runner).unwrap().current())).collect()
+}
+
+fn script(sets: &BTreeMap<String, IpSet>) -> String {
+    let mut text = String::new();
+    for (name, set) in sets {
+        let _ = writeln!(text, "{}", render_set_create(name, &set.shape));
+        for (entry, member) in &set.members {
+            let _ = writeln!(text, "add {name} {}", render_set_entry(entry, member));
+        }
+    }
+    text
+}
+
+/// What `ipset save` prints, without the options that the kernel chooses, sorted as sets are not.
+fn saved() -> Vec<String> {
+    let mut lines: Vec<String> = run("ipset", &["save"])
+        .lines()
+        .map(|line| line.split(" bucketsize ").next().unwrap_or_default().to_owned())
+        .collect();
+    lines.sort_unstable();
+    lines
+}
+
+/// Takes a second or two back where the clock moved between writing and reading.
+fn rounded(line: &str) -> String {
+    let mut out = String::new();
+    let mut after_timeout = false;
+    for word in line.split(' ') {
+        match word.parse::<u32>() {
+            Ok(seconds) if after_timeout && seconds > 0 => write!(out, "{} ", (seconds + 5) / 10).unwrap(),
+            _ => write!(out, "{word} ").unwrap(),
+        }
+        after_timeout = word == "timeout";
+    }
+    out
+}
+
+#[test]
+fn sets_are_saved_as_rendered() {
+    inside("sets::sets_are_saved_as_rendered", || {
+        let mut sets = sample(150);
+        for set in sets.values_mut() {
+            for member in set.members.values_mut() {
+                // In the middle of ten seconds, so that rounding forgives two.
+                member.timeout = member.timeout.map(|left| if left == 0 { 0 } else { left / 10 * 10 + 2 });
+            }
+        }
+        let text = script(&sets);
+        let mut kernel = kernel(Kind::Nft);
+        kernel.restore_sets(&text).unwrap();
+        let mut wanted: Vec<String> = text.lines().map(rounded).collect();
+        wanted.sort_unstable();
+        let mut found: Vec<String> = saved().iter().map(|line| rounded(line)).collect();
+        found.sort_unstable();
+        assert_eq!(found.len(), wanted.len());
+        for (found, wanted) in found.iter().zip(&wanted) {
+            assert_eq!(found, wanted);
+        }
+        let dump = kernel.observe(&|name| name != "set3").unwrap();
+        assert_eq!(dump.sets.keys().collect::<Vec<_>>(), sets.keys().collect::<Vec<_>>());
+        for (name, set) in &dump.sets {
+            assert_eq!(set.shape, sets[name].shape, "{name}");
+            let entries = set.members.keys();
+            if name == "set3" {
+                assert_eq!(entries.len(), 0, "only its header was asked for");
+            } else {
+                assert!(entries.eq(sets[name].members.keys()), "{name}");
+            }
+        }
+    });
+}
+
+#[test]
+fn what_fails_names_its_line_and_keeps_the_lines_before() {
+    inside("sets::what_fails_names_its_line_and_keeps_the_lines_before", || {
+        let mut kernel = kernel(Kind::Nft);
+        let mut text = String::from("create a hash:ip\nadd a 192.0.2.1\nadd a 192.0.2.1\n");
+        // Far more than a pipe holds, none of which will be read.
+        for number in 0..200_000_u32 {
+            let _ = writeln!(text, "add a {}", std::net::Ipv4Addr::from_bits(number));
+        }
+        let error = kernel.restore_sets(&text).unwrap_err();
+        assert!(
+            matches!(&error, KernelError::Failed { line: Some((3, line)), .. } if line == "add a 192.0.2.1"),
+            "{error}"
+        );
+        assert_eq!(kernel.observe(&|_| true).unwrap().sets["a"].members.len(), 1);
+    });
+}
+
+#[test]
+fn large_sets_pass_both_ways() {
+    inside("sets::large_sets_pass_both_ways", || {
+        let mut text = String::from("create a hash:ip maxelem 1000000\n");
+        for number in 1..=100_000_u32 {
+            let _ = writeln!(text, "add a {}", std::net::Ipv4Addr::from_bits(number));
+        }
+        let mut kernel = kernel(Kind::Nft);
+        kernel.restore_sets(&text).unwrap();
+        assert_eq!(kernel.observe(&|_| true).unwrap().sets["a"].members.len(), 100_000);
+    });
+}
+
+#[test]
+fn odd_names_are_read() {
+    inside("sets::odd_names_are_read", || {
+        for name in ["sp ace", "back\\slash", "a#b", "list of", "-x"] {
+            run("ipset", &["create", name, "hash:ip"]);
+            run("ipset", &["add", name, "192.0.2.1"]);
+        }
+        let dump = kernel(Kind::Nft).observe(&|name| name != "-x").unwrap();
+        assert_eq!(dump.sets.len(), 5);
+        for (name, set) in dump.sets {
+            assert_eq!(set.members.len(), usize::from(name != "-x"), "{name}");
+        }
+    });
+}
+
+/// A packet whose source and destination say what `ipset test` says.
+fn packet(address: IpAddr, second: Option<IpAddr>, port: Option<(Protocol, u16)>, interface: &str) -> Packet {
+    Packet {
+        in_interface: interface.to_owned(),
+        out_interface: String::new(),
+        source: address,
+        destination: second.unwrap_or(address),
+        transport: port.map_or(Transport::Other, |(protocol, source)| Transport::Ports {
+            protocol,
+            source,
+            destination: 1,
+            syn: true,
+        }),
+        state: ConnState::New,
+        direction: Some(ConnDirection::Original),
+        published: None,
+    }
+}
+
+/// One set, one chain that drops who is in it.
+fn guard(name: &str, set: &IpSet, directions: Vec<SetDirection>) -> Dump {
+    let rule = Rule::new([Match::Set { name: name.to_owned(), negated: false, directions }], Action::Drop);
+    let line = Line { text: String::new(), rule: Some(rule) };
+    let chain = Chain { policy: None, lines: vec![line] };
+    let table = TableDump { chains: [("X".to_owned(), chain)].into() };
+    Dump { tables: [((set.shape.family, Table::Filter), table)].into(), sets: [(name.to_owned(), set.clone())].into() }
+}
+
+#[test]
+fn membership_is_what_the_kernel_says() {
+    use SetDirection::{Dst, Src};
+
+    inside("sets::membership_is_what_the_kernel_says", || {
+        // Blocks within blocks, and exceptions from them.
+        let text = "create net hash:net\nadd net 10.0.0.0/8\nadd net 10.1.0.0/16 nomatch\nadd net 10.1.2.0/24\n\
+                    add net 10.1.2.3 nomatch\ncreate ipn hash:ip,port,net\nadd ipn 10.0.0.1,tcp:80,10.0.0.0/8\n\
+                    add ipn 10.0.0.1,tcp:80,10.1.0.0/16 nomatch\nadd ipn 10.0.0.1,udp:80,10.1.0.0/16\n\
+                    create netp hash:net,port\nadd netp 10.0.0.0/8,tcp:80\nadd netp 10.1.0.0/16,tcp:80 nomatch\n\
+                    add netp 10.1.0.0/16,udp:80\ncreate ni hash:net,iface\nadd ni 0.0.0.0/0,eth0\n\
+                    add ni 10.0.0.0/8,eth0 nomatch\nadd ni 10.0.0.0/8,br0\nadd ni 10.1.0.0/16,eth0\n\
+                    create ip hash:ip timeout 600\nadd ip 10.0.0.1\nadd ip 10.1.2.3\n\
+                    create ipp hash:ip,port\nadd ipp 10.0.0.1,tcp:80\nadd ipp 10.1.2.3,udp:80\n";
+        let mut kernel = kernel(Kind::Nft);
+        kernel.restore_sets(text).unwrap();
+        let dump = kernel.observe(&|_| true).unwrap();
+        let tools = Tools::from_env();
+        let addresses = ["10.0.0.1", "10.1.0.1", "10.1.2.1", "10.1.2.3", "11.0.0.1"];
+        let mut asked = 0;
+        for (name, set) in &dump.sets {
+            for (first, second) in addresses.iter().flat_map(|first| addresses.map(|second| (*first, second))) {
+                for (protocol, link) in [(Protocol::Tcp, "eth0"), (Protocol::Udp, "br0"), (Protocol::Sctp, "eth1")] {
+                    let (a, b): (IpAddr, IpAddr) = (first.parse().unwrap(), second.parse().unwrap());
+                    let port = (protocol, 80);
+                    let (key, directions) = match set.shape.kind {
+                        SetKind::Ip | SetKind::Net => (first.to_owned(), vec![Src]),
+                        SetKind::IpPort | SetKind::NetPort => (format!("{first},{protocol}:80"), vec![Src, Src]),
+                        SetKind::IpPortNet => (format!("{first},{protocol}:80,{second}"), vec![Src, Src, Dst]),
+                        SetKind::NetIface => (format!("{first},{link}"), vec![Src, Src]),
+                        SetKind::Other(_) => unreachable!(),
+                    };
+                    let real = tools.run("ipset", &["test", name, &key], "").unwrap().unwrap().success;
+                    let packet = packet(a, Some(b), Some(port), link);
+                    let traced = trace(&guard(name, set, directions), Family::V4, Table::Filter, "X", &packet);
+                    assert_eq!(traced.outcome == Outcome::Drop, real, "{name} {key}");
+                    asked += 1;
+                }
+            }
+        }
+        assert_eq!(asked, 6 * 25 * 3);
+    });
+}
+
+#[test]
+fn keys_delete_what_they_name() {
+    inside("sets::keys_delete_what_they_name", || {
+        let sets = sample(40);
+        let mut text = script(&sets);
+        for (name, set) in &sets {
+            for entry in set.members.keys() {
+                let _ = writeln!(text, "del {name} {}", render_set_key(entry));
+            }
+        }
+        let mut kernel = kernel(Kind::Nft);
+        kernel.restore_sets(&text).unwrap();
+        assert!(kernel.observe(&|_| true).unwrap().sets.values().all(|set| set.members.is_empty()));
+    });
+}
