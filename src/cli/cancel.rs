@@ -5,6 +5,7 @@
 //! a thread of its own, because the main one waits for kernel tools.
 
 use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::Path;
@@ -98,14 +99,22 @@ impl Cancel {
         // The lock is held while the process exits, so that no transaction begins in between.
         let mut state = self.state();
         state.requests += 1;
+        let mut stderr = io::stderr();
         if state.mutations == 0 || state.requests >= 3 {
+            if stderr.is_terminal() {
+                // The terminal has printed ^C, and perhaps a question.
+                let _ = writeln!(stderr);
+            }
             process::exit(CODE);
+        }
+        if state.requests == 1 {
+            let _ = writeln!(stderr, "stopping: the change in hand is finished or undone first");
         }
     }
 
-    fn listen(&self, socket: Option<Socket>, ready: &mpsc::SyncSender<std::io::Result<()>>) {
+    fn listen(&self, socket: Option<Socket>, ready: &mpsc::SyncSender<io::Result<()>>) {
         let started = runtime::Builder::new_current_thread().enable_io().build().and_then(|runtime| {
-            let _inside = runtime.enter();
+            let inside = runtime.enter();
             let signals = Signals::new()?;
             let stream = match socket {
                 Some(Socket::Open(stream)) => {
@@ -114,7 +123,7 @@ impl Cancel {
                 }
                 _ => None,
             };
-            drop(_inside);
+            drop(inside);
             Ok((runtime, signals, stream))
         });
         let (runtime, mut signals, mut stream) = match started {
@@ -162,7 +171,7 @@ fn connect(name: &str) -> Socket {
     };
     match address.and_then(|address| UnixStream::connect_addr(&address)) {
         Ok(stream) => Socket::Open(stream),
-        Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => Socket::Refused,
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Socket::Refused,
         Err(_) => Socket::None,
     }
 }
@@ -171,7 +180,7 @@ fn connect(name: &str) -> Socket {
 struct Signals([Option<Signal>; 3]);
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    fn new() -> io::Result<Self> {
         let ignored = ignored_signals();
         let listen = |kind: SignalKind| {
             let bit = u32::try_from(kind.as_raw_value() - 1).unwrap_or(0);

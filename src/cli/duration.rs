@@ -1,5 +1,6 @@
 //! How long a rule or an entry lives: `30m`, `2h`, `7d`, `1h30m`.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -85,7 +86,7 @@ pub fn format_duration(duration: Duration) -> String {
         let count = seconds / unit;
         seconds %= unit;
         if count > 0 {
-            text.push_str(&format!("{count}{name}"));
+            let _ = write!(text, "{count}{name}");
             parts += 1;
         } else if parts > 0 {
             break;

@@ -176,7 +176,8 @@ fn break_line(text: &str, room: usize, slack: usize) -> (&str, &str) {
     if room + slack > text.len() {
         return (text, "");
     }
-    let head = &text[..text.floor_char_boundary(room)];
+    let end = (0..=room).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    let head = &text[..end];
     let Some(space) = head.rfind([' ', '\t', '\n']).filter(|at| *at > 0) else {
         return (text, "");
     };

@@ -17,6 +17,7 @@ const DEFAULT_WIDTH: usize = 80;
 
 /// What is known of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "three streams and a wish are no state machine")]
 pub struct Terminal {
     /// stdin is one.
     pub stdin: bool,

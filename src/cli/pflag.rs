@@ -153,7 +153,7 @@ fn value_failure(command: &Command, error: &clap::Error) -> Failure {
         _ => "",
     };
     let reason = error.source().map_or_else(|| error.kind().to_string(), ToString::to_string);
-    let shown = text(ContextKind::InvalidArg).split([' ', '=']).next().unwrap_or_default();
+    let shown = text(ContextKind::InvalidArg).split([' ', '=', '[']).next().unwrap_or_default();
     let Some(name) = shown.strip_prefix("--") else {
         return Failure::new(FailureKind::User, reason);
     };

@@ -6,26 +6,29 @@ use std::fmt::Write as _;
 
 /// Compares as Docker's lists do: case counts, runs of digits compare as numbers (`web2` before `web10`).
 pub fn natural_order(left: &str, right: &str) -> Ordering {
-    let (mut a, mut b) = (left, right);
-    loop {
-        let (Some(x), Some(y)) = (a.chars().next(), b.chars().next()) else {
-            // Equal as numbers but not as text (`a01`, `a1`): any fixed order will do.
-            return a.len().cmp(&b.len()).then_with(|| left.cmp(right));
-        };
-        if x.is_ascii_digit() && y.is_ascii_digit() {
-            let (x, y) = (digits(a), digits(b));
-            let (p, q) = (x.trim_start_matches('0'), y.trim_start_matches('0'));
-            let order = p.len().cmp(&q.len()).then_with(|| p.cmp(q));
+    let (mut mine, mut theirs) = (left, right);
+    while let (Some(one), Some(other)) = (mine.chars().next(), theirs.chars().next()) {
+        if one.is_ascii_digit() && other.is_ascii_digit() {
+            let (one, other) = (digits(mine), digits(theirs));
+            let order = compare_numbers(one, other);
             if order != Ordering::Equal {
                 return order;
             }
-            (a, b) = (&a[x.len()..], &b[y.len()..]);
-        } else if x == y {
-            (a, b) = (&a[x.len_utf8()..], &b[y.len_utf8()..]);
+            (mine, theirs) = (&mine[one.len()..], &theirs[other.len()..]);
+        } else if one == other {
+            (mine, theirs) = (&mine[one.len_utf8()..], &theirs[other.len_utf8()..]);
         } else {
-            return x.cmp(&y);
+            return one.cmp(&other);
         }
     }
+    // Equal as numbers but not as text (`a01`, `a1`): any fixed order will do.
+    mine.len().cmp(&theirs.len()).then_with(|| left.cmp(right))
+}
+
+/// Compares digits of any length as numbers.
+fn compare_numbers(one: &str, other: &str) -> Ordering {
+    let (one, other) = (one.trim_start_matches('0'), other.trim_start_matches('0'));
+    one.len().cmp(&other.len()).then_with(|| one.cmp(other))
 }
 
 fn digits(text: &str) -> &str {

@@ -74,6 +74,15 @@ pub(super) fn parse_format(text: &str) -> Result<Option<Format>, String> {
     }
 }
 
+/// `json` without indentation; nothing means with.
+pub(super) fn parse_inspect_format(text: &str) -> Result<Option<Format>, String> {
+    match text {
+        "" => Ok(None),
+        "json" => Ok(Some(Format::Json)),
+        _ => Err("only json is supported".to_owned()),
+    }
+}
+
 /// `key=value`; keys are trimmed and in lower case.
 pub(super) fn parse_filter(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {

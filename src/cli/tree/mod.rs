@@ -8,7 +8,7 @@ mod policy;
 mod sets;
 
 const FORMAT: &str =
-    "Format output:\n'table': Print in table format with column headers (default)\n'json':  Print in JSON format";
+    "Format output:\n'table': Print columns with headings (default)\n'json':  Print one JSON object a line";
 
 /// The whole tree. Its root stands for `docker firewall`.
 pub(super) fn root() -> Command {
@@ -69,7 +69,7 @@ fn any_number(id: &'static str, kind: &'static str) -> Arg {
     Arg::new(id).value_name(kind).num_args(0..).action(ArgAction::Append)
 }
 
-/// `--format`, of lists and of what is no list.
+/// `--format` of lists.
 fn format() -> Arg {
     value("format", None, "string", FORMAT).value_parser(values::parse_format)
 }

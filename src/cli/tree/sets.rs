@@ -19,7 +19,7 @@ pub(super) fn command() -> Command {
     leaf("set", "Manage sets of addresses").subcommands([
         leaf("create", "Create a set").after_help(CREATE).args([
             name(one("name", "NAME")),
-            value("type", None, "string", "What it holds: hash:net or hash:ip (default hash:net)")
+            value("type", None, "string", "What it holds: hash:net or hash:ip (default \"hash:net\")")
                 .value_parser(values::parse_set_type),
             comment("A remark to be stored with the set"),
         ]),
@@ -33,8 +33,11 @@ pub(super) fn command() -> Command {
         leaf("del", "Delete entries from a set")
             .args([name(one("name", "NAME")), some("entry", "ENTRY").value_parser(values::parse_entry)]),
         leaf("ls", "List sets").visible_alias("list").args([quiet("Only display set names"), format()]),
-        leaf("inspect", "Display detailed information on one or more sets")
-            .args([name(some("name", "NAME")), format()]),
+        leaf("inspect", "Display detailed information on one or more sets").args([
+            name(some("name", "NAME")),
+            value("format", None, "string", "Format output: 'json' prints the array without indentation")
+                .value_parser(values::parse_inspect_format),
+        ]),
         leaf("rm", "Remove one or more sets").visible_alias("remove").arg(name(some("name", "NAME"))),
         leaf("import", "Replace the entries of a set by those of a file")
             .after_help(IMPORT)
