@@ -6,7 +6,7 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::env_snapshot::Env;
+use super::environment::Env;
 use super::failure::Failure;
 use super::globals::{self, GlobalFlags};
 use super::pflag::{self, Until};

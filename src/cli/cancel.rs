@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::env_snapshot::Env;
+use super::environment::Env;
 use super::failure::Failure;
 
 /// The exit code of a command stopped on request.

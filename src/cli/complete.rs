@@ -6,7 +6,7 @@
 
 use clap::{Arg, Command};
 
-use super::env_snapshot::Env;
+use super::environment::Env;
 use super::help::value_name;
 use super::output::Output;
 use super::parse::find;
@@ -86,6 +86,7 @@ fn candidates(tree: &Command, words: &[String]) -> (Vec<Candidate>, u8) {
     };
     let (mut found, directive) = found;
     found.retain(|candidate| candidate.word.starts_with(typed));
+    found.sort_by(|one, other| one.word.cmp(&other.word));
     (found, directive)
 }
 

@@ -1,7 +1,7 @@
 //! What every command body gets.
 
 use super::cancel::Cancel;
-use super::env_snapshot::Env;
+use super::environment::Env;
 use super::globals::GlobalFlags;
 use super::output::Output;
 

@@ -15,7 +15,7 @@ pub mod commands;
 mod complete;
 pub mod context;
 pub mod duration;
-pub mod env_snapshot;
+pub mod environment;
 pub mod failure;
 pub mod format;
 pub mod globals;
@@ -38,5 +38,5 @@ pub fn main() -> ExitCode {
     if env::args_os().nth(1).as_deref() == Some(OsStr::new(metadata::SUBCOMMAND)) {
         return metadata::answer();
     }
-    run::main(&env::args_os().collect::<Vec<_>>(), env_snapshot::Env::of_process())
+    run::main(&env::args_os().collect::<Vec<_>>(), environment::Env::of_process())
 }

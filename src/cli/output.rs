@@ -8,7 +8,7 @@ use std::io::{self, BufWriter, ErrorKind, IsTerminal as _, Write};
 use serde::Serialize;
 use serde_json::ser::PrettyFormatter;
 
-use super::env_snapshot::Env;
+use super::environment::Env;
 use super::failure::Failure;
 use super::table::Table;
 

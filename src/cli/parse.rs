@@ -130,3 +130,125 @@ fn check_needs(page: &Page<'_>, lexed: &Lexed) -> Result<(), Failure> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    use super::super::args::{ApplyArgs, Input, LsArgs, RmArgs, RuleName, SetType, StatusArgs};
+    use super::super::format::{Filters, Format, ListStyle, Shape};
+    use super::*;
+    use crate::policy::{DefaultAccess, Hook, Verdict};
+
+    fn invocation(words: &[&str]) -> Invocation {
+        let called =
+            Called { program: "docker firewall".to_owned(), root: "docker".to_owned(), plugin: "firewall".to_owned() };
+        let words = Words { ours: words.iter().map(ToString::to_string).collect(), ..Words::default() };
+        match parse(&called, &super::super::tree::root(), &words, 80) {
+            Ok(Request::Run(invocation)) => invocation,
+            other => panic!("{words:?}: {other:?}"),
+        }
+    }
+
+    fn line(words: &str) -> Invocation {
+        invocation(&words.split(' ').collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_tree_is_sound() {
+        super::super::tree::root().debug_assert();
+        super::super::globals::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rule_with_everything() {
+        let words = "allow web shop/api web --from ipfriends,10.1.2.3/8 --port 80,443 --from any --port 53/udp \
+                     --published 8443 --interface eth+ --for 1h30m --before 2 --before 3 --pending --dry-run=1";
+        let mut words: Vec<&str> = words.split_whitespace().collect();
+        words.extend(["--comment", "--not a flag"]);
+        let Invocation::Rule(rule) = invocation(&words) else { panic!() };
+        assert_eq!(rule.verdict, Verdict::Allow);
+        assert_eq!(rule.targets.iter().map(ToString::to_string).collect::<Vec<_>>(), ["web", "shop/api"]);
+        let sources: Vec<String> = rule.sources.iter().map(|source| source.source.to_string()).collect();
+        assert_eq!(sources, ["ipfriends", "10.0.0.0/8", "any"]);
+        assert_eq!(rule.ports.container.unwrap().to_string(), "80/tcp,443/tcp,53/udp");
+        assert_eq!(rule.ports.published.unwrap().to_string(), "8443/tcp");
+        assert_eq!(rule.interface.as_deref(), Some("eth+"));
+        assert_eq!(rule.lifetime, Some(Duration::from_secs(5400)));
+        assert_eq!((rule.before, rule.pending, rule.dry_run), (Some(3), true, true));
+        assert_eq!(rule.comment.as_deref(), Some("--not a flag"));
+    }
+
+    #[test]
+    fn a_rule_with_the_least() {
+        let Invocation::Rule(rule) = line("deny * --from any") else { panic!() };
+        assert_eq!(rule.verdict, Verdict::Deny);
+        assert_eq!((rule.ports.container, rule.ports.published, rule.interface), (None, None, None));
+        assert_eq!((rule.lifetime, rule.comment, rule.before), (None, None, None));
+        assert!(!rule.pending && !rule.dry_run);
+    }
+
+    #[test]
+    fn lists() {
+        let style = ListStyle { quiet: true, format: Some(Format::Json), no_trunc: true };
+        let filters = Filters(vec![("network".to_owned(), "front=1".to_owned())]);
+        let targets = vec!["web".parse().unwrap()];
+        assert_eq!(
+            line("list -q --format json web --no-trunc -f NETWORK=front=1"),
+            Invocation::Ls(LsArgs { targets, style, filters })
+        );
+        assert_eq!(style.shape(), Shape::Json);
+        let Invocation::SetLs(args) = line("set list -q --quiet=false") else { panic!() };
+        assert_eq!(args.style.shape(), Shape::Table);
+        let Invocation::Rules(args) = line("rules -q --format table") else { panic!() };
+        assert_eq!(args.style.shape(), Shape::Names);
+        assert_eq!(line("status --format json"), Invocation::Status(StatusArgs { format: Format::Json }));
+        let Invocation::SetInspect(args) = line("set inspect a b --format json") else { panic!() };
+        assert!(args.compact && args.names.len() == 2);
+    }
+
+    #[test]
+    fn the_rest_of_the_policy() {
+        assert_eq!(
+            line("remove 3 4f1c09 --target web --dry-run"),
+            Invocation::Rm(RmArgs {
+                rules: vec![RuleName::Number(3), RuleName::Id("4f1c09".to_owned())],
+                targets: vec!["web".parse().unwrap()],
+                dry_run: true,
+            })
+        );
+        assert_eq!(
+            line("apply -f policy.toml --hook forward"),
+            Invocation::Apply(ApplyArgs {
+                file: Some(Input::File(PathBuf::from("policy.toml"))),
+                hook: Some(Hook::Forward),
+                dry_run: false,
+            })
+        );
+        let Invocation::Default(args) = line("default closed") else { panic!() };
+        assert_eq!(args.access, Some(DefaultAccess::Closed));
+        let Invocation::Default(args) = line("default") else { panic!() };
+        assert_eq!(args.access, None);
+        let Invocation::Reset(args) = line("reset -f") else { panic!() };
+        assert!(args.force);
+    }
+
+    #[test]
+    fn sets() {
+        let Invocation::SetCreate(args) = line("set create office --type hash:ip --comment x") else { panic!() };
+        assert_eq!((args.kind, args.comment.as_deref()), (SetType::Ip, Some("x")));
+        let Invocation::SetAdd(args) = line("set add office 192.0.2.1 fd00::/8 --for 2h") else { panic!() };
+        assert_eq!((args.entries.len(), args.lifetime), (2, Some(Duration::from_secs(7200))));
+        let Invocation::SetDel(args) = line("set del office 192.0.2.1-192.0.2.9") else { panic!() };
+        assert_eq!(args.entries[0].text, "192.0.2.1-192.0.2.9");
+        let Invocation::SetImport(args) = line("set import office -") else { panic!() };
+        assert_eq!(args.from, Input::Stdin);
+        let Invocation::SetTest(args) = line("set test office ::ffff:192.0.2.1") else { panic!() };
+        assert_eq!(args.address.to_string(), "192.0.2.1");
+        let Invocation::SetRm(args) = line("set rm a b") else { panic!() };
+        assert_eq!(args.names.len(), 2);
+        let Invocation::SetExport(args) = line("set export office") else { panic!() };
+        assert_eq!(args.name.as_str(), "office");
+    }
+}

@@ -7,7 +7,7 @@ use super::args::Invocation;
 use super::argv::{self, Called};
 use super::cancel::Cancel;
 use super::context::Context;
-use super::env_snapshot::Env;
+use super::environment::Env;
 use super::failure::{Exit, Failure};
 use super::globals::GlobalFlags;
 use super::output::Output;
