@@ -128,7 +128,15 @@ impl Network {
     pub fn forwarded(&self) -> bool {
         self.driver == "bridge"
     }
+
+    /// Whether it is swarm's own plumbing (`docker_gwbridge`, `ingress`): never a target that people name.
+    pub fn is_plumbing(&self) -> bool {
+        self.name == SWARM_GATEWAY || (self.name == "ingress" && self.driver == "overlay")
+    }
 }
+
+/// The bridge over which containers on overlay networks reach the world and get their host-mode ports.
+pub const SWARM_GATEWAY: &str = "docker_gwbridge";
 
 /// Compose's label of the project.
 pub const COMPOSE_PROJECT: &str = "com.docker.compose.project";
@@ -142,7 +150,42 @@ impl Container {
     }
 }
 
+/// What a name or ID refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// This container.
+    One(&'a Container),
+    /// Several, whose IDs begin with it.
+    Ambiguous(Vec<&'a Container>),
+    /// Nothing.
+    None,
+}
+
 impl Inventory {
+    /// The container meant by `name_or_id`, in docker's order (moby `daemon/container.go`, `GetContainer`): a full ID,
+    /// a name, the beginning of an ID. Never the beginning of a name.
+    pub fn find(&self, name_or_id: &str) -> Found<'_> {
+        let text = name_or_id.strip_prefix('/').unwrap_or(name_or_id);
+        if text.is_empty() {
+            return Found::None;
+        }
+        let exact = self
+            .containers
+            .iter()
+            .find(|container| container.id == text)
+            .or_else(|| self.containers.iter().find(|container| container.name == text));
+        if let Some(container) = exact {
+            return Found::One(container);
+        }
+        let mut matching: Vec<&Container> =
+            self.containers.iter().filter(|container| container.id.starts_with(text)).collect();
+        match matching.len() {
+            0 => Found::None,
+            1 => matching.pop().map_or(Found::None, Found::One),
+            _ => Found::Ambiguous(matching),
+        }
+    }
+
     /// The network of that full ID.
     pub fn network(&self, id: &str) -> Option<&Network> {
         self.networks.iter().find(|network| network.id == id)

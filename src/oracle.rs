@@ -1,1 +1,256 @@
-//! Being written.
+//! The plain reading of a policy: rules in order, the first that matches decides. The specification that the compiled
+//! rules are tested against; deliberately naive, and deliberately ignorant of `resolve` and `compile`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use crate::inventory::{Binding, Container, Inventory};
+use crate::net::Protocol;
+use crate::policy::{DefaultAccess, Policy, Ports, Rule, RuleSource, Target, Verdict};
+use crate::ruleset::{ConnDirection, ConnState, Packet, Path, Transport};
+
+/// The world of one question.
+#[derive(Clone, Copy, Debug)]
+pub struct World<'a> {
+    /// The rules.
+    pub policy: &'a Policy,
+    /// Who has which address.
+    pub inventory: &'a Inventory,
+    /// Members of our sets and of foreign ipsets (`ipset:NAME`), by the name that rules use.
+    pub members: &'a BTreeMap<String, Vec<IpNet>>,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+/// Whether our rules drop `packet`.
+pub fn drops(world: &World<'_>, packet: &Packet) -> bool {
+    match packet.path {
+        Path::Forward => drops_inbound(world, packet) || drops_outbound(world, packet),
+        Path::Input => drops_at_host(world, packet, true),
+        Path::Output => drops_at_host(world, packet, false),
+    }
+}
+
+/// A packet to or from the host itself: only ports that lead to a container are judged.
+fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
+    let Some((protocol, source, destination)) = ports_of(packet) else { return false };
+    let (own, port, peer, interface) = if inbound {
+        (packet.destination, destination, packet.source, &packet.in_interface)
+    } else {
+        (packet.source, source, packet.destination, &packet.out_interface)
+    };
+    let leads_here = |container: &&Container| {
+        container.bindings.iter().any(|binding| binding_is(binding, own, protocol, port))
+    };
+    // The port belongs to the one that runs; if none does, to whoever asks for it when it starts.
+    let containers = || world.inventory.containers.iter();
+    let stopped = containers().filter(|container| !container.running).rfind(leads_here);
+    let Some(owner) = containers().filter(|container| container.running).rfind(leads_here).or(stopped) else {
+        return false;
+    };
+    if interface == "lo"
+        || inside(world.inventory, peer, interface)
+        || packet.state == ConnState::Related
+    {
+        return false;
+    }
+    let started_by_the_host = match packet.direction {
+        Some(ConnDirection::Reply) => inbound,
+        Some(ConnDirection::Original) => !inbound && !opens_nothing(packet),
+        None => false,
+    };
+    if started_by_the_host {
+        return false;
+    }
+    let speaking: Vec<&Rule> = world
+        .policy
+        .rules
+        .iter()
+        .filter(|rule| rule.targets.iter().any(|target| means(target, owner, world.inventory)))
+        .collect();
+    let guarded = world.policy.default == DefaultAccess::Closed
+        || speaking.iter().any(|rule| rule.verdict == Verdict::Allow);
+    let inner = owner.bindings.iter().find(|binding| binding_is(binding, own, protocol, port));
+    let deciding = speaking.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > world.now)).find(|rule| {
+        let interface_fits = rule.interface.as_ref().is_none_or(|name| name == interface);
+        let side = Side {
+            peer,
+            port: inner.map(|binding| (protocol, binding.container_port)),
+            interface,
+            published: Some(port),
+        };
+        interface_fits && ports_match(&rule.ports, &side) && rule.sources.iter().any(|from| comes_from(world, from, peer))
+    });
+    deciding.map_or(guarded, |rule| rule.verdict == Verdict::Deny)
+}
+
+fn binding_is(binding: &Binding, own: IpAddr, protocol: Protocol, port: u16) -> bool {
+    let address = binding.host_address;
+    !address.is_loopback()
+        && binding.protocol == protocol
+        && binding.host_port == Some(port)
+        && address.is_ipv4() == own.is_ipv4()
+        && (address.is_unspecified() || address == own)
+}
+
+/// A TCP packet of no known connection that does not begin one.
+fn opens_nothing(packet: &Packet) -> bool {
+    matches!(packet.transport, Transport::Ports { protocol: Protocol::Tcp, syn: false, .. })
+        && packet.state == ConnState::New
+}
+
+/// A packet to a container, judged by who sends it.
+fn drops_inbound(world: &World<'_>, packet: &Packet) -> bool {
+    let Some(rules) = rules_for(world, packet.destination) else { return false };
+    // What the container asked for itself, what comes from a container, and errors about known connections pass.
+    if packet.direction == Some(ConnDirection::Reply)
+        || inside(world.inventory, packet.source, &packet.in_interface)
+        || packet.state == ConnState::Related
+    {
+        return false;
+    }
+    let port = ports_of(packet).map(|(protocol, _, destination)| (protocol, destination));
+    let side = Side { peer: packet.source, port, interface: &packet.in_interface, published: packet.published };
+    rules.drop(world, &side)
+}
+
+/// A packet from a container: only what answers somebody from outside is judged, by whom it goes to.
+fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
+    let Some(rules) = rules_for(world, packet.source) else { return false };
+    if inside(world.inventory, packet.destination, &packet.out_interface) {
+        return false;
+    }
+    let port = ports_of(packet).map(|(protocol, source, _)| (protocol, source));
+    let side = Side { peer: packet.destination, port, interface: &packet.out_interface, published: packet.published };
+    if !opens_nothing(packet) && (packet.direction == Some(ConnDirection::Original) || packet.state == ConnState::Related) {
+        return false;
+    }
+    rules.drop(world, &side)
+}
+
+fn ports_of(packet: &Packet) -> Option<(Protocol, u16, u16)> {
+    match packet.transport {
+        Transport::Ports { protocol, source, destination, .. } => Some((protocol, source, destination)),
+        Transport::Other => None,
+    }
+}
+
+/// The far end of a packet, and the container's port.
+struct Side<'a> {
+    peer: IpAddr,
+    port: Option<(Protocol, u16)>,
+    interface: &'a str,
+    published: Option<u16>,
+}
+
+/// The rules of one address.
+struct Rules<'a> {
+    rules: Vec<&'a Rule>,
+    guarded: bool,
+}
+
+impl Rules<'_> {
+    fn drop(&self, world: &World<'_>, side: &Side<'_>) -> bool {
+        match self.rules.iter().find(|rule| matches(world, rule, side)) {
+            Some(rule) => rule.verdict == Verdict::Deny,
+            None => self.guarded,
+        }
+    }
+}
+
+/// The rules that speak of an address; `None` when Docker alone decides.
+fn rules_for<'a>(world: &World<'a>, address: IpAddr) -> Option<Rules<'a>> {
+    let inventory = world.inventory;
+    let closed = world.policy.default == DefaultAccess::Closed;
+    let owners: Vec<&Container> = inventory
+        .containers
+        .iter()
+        .filter(|container| container.running && has_address(inventory, container, address))
+        .collect();
+    let selecting = |container: &Container| -> Vec<&'a Rule> {
+        world.policy.rules.iter().filter(|rule| rule.targets.iter().any(|target| means(target, container, inventory))).collect()
+    };
+    match owners.as_slice() {
+        [] => {
+            let in_subnet = inventory
+                .networks
+                .iter()
+                .any(|network| network.driver == "bridge" && network.subnets.iter().any(|subnet| subnet.contains(&address)));
+            (closed && in_subnet).then_some(Rules { rules: Vec::new(), guarded: true })
+        }
+        [one] => {
+            let rules = selecting(one);
+            let guarded = closed || rules.iter().any(|rule| rule.verdict == Verdict::Allow);
+            if rules.is_empty() && !guarded {
+                return None;
+            }
+            let live = rules.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > world.now)).collect();
+            Some(Rules { rules: live, guarded })
+        }
+        several => {
+            let spoken_of = closed || several.iter().any(|container| !selecting(container).is_empty());
+            spoken_of.then_some(Rules { rules: Vec::new(), guarded: true })
+        }
+    }
+}
+
+fn has_address(inventory: &Inventory, container: &Container, address: IpAddr) -> bool {
+    container.endpoints.iter().any(|endpoint| {
+        let bridge = inventory.networks.iter().any(|network| network.id == endpoint.network && network.driver == "bridge");
+        bridge && (endpoint.v4.map(IpAddr::V4) == Some(address) || endpoint.v6.map(IpAddr::V6) == Some(address))
+    })
+}
+
+fn means(target: &Target, container: &Container, inventory: &Inventory) -> bool {
+    let label = |key: &str| container.labels.get(key).map(String::as_str);
+    match target {
+        Target::All => true,
+        Target::Container(name) => container.name == *name,
+        Target::Service(project, service) => {
+            label("com.docker.compose.project") == Some(project) && label("com.docker.compose.service") == Some(service)
+        }
+        Target::Label(key, value) => match value {
+            None => label(key).is_some(),
+            Some(value) => label(key) == Some(value),
+        },
+        Target::Network(name) => container.endpoints.iter().any(|endpoint| {
+            inventory.networks.iter().any(|network| network.id == endpoint.network && network.name == *name)
+        }),
+    }
+}
+
+fn matches(world: &World<'_>, rule: &Rule, side: &Side<'_>) -> bool {
+    let interface = rule.interface.as_ref().is_none_or(|name| name == side.interface);
+    interface && ports_match(&rule.ports, side) && rule.sources.iter().any(|source| comes_from(world, source, side.peer))
+}
+
+fn ports_match(ports: &Ports, side: &Side<'_>) -> bool {
+    let Ports { container, published } = ports;
+    if container.is_none() && published.is_none() {
+        return true;
+    }
+    let Some((protocol, port)) = side.port else { return false };
+    container.as_ref().is_some_and(|ports| ports.contains(protocol, port))
+        || published.as_ref().is_some_and(|ports| side.published.is_some_and(|host| ports.contains(protocol, host)))
+}
+
+fn comes_from(world: &World<'_>, source: &RuleSource, peer: IpAddr) -> bool {
+    let held = |name: &str| world.members.get(name).is_some_and(|blocks| blocks.iter().any(|block| block.contains(&peer)));
+    match source {
+        RuleSource::Any => true,
+        RuleSource::Literal { blocks, .. } => blocks.iter().any(|block| block.contains(&peer)),
+        RuleSource::Set(name) => held(name.as_str()),
+        RuleSource::Ipset(name) => held(&format!("ipset:{name}")),
+    }
+}
+
+fn inside(inventory: &Inventory, address: IpAddr, interface: &str) -> bool {
+    inventory.networks.iter().any(|network| {
+        network.driver == "bridge"
+            && network.bridge.as_deref() == Some(interface)
+            && network.subnets.iter().any(|subnet| subnet.contains(&address))
+    })
+}

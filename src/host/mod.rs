@@ -1,1 +1,8 @@
-//! Being written.
+//! The host: its kernel through the tools it has, its files and locks. Effects live here and in `docker/` only.
+
+pub mod flavour;
+pub mod interfaces;
+pub mod kernel;
+pub mod observe;
+pub mod privileges;
+pub mod tools;

@@ -174,12 +174,11 @@ pub fn parse_ports(text: &str) -> Result<PortSet, PortError> {
             Some((numbers, protocol)) => (numbers, protocol.parse()?),
             None => (item, Protocol::Tcp),
         };
-        let (first, last) = match numbers.split_once('-') {
-            Some((first, last)) => (parse_port(first)?, parse_port(last)?),
-            None => {
-                let port = parse_port(numbers)?;
-                (port, port)
-            }
+        let (first, last) = if let Some((first, last)) = numbers.split_once('-') {
+            (parse_port(first)?, parse_port(last)?)
+        } else {
+            let port = parse_port(numbers)?;
+            (port, port)
         };
         if last < first {
             return Err(PortError::Backwards(first, last));

@@ -131,10 +131,9 @@ impl RuleSource {
         }
         let source = net::parse_source(text)?;
         let shown = match (&source.normalised, source.blocks.as_slice()) {
-            (Some(block), _) => block.to_string(),
             // One host is shown without its prefix, whatever spelling came in.
             (None, [block]) if block.prefix_len() == block.max_prefix_len() => block.addr().to_string(),
-            (None, [block]) => block.to_string(),
+            (Some(block), _) | (None, [block]) => block.to_string(),
             _ => text.to_owned(),
         };
         Ok((Self::Literal { text: shown, blocks: source.blocks }, source.normalised))

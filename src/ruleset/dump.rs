@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::render::render_rule;
 use super::rule::{Rule, Table};
 use super::set::IpSet;
 use crate::net::Family;
@@ -13,6 +14,13 @@ pub struct Line {
     pub text: String,
     /// The rule it says, when it is of a kind that we write.
     pub rule: Option<Rule>,
+}
+
+impl Line {
+    /// A rule of ours with its text.
+    pub fn of(rule: Rule) -> Self {
+        Self { text: render_rule(&rule), rule: Some(rule) }
+    }
 }
 
 /// One chain.

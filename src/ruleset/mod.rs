@@ -3,6 +3,7 @@
 //! `render` emits exactly what `iptables-save` and `ipset save` print back, so that "observed equals desired" is plain
 //! equality; `parse` reads both tools' output and never fails on foreign rules: it keeps their text.
 
+mod desired;
 mod dump;
 mod packet;
 mod parse;
@@ -11,10 +12,13 @@ mod rule;
 mod set;
 mod trace;
 
+pub use desired::{Desired, DesiredSet, DesiredTable, HookRules, SET_PREFIXES, is_own_chain, is_own_rule, is_own_set};
 pub use dump::{Chain, Dump, Line, TableDump};
-pub use packet::{ConnDirection, ConnState, Packet, Transport};
-// pub use parse::{ParseError, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry};
-// pub use render::{render_rule, render_set_create, render_set_entry};
+pub use packet::{ConnDirection, ConnState, Packet, Path, Transport};
+pub use parse::{
+    ParseError, SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry,
+};
+pub use render::{render_rule, render_set_create, render_set_entry, render_set_key};
 pub use rule::{Action, Match, Rule, SetDirection, Table, names};
 pub use set::{IpSet, Member, SetEntry, SetKind, SetShape};
-// pub use trace::{Outcome, Step, Trace, trace};
+pub use trace::{Outcome, Step, Trace, forward, through, trace};

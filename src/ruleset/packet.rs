@@ -1,7 +1,8 @@
-//! A packet as netfilter sees it at the FORWARD hook.
+//! A packet as netfilter sees it at one of the filtering hooks.
 
 use std::net::IpAddr;
 
+use super::rule::names;
 use crate::net::Protocol;
 
 /// Transport header, as far as rules ask.
@@ -18,7 +19,7 @@ pub enum Transport {
         /// A TCP packet with SYN and without ACK, RST, FIN.
         syn: bool,
     },
-    /// ICMP, ICMPv6, GRE and the rest.
+    /// ICMP, `ICMPv6`, GRE and the rest.
     Other,
 }
 
@@ -46,12 +47,36 @@ pub enum ConnDirection {
     Reply,
 }
 
+/// Which of netfilter's hooks the packet passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// Through the host, to or from a container.
+    Forward,
+    /// To the host itself: docker-proxy.
+    Input,
+    /// From the host itself.
+    Output,
+}
+
+impl Path {
+    /// The built-in chain of that hook.
+    pub fn chain(self) -> &'static str {
+        match self {
+            Self::Forward => names::FORWARD,
+            Self::Input => names::INPUT,
+            Self::Output => names::OUTPUT,
+        }
+    }
+}
+
 /// One packet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Packet {
-    /// Where it came in.
+    /// Its way.
+    pub path: Path,
+    /// Where it came in; empty on [`Path::Output`].
     pub in_interface: String,
-    /// Where it is to go out.
+    /// Where it is to go out; empty on [`Path::Input`].
     pub out_interface: String,
     /// Source address.
     pub source: IpAddr,

@@ -15,6 +15,12 @@ pub mod names {
     pub const FROM: &str = "DOCKER-FIREWALL-FROM";
     /// The part of [`FROM`] that judges answers: the later rules, mirrored, and the final drop.
     pub const BACK: &str = "DOCKER-FIREWALL-BACK";
+    /// From INPUT: packets to a published port that docker-proxy answers on the host.
+    pub const HOST: &str = "DOCKER-FIREWALL-HOST";
+    /// From OUTPUT: what docker-proxy sends back.
+    pub const HOST_OUT: &str = "DOCKER-FIREWALL-HOST-OUT";
+    /// The part of [`HOST_OUT`] that judges answers.
+    pub const HOST_BACK: &str = "DOCKER-FIREWALL-HOST-BACK";
     /// Every chain of ours begins so, and none of anybody else's.
     pub const PREFIX: &str = "DOCKER-FIREWALL";
     /// The engine's documented place for users' rules.
@@ -23,6 +29,10 @@ pub mod names {
     pub const DOCKER: &str = "DOCKER";
     /// Built-in chain of forwarded packets.
     pub const FORWARD: &str = "FORWARD";
+    /// Built-in chain of packets to the host itself.
+    pub const INPUT: &str = "INPUT";
+    /// Built-in chain of packets from the host itself.
+    pub const OUTPUT: &str = "OUTPUT";
     /// The comment on those of our rules that lie in a foreign chain.
     pub const MARK: &str = "docker-firewall";
 }

@@ -22,8 +22,32 @@ pub enum SetKind {
     NetIface,
     /// `hash:net,port`.
     NetPort,
-    /// Any other, by its ipset name; somebody else's.
+    /// Any other, somebody else's: its ipset name and the options of its `create` line, verbatim. Also a kind above with
+    /// an option that changes what its members match (`netmask`).
     Other(String),
+}
+
+impl SetKind {
+    /// ipset's name of the type, such as `hash:ip,port`.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Ip => "hash:ip",
+            Self::Net => "hash:net",
+            Self::IpPort => "hash:ip,port",
+            Self::IpPortNet => "hash:ip,port,net",
+            Self::NetIface => "hash:net,iface",
+            Self::NetPort => "hash:net,port",
+            Self::Other(text) => text.split(' ').next().unwrap_or_default(),
+        }
+    }
+
+    /// The kind of that ipset name.
+    pub fn from_name(name: &str) -> Self {
+        [Self::Ip, Self::Net, Self::IpPort, Self::IpPortNet, Self::NetIface, Self::NetPort]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .unwrap_or_else(|| Self::Other(name.to_owned()))
+    }
 }
 
 /// The options a set was made with, as far as they must agree for a set to be reused.

@@ -1,0 +1,263 @@
+//! Rules taken apart into what one kernel rule can say, and put together again over all containers.
+//!
+//! An address has its own order of rules, cut into levels: level 0 is the allows before its first deny, level 1 the
+//! denies that follow, level 2 the next allows, and so on. Within a level the verdict is the same, so the order cannot
+//! matter; between addresses it cannot matter either, for a packet concerns one. So all addresses share the kernel
+//! rules of a level, and the number of levels is the number of times that verdicts alternate, not the number of rules.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::net::{Family, PortRange, PortSet, Protocol, kernel_blocks};
+use crate::policy::{Ports, RuleSource, Verdict};
+use crate::resolve::Resolved;
+use crate::ruleset::{Member, SetEntry, SetKind};
+
+/// Ranges up to this many ports are spelled out as set members; longer ones become a match in the rule.
+const SPELLED_OUT: u32 = 32;
+/// Up to this many members (ports times blocks) literal sources go into the same set as address and port.
+const MERGED: usize = 256;
+
+/// What distinguishes one kernel rule from another.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    /// Place in the order; even levels allow, odd ones deny.
+    pub(super) level: u16,
+    /// Only from this interface.
+    pub(super) interface: Option<String>,
+    /// Who.
+    pub(super) source: Source,
+    /// Which ports.
+    pub(super) shape: Shape,
+    /// Members expire.
+    pub(super) timed: bool,
+}
+
+impl Key {
+    /// The verdict of its level.
+    pub(super) fn verdict(&self) -> Verdict {
+        if self.level.is_multiple_of(2) { Verdict::Allow } else { Verdict::Deny }
+    }
+
+    /// The kind of the set that holds its members.
+    pub(super) fn set_kind(&self) -> SetKind {
+        match (&self.source, &self.shape) {
+            (Source::Merged, _) => SetKind::IpPortNet,
+            (_, Shape::Spelled) => SetKind::IpPort,
+            (_, Shape::HostPort) => SetKind::NetPort,
+            _ => SetKind::Ip,
+        }
+    }
+}
+
+/// The source half of a kernel rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Source {
+    /// Everybody.
+    Any,
+    /// The blocks are in the same set as address and port.
+    Merged,
+    /// A kernel set: a user's or another tool's.
+    Named(String),
+    /// A set of ours that holds these blocks.
+    Blocks(Vec<IpNet>),
+}
+
+/// The port half of a kernel rule.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Shape {
+    /// Everything, every protocol.
+    All,
+    /// The set holds address and port.
+    Spelled,
+    /// A long range, matched by the rule.
+    Range(PortRange),
+    /// Came to these ports of the host.
+    Published(PortRange),
+    /// The set holds the host's address and port.
+    HostPort,
+}
+
+/// All kernel rules of one family, in order, each with the members of its set.
+pub(super) type Atoms = BTreeMap<Key, BTreeMap<SetEntry, Member>>;
+
+/// Takes the rules of `family` apart, as they concern ports of the host.
+pub(super) fn host_atoms(resolved: &Resolved, family: Family) -> Atoms {
+    let mut atoms = Atoms::new();
+    let parts: Vec<Parts> = (0..resolved.rules.len()).map(|index| Parts::of(resolved, index, family)).collect();
+    for place in resolved.host_ports.iter().filter(|place| Family::of(&place.block.addr()) == family) {
+        let entries: Vec<SetEntry> = kernel_blocks(place.block)
+            .into_iter()
+            .map(|block| SetEntry::NetPort(block, place.protocol, place.port))
+            .collect();
+        for (level, index) in levels(resolved, &place.rules) {
+            parts[index].insert_host(&mut atoms, level, &entries, &place.container);
+        }
+    }
+    atoms
+}
+
+/// The rules of one place with their levels.
+fn levels<'a>(resolved: &'a Resolved, rules: &'a [usize]) -> impl Iterator<Item = (u16, usize)> + 'a {
+    let mut level: u16 = 0;
+    rules.iter().map(move |&index| {
+        let allows = level.is_multiple_of(2);
+        if allows != (resolved.rules[index].verdict == Verdict::Allow) {
+            level += 1;
+        }
+        (level, index)
+    })
+}
+
+/// Takes the rules of `family` apart.
+pub(super) fn atoms(resolved: &Resolved, family: Family) -> Atoms {
+    let mut atoms = Atoms::new();
+    // What a rule says of sources and ports is the same for all its containers.
+    let parts: Vec<Parts> = (0..resolved.rules.len()).map(|index| Parts::of(resolved, index, family)).collect();
+    for place in resolved.places.iter().filter(|place| Family::of(&place.address) == family) {
+        for (level, index) in levels(resolved, &place.rules) {
+            parts[index].insert(&mut atoms, level, place.address, &place.container);
+        }
+    }
+    atoms
+}
+
+/// One rule's sources and ports in one family.
+struct Parts {
+    interface: Option<String>,
+    /// Seconds it still has.
+    remaining: Option<u32>,
+    any: bool,
+    named: Vec<String>,
+    blocks: Vec<IpNet>,
+    shapes: Vec<Shape>,
+    spelled: Vec<(Protocol, u16)>,
+}
+
+impl Parts {
+    fn of(resolved: &Resolved, index: usize, family: Family) -> Self {
+        let rule = &resolved.rules[index];
+        let (shapes, spelled) = shapes(&rule.ports);
+        let mut parts = Self {
+            interface: rule.interface.clone(),
+            remaining: resolved.remaining[index],
+            any: false,
+            named: Vec::new(),
+            blocks: Vec::new(),
+            shapes,
+            spelled,
+        };
+        for source in &rule.sources {
+            match source {
+                RuleSource::Any => parts.any = true,
+                RuleSource::Set(name) => parts.named.push(user_set_name(name.as_str(), family)),
+                RuleSource::Ipset(name) if resolved.ipsets.get(name) == Some(&family) => parts.named.push(name.clone()),
+                RuleSource::Ipset(_) => {}
+                RuleSource::Literal { blocks, .. } => {
+                    parts.blocks.extend(blocks.iter().filter(|block| Family::of(&block.addr()) == family));
+                }
+            }
+        }
+        if parts.blocks.iter().any(|block| block.prefix_len() == 0) {
+            parts.any = true;
+        }
+        parts.blocks = IpNet::aggregate(&parts.blocks).into_iter().flat_map(kernel_blocks).collect();
+        parts.blocks.sort_unstable();
+        parts.named.sort_unstable();
+        parts.named.dedup();
+        parts
+    }
+
+    /// Who comes, as far as it does not depend on the ports; everybody contains all other sources of the rule.
+    fn sources(&self) -> Vec<Source> {
+        if self.any {
+            return vec![Source::Any];
+        }
+        let mut sources: Vec<Source> = self.named.iter().cloned().map(Source::Named).collect();
+        if !self.blocks.is_empty() {
+            sources.push(Source::Blocks(self.blocks.clone()));
+        }
+        sources
+    }
+
+    fn insert(&self, atoms: &mut Atoms, level: u16, address: IpAddr, container: &str) {
+        let few = self.blocks.len() * self.spelled.len() <= MERGED;
+        for source in self.sources() {
+            for shape in &self.shapes {
+                let source = match (&source, shape) {
+                    (Source::Blocks(_), Shape::Spelled) if few => Source::Merged,
+                    _ => source.clone(),
+                };
+                let entries: Vec<SetEntry> = match (&source, shape) {
+                    (Source::Merged, _) => self
+                        .spelled
+                        .iter()
+                        .flat_map(|&(protocol, port)| {
+                            self.blocks.iter().map(move |&block| SetEntry::IpPortNet(address, protocol, port, block))
+                        })
+                        .collect(),
+                    (_, Shape::Spelled) => {
+                        self.spelled.iter().map(|&(protocol, port)| SetEntry::IpPort(address, protocol, port)).collect()
+                    }
+                    _ => vec![SetEntry::Net(IpNet::from(address))],
+                };
+                self.put(atoms, self.key(level, source, shape.clone()), entries, container);
+            }
+        }
+    }
+
+    fn insert_host(&self, atoms: &mut Atoms, level: u16, entries: &[SetEntry], container: &str) {
+        for source in self.sources() {
+            self.put(atoms, self.key(level, source, Shape::HostPort), entries.to_vec(), container);
+        }
+    }
+
+    fn key(&self, level: u16, source: Source, shape: Shape) -> Key {
+        Key { level, interface: self.interface.clone(), source, shape, timed: self.remaining.is_some() }
+    }
+
+    fn put(&self, atoms: &mut Atoms, key: Key, entries: Vec<SetEntry>, container: &str) {
+        let members = atoms.entry(key).or_default();
+        for entry in entries {
+            let member = members.entry(entry).or_insert_with(|| Member {
+                timeout: self.remaining,
+                comment: Some(container.to_owned()),
+                nomatch: false,
+            });
+            // Two rules that end at different times share the entry until the later end.
+            member.timeout = member.timeout.max(self.remaining);
+        }
+    }
+}
+
+/// The kernel's name of one half of a user's set.
+pub(super) fn user_set_name(name: &str, family: Family) -> String {
+    match family {
+        Family::V4 => name.to_owned(),
+        Family::V6 => format!("{name}-v6"),
+    }
+}
+
+fn shapes(ports: &Ports) -> (Vec<Shape>, Vec<(Protocol, u16)>) {
+    let mut shapes = Vec::new();
+    let mut spelled = Vec::new();
+    if ports.container.is_none() && ports.published.is_none() {
+        shapes.push(Shape::All);
+    }
+    for range in ports.container.iter().flat_map(PortSet::ranges) {
+        if range.count() <= SPELLED_OUT {
+            spelled.extend((range.first..=range.last).map(|port| (range.protocol, port)));
+        } else {
+            shapes.push(Shape::Range(*range));
+        }
+    }
+    for range in ports.published.iter().flat_map(PortSet::ranges) {
+        shapes.push(Shape::Published(*range));
+    }
+    if !spelled.is_empty() {
+        shapes.push(Shape::Spelled);
+    }
+    (shapes, spelled)
+}

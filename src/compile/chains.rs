@@ -1,0 +1,274 @@
+//! The chains, rule by rule. DESIGN section 5 has the order and why; here is what departs from it, with the reason.
+//!
+//! - Two sets lead and close: `ruled` (some rule speaks of the address) and `guarded` (what no rule allows is
+//!   dropped), so that a container with denies only can be judged without being guarded.
+//! - In `FROM`, packets to other containers leave before the test for packets that open nothing, so that a container's
+//!   session with another one survives a flushed connection table.
+//! - A TCP packet that opens nothing and belongs to no known connection goes to `BACK`, where the rules judge it,
+//!   instead of being dropped outright: an allowed client's session survives a flushed table, a cut one does not restart.
+
+use std::collections::BTreeMap;
+
+use super::atom::{Atoms, Key, Shape, Source};
+use super::sets;
+use crate::net::Family;
+use crate::policy::Verdict;
+use crate::ruleset::{Action, DesiredTable, HookRules, Line, Match, Rule, SetDirection, names};
+
+/// Which way the packet goes, seen from the container.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    To,
+    From,
+}
+
+impl Way {
+    /// The container's side of the packet.
+    fn own(self) -> SetDirection {
+        match self {
+            Self::To => SetDirection::Dst,
+            Self::From => SetDirection::Src,
+        }
+    }
+
+    /// The other side.
+    fn peer(self) -> SetDirection {
+        match self {
+            Self::To => SetDirection::Src,
+            Self::From => SetDirection::Dst,
+        }
+    }
+}
+
+/// Our chains of one family, not called from anywhere yet.
+pub(super) struct Judgement {
+    chains: BTreeMap<String, Vec<Line>>,
+}
+
+fn jump(from: &str, to: &str) -> HookRules {
+    let rule = Rule::new([], Action::Jump(to.to_owned()));
+    HookRules { chain: from.to_owned(), lines: vec![Line::of(rule)] }
+}
+
+impl Judgement {
+    /// All chains: those for containers called from `forward`, those for ports of the host from INPUT and OUTPUT.
+    pub(super) fn called_from(&self, forward: &str) -> DesiredTable {
+        DesiredTable {
+            chains: self.chains.clone(),
+            hooks: vec![
+                jump(forward, names::MAIN),
+                jump(names::INPUT, names::HOST),
+                jump(names::OUTPUT, names::HOST_OUT),
+            ],
+        }
+    }
+
+    /// Only the chains for ports of the host; what goes to containers is judged by `literal` rules.
+    pub(super) fn beside_literal(&self, literal: Vec<Line>) -> DesiredTable {
+        let host = [names::HOST, names::HOST_OUT, names::HOST_BACK];
+        DesiredTable {
+            chains: host.iter().map(|&name| (name.to_owned(), self.chains[name].clone())).collect(),
+            hooks: vec![
+                HookRules { chain: names::DOCKER.to_owned(), lines: literal },
+                jump(names::INPUT, names::HOST),
+                jump(names::OUTPUT, names::HOST_OUT),
+            ],
+        }
+    }
+}
+
+fn in_set(name: String, directions: &[SetDirection]) -> Match {
+    Match::Set { name, negated: false, directions: directions.to_vec() }
+}
+
+/// The conditions of one kernel rule, in the order of `iptables-save`: interface, protocol and ports, sets.
+fn conditions(key: &Key, family: Family, way: Way) -> Vec<Match> {
+    let (own, peer) = (way.own(), way.peer());
+    let mut matches = Vec::new();
+    if let Some(name) = &key.interface {
+        matches.push(match way {
+            Way::To => Match::InInterface(name.clone()),
+            Way::From => Match::OutInterface(name.clone()),
+        });
+    }
+    match (&key.shape, way) {
+        (Shape::Range(range), Way::To) => matches.push(Match::DestinationPorts(*range)),
+        (Shape::Range(range), Way::From) => matches.push(Match::SourcePorts(*range)),
+        // The port that the first packet came to stays with the connection, so answers are matched alike.
+        (Shape::Published(range), _) => matches.push(Match::Published(*range)),
+        (Shape::All | Shape::Spelled | Shape::HostPort, _) => {}
+    }
+    let directions: &[SetDirection] = match (&key.source, &key.shape) {
+        (Source::Merged, _) => &[own, own, peer],
+        (_, Shape::Spelled | Shape::HostPort) => &[own, own],
+        _ => &[own],
+    };
+    matches.push(in_set(sets::of_key(key, family), directions));
+    match &key.source {
+        Source::Any | Source::Merged => {}
+        Source::Named(name) => matches.push(in_set(name.clone(), &[peer])),
+        Source::Blocks(blocks) => matches.push(in_set(sets::of_blocks(blocks, key, family), &[peer])),
+    }
+    matches
+}
+
+fn rule_of(key: &Key, family: Family, way: Way) -> Rule {
+    let action = match key.verdict() {
+        Verdict::Allow => Action::Return,
+        Verdict::Deny => Action::Drop,
+    };
+    Rule::new(conditions(key, family, way), action)
+}
+
+/// What is judged: packets to and from a container, or to and from a port of the host that leads to one.
+struct Side<'a> {
+    atoms: &'a Atoms,
+    family: Family,
+    guarded: String,
+    /// As many as the own sets have dimensions: address, or address and port.
+    dimensions: usize,
+    back: &'static str,
+    /// What the host says to itself over the loopback interface is nobody's business.
+    loopback: bool,
+}
+
+impl Side<'_> {
+    fn own(&self, name: String, way: Way, negated: bool) -> Match {
+        Match::Set { name, negated, directions: vec![way.own(); self.dimensions] }
+    }
+
+    fn leading(&self, way: Way) -> impl Iterator<Item = Rule> {
+        self.atoms.keys().filter(|key| key.level == 0).map(move |key| rule_of(key, self.family, way))
+    }
+
+    fn later(&self, way: Way) -> impl Iterator<Item = Rule> {
+        self.atoms.keys().filter(|key| key.level > 0).map(move |key| rule_of(key, self.family, way))
+    }
+
+    fn inside(&self, way: Way) -> Match {
+        in_set(sets::inside(self.family), &[way.peer(), way.peer()])
+    }
+
+    fn closing(&self, way: Way) -> Rule {
+        Rule::new([self.own(self.guarded.clone(), way, false)], Action::Drop)
+    }
+
+    /// Packets to the container.
+    fn to(&self) -> Vec<Rule> {
+        // Friends leave first, after two look-ups; nothing before them may drop, so their place costs no safety.
+        let mut rules: Vec<Rule> = self.leading(Way::To).collect();
+        if self.loopback {
+            rules.push(Rule::new([Match::InInterface("lo".to_owned())], Action::Return));
+        }
+        rules.push(Rule::new([Match::Reply], Action::Return));
+        rules.push(Rule::new([self.inside(Way::To)], Action::Return));
+        rules.push(Rule::new([Match::Related], Action::Return));
+        rules.extend(self.later(Way::To));
+        rules.push(self.closing(Way::To));
+        rules
+    }
+
+    /// Packets from the container.
+    fn from(&self) -> Vec<Rule> {
+        let go_back = || Action::Goto(self.back.to_owned());
+        let mut rules: Vec<Rule> = self.leading(Way::From).collect();
+        if self.loopback {
+            rules.push(Rule::new([Match::OutInterface("lo".to_owned())], Action::Return));
+        }
+        rules.push(Rule::new([self.inside(Way::From)], Action::Return));
+        // Before ORIGINAL: the packet of a cut session that the container sends first makes a connection of its own.
+        rules.push(Rule::new([Match::TcpNotSyn, Match::New], go_back()));
+        rules.push(Rule::new([Match::Original], Action::Return));
+        rules.push(Rule::new([Match::Related], Action::Return));
+        rules.push(Rule::new([], go_back()));
+        rules
+    }
+
+    /// Answers.
+    fn back(&self) -> Vec<Rule> {
+        let mut rules: Vec<Rule> = self.later(Way::From).collect();
+        rules.push(self.closing(Way::From));
+        rules
+    }
+}
+
+/// The chains of one family.
+pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Judgement {
+    let container = Side {
+        atoms,
+        family,
+        guarded: sets::guarded(family),
+        dimensions: 1,
+        back: names::BACK,
+        loopback: false,
+    };
+    let host = Side {
+        atoms: host_atoms,
+        family,
+        guarded: sets::host_guarded(family),
+        dimensions: 2,
+        back: names::HOST_BACK,
+        loopback: true,
+    };
+    let enter = |way: Way, chain: &str| {
+        Rule::new([container.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned()))
+    };
+    // INPUT and OUTPUT have one chain each: a remote port must not be taken for one of ours.
+    let unless_ours = |way: Way| Rule::new([host.own(sets::host(family), way, true)], Action::Return);
+    let prefixed = |first: Rule, rest: Vec<Rule>| -> Vec<Rule> { std::iter::once(first).chain(rest).collect() };
+    let chains = [
+        (names::MAIN, vec![enter(Way::To, names::TO), enter(Way::From, names::FROM)]),
+        (names::TO, container.to()),
+        (names::FROM, container.from()),
+        (names::BACK, container.back()),
+        (names::HOST, prefixed(unless_ours(Way::To), host.to())),
+        (names::HOST_OUT, prefixed(unless_ours(Way::From), host.from())),
+        (names::HOST_BACK, host.back()),
+    ];
+    Judgement {
+        chains: chains
+            .into_iter()
+            .map(|(name, rules)| (name.to_owned(), rules.into_iter().map(Line::of).collect()))
+            .collect(),
+    }
+}
+
+/// The rules for the top of Docker's own `DOCKER` chain: answers, the rules, the drop.
+///
+/// RETURN would skip Docker's rules below us in the same chain, so allows say ACCEPT; and since ACCEPT would also open
+/// what Docker keeps closed, they and the drop speak only of packets that came to a published port (DNAT). Direct
+/// packets go on to Docker's rules and are judged by the backstop; without one the drop takes them too.
+pub(super) fn literal(atoms: &Atoms, family: Family, backstop: bool) -> Vec<Line> {
+    let mark = || Match::Comment(names::MARK.to_owned());
+    let ruled = || in_set(sets::ruled(family), &[SetDirection::Dst]);
+    let outside =
+        || Match::Set { name: sets::inside(family), negated: true, directions: vec![SetDirection::Src, SetDirection::Src] };
+    let mut lines = vec![
+        Rule::new([ruled(), Match::Reply, mark()], Action::Accept),
+        Rule::new([ruled(), Match::Related, mark()], Action::Accept),
+    ];
+    for key in atoms.keys() {
+        let mut matches = conditions(key, family, Way::To);
+        let action = match key.verdict() {
+            Verdict::Allow => {
+                if !matches.iter().any(|condition| matches!(condition, Match::Published(_))) {
+                    matches.push(Match::Dnat);
+                }
+                Action::Accept
+            }
+            Verdict::Deny => {
+                matches.push(outside());
+                Action::Drop
+            }
+        };
+        matches.push(mark());
+        lines.push(Rule::new(matches, action));
+    }
+    let mut closing = vec![in_set(sets::guarded(family), &[SetDirection::Dst]), outside()];
+    if backstop {
+        closing.push(Match::Dnat);
+    }
+    closing.push(mark());
+    lines.push(Rule::new(closing, Action::Drop));
+    lines.into_iter().map(Line::of).collect()
+}

@@ -1,0 +1,132 @@
+//! The sets that the chains ask, and their names.
+//!
+//! A name is a function of what the rule asks, never of who is in it, so members come and go without a rule changing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use ipnet::IpNet;
+use sha2::{Digest, Sha256};
+
+use super::atom::{Atoms, Key, Source};
+use crate::net::{Family, kernel_blocks};
+use crate::resolve::Resolved;
+use crate::ruleset::{IpSet, Member, SetEntry, SetKind, SetShape};
+
+/// Members a set takes at least; the kernel's own default.
+const MAXELEM: u32 = 65536;
+
+/// `df4-` or `df6-`.
+fn prefix(family: Family) -> &'static str {
+    match family {
+        Family::V4 => "df4-",
+        Family::V6 => "df6-",
+    }
+}
+
+/// Where containers live: subnet and bridge.
+pub(super) fn inside(family: Family) -> String {
+    format!("{}inside", prefix(family))
+}
+
+/// Addresses that any rule or the default speaks of.
+pub(super) fn ruled(family: Family) -> String {
+    format!("{}ruled", prefix(family))
+}
+
+/// Addresses for which what no rule allows is dropped.
+pub(super) fn guarded(family: Family) -> String {
+    format!("{}guarded", prefix(family))
+}
+
+/// Ports of the host that lead to containers that a rule or the default speaks of.
+pub(super) fn host(family: Family) -> String {
+    format!("{}host", prefix(family))
+}
+
+/// Those of them for which what no rule allows is dropped.
+pub(super) fn host_guarded(family: Family) -> String {
+    format!("{}host-guarded", prefix(family))
+}
+
+fn digest(text: &str) -> String {
+    let mut name = String::with_capacity(10);
+    for byte in Sha256::digest(text.as_bytes()).iter().take(5) {
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
+}
+
+/// The set of one kernel rule's members.
+pub(super) fn of_key(key: &Key, family: Family) -> String {
+    let verdict = if key.level.is_multiple_of(2) { "allow" } else { "deny" };
+    format!("{}{verdict}-{}", prefix(family), digest(&format!("{key:?}")))
+}
+
+/// The set of literal source blocks; `level` keeps allows and denies apart.
+pub(super) fn of_blocks(blocks: &[IpNet], key: &Key, family: Family) -> String {
+    format!("{}from-{}", prefix(family), digest(&format!("{} {blocks:?}", key.level % 2)))
+}
+
+fn set(kind: SetKind, family: Family, timed: bool, members: BTreeMap<SetEntry, Member>) -> IpSet {
+    let wanted = u32::try_from(members.len()).unwrap_or(u32::MAX / 2);
+    let maxelem = MAXELEM.max(wanted.checked_next_power_of_two().unwrap_or(wanted));
+    let shape = SetShape { kind, family, hashsize: 1024, maxelem, timeout: timed.then_some(0), comment: true };
+    IpSet { shape, members }
+}
+
+fn named(name: &str) -> Member {
+    Member { comment: Some(name.to_owned()), ..Member::default() }
+}
+
+/// All sets of one family.
+pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, family: Family) -> BTreeMap<String, IpSet> {
+    let mut sets = BTreeMap::new();
+    let places = || resolved.places.iter().filter(|place| Family::of(&place.address) == family);
+    let closed: BTreeMap<SetEntry, Member> = resolved
+        .closed
+        .iter()
+        .filter(|subnet| Family::of(&subnet.addr()) == family)
+        .flat_map(|subnet| kernel_blocks(*subnet))
+        .map(|block| (SetEntry::Net(block), Member::default()))
+        .collect();
+
+    let mut ruled_members = closed.clone();
+    ruled_members.extend(places().map(|place| (SetEntry::Net(place.address.into()), named(&place.container))));
+    sets.insert(ruled(family), set(SetKind::Net, family, false, ruled_members));
+
+    let mut guarded_members = closed;
+    let guarded_places = places().filter(|place| place.guarded);
+    guarded_members.extend(guarded_places.map(|place| (SetEntry::Net(place.address.into()), named(&place.container))));
+    sets.insert(guarded(family), set(SetKind::Net, family, false, guarded_members));
+
+    let inside_members = resolved
+        .inside
+        .iter()
+        .filter(|(subnet, _)| Family::of(&subnet.addr()) == family)
+        .flat_map(|(subnet, bridge)| kernel_blocks(*subnet).into_iter().map(move |block| (block, bridge)))
+        .map(|(block, bridge)| (SetEntry::NetIface(block, bridge.clone()), Member::default()))
+        .collect();
+    sets.insert(inside(family), set(SetKind::NetIface, family, false, inside_members));
+
+    let host_members = |all: bool| -> BTreeMap<SetEntry, Member> {
+        resolved
+            .host_ports
+            .iter()
+            .filter(|place| Family::of(&place.block.addr()) == family && (all || place.guarded))
+            .flat_map(|place| kernel_blocks(place.block).into_iter().map(move |block| (block, place)))
+            .map(|(block, place)| (SetEntry::NetPort(block, place.protocol, place.port), named(&place.container)))
+            .collect()
+    };
+    sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(true)));
+    sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(false)));
+
+    for (key, members) in atoms.iter().chain(host_atoms) {
+        sets.insert(of_key(key, family), set(key.set_kind(), family, key.timed, members.clone()));
+        if let Source::Blocks(blocks) = &key.source {
+            let members = blocks.iter().map(|block| (SetEntry::Net(*block), Member::default())).collect();
+            sets.insert(of_blocks(blocks, key, family), set(SetKind::Net, family, false, members));
+        }
+    }
+    sets
+}

@@ -1,0 +1,205 @@
+//! The engine: version negotiation and the snapshot.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use serde::de::DeserializeOwned;
+use tokio::sync::OnceCell;
+
+use super::api_version::{ApiVersion, negotiate};
+use super::connection::Connection;
+use super::endpoint::EngineAddress;
+use super::error::EngineError;
+use super::globals::Environment;
+use super::{ports, translate, wire};
+use crate::inventory::{self, Binding, Endpoint, Inventory};
+
+/// So many containers are inspected at once; an engine serves them from memory, one core's worth at a time.
+const INSPECT_AT_ONCE: usize = 8;
+
+/// How to talk to the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// `DOCKER_API_VERSION`: spoken without negotiation.
+    pub api_version: Option<String>,
+    /// How long one request may take, from connecting to the last byte.
+    ///
+    /// Connecting has no bound of its own: a unix socket connects at once or not at all, and an engine that systemd
+    /// starts for the first request answers late.
+    pub patience: Duration,
+}
+
+impl Default for ConnectOptions {
+    fn default() -> Self {
+        Self { api_version: None, patience: Duration::from_secs(30) }
+    }
+}
+
+impl ConnectOptions {
+    /// As `environment` demands.
+    pub fn from_environment(environment: &Environment) -> Self {
+        Self { api_version: environment.get("DOCKER_API_VERSION").map(str::to_owned), ..Self::default() }
+    }
+}
+
+/// One engine, spoken to.
+///
+/// It remembers what does not change while the engine runs. Make a new one when the engine was restarted.
+pub struct Engine {
+    connection: Connection,
+    version: String,
+    api: ApiVersion,
+    facts: OnceCell<inventory::Engine>,
+    /// What stopped containers asked for, by ID: no call of the API can change it.
+    requested: Mutex<HashMap<String, Vec<Binding>>>,
+}
+
+impl Engine {
+    /// Reaches the engine and agrees on an API version.
+    pub async fn connect(address: &EngineAddress, options: &ConnectOptions) -> Result<Self, EngineError> {
+        let connection = Connection::open(address, options.patience)?;
+        let path = "/version";
+        let version: wire::Version = connection.get(path).await?;
+        let api = negotiate(&version, options.api_version.as_deref(), connection.address())?;
+        Ok(Self { connection, version: version.version, api, facts: OnceCell::new(), requested: Mutex::default() })
+    }
+
+    /// Reads everything: four requests, and one more for each stopped container not seen before.
+    pub async fn snapshot(&self) -> Result<Inventory, EngineError> {
+        // Containers before networks: a network that a container is on is in the later list, unless both have gone.
+        let (facts, summaries) = tokio::try_join!(self.facts(), self.get::<Vec<wire::Summary>>(CONTAINERS))?;
+        let networks = self.get::<Vec<wire::Network>>(NETWORKS).await?;
+        let routed: BTreeSet<&str> =
+            networks.iter().filter(|network| translate::is_routed(network)).map(|network| &*network.id).collect();
+        let bindings: Vec<Option<Vec<Binding>>> = stream::iter(&summaries)
+            .map(|summary| self.bindings(summary, &routed))
+            .buffered(INSPECT_AT_ONCE)
+            .try_collect()
+            .await?;
+        self.forget_all_but(&summaries);
+        let swarm = self.swarm_endpoints(&summaries, &networks).await?;
+
+        let told = translate::told_gateways(&summaries);
+        let network_ids = networks.iter().map(|network| (&*network.name, &*network.id)).collect();
+        let mut containers = Vec::with_capacity(summaries.len());
+        for (summary, bindings) in summaries.into_iter().zip(bindings) {
+            // Removed between the list and the look at it.
+            let Some(bindings) = bindings else { continue };
+            let mut container = translate::container(summary, bindings, &network_ids)
+                .map_err(|error| self.connection.misunderstood(CONTAINERS, &error))?;
+            container.endpoints.extend(swarm.get(&container.id).cloned());
+            containers.push(container);
+        }
+        let none = BTreeSet::new();
+        let mut networks = networks
+            .iter()
+            .map(|network| translate::network(network, told.get(&network.id).unwrap_or(&none)))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|error| self.connection.misunderstood(NETWORKS, &error))?;
+        containers.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+        networks.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
+        Ok(Inventory { engine: facts.clone(), containers, networks })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
+        self.connection.get(&format!("/v{}{path}", self.api)).await
+    }
+
+    async fn facts(&self) -> Result<&inventory::Engine, EngineError> {
+        // Old engines run `runc --version` and the like for it, hence once.
+        self.facts
+            .get_or_try_init(|| async {
+                let info = self.get::<wire::Info>("/info").await?;
+                Ok(translate::engine(&self.version, &self.api.to_string(), info))
+            })
+            .await
+    }
+
+    /// The published ports of a container; `None` when it has gone.
+    ///
+    /// The list tells those of running containers, except what a routed network publishes (no host port).
+    async fn bindings(
+        &self,
+        summary: &wire::Summary,
+        routed: &BTreeSet<&str>,
+    ) -> Result<Option<Vec<Binding>>, EngineError> {
+        if translate::is_running(summary) {
+            if !translate::attachments(summary).any(|(_, attachment)| routed.contains(&*attachment.network_id)) {
+                return ports::listed(&summary.ports).map(Some).map_err(|error| self.blame(summary, &error));
+            }
+            let Some(inspected) = self.inspect(summary).await? else { return Ok(None) };
+            return ports::effective(&inspected).map(Some).map_err(|error| self.blame(summary, &error));
+        }
+        // It never starts again, and the engine may fail to look at it.
+        if matches!(summary.state.as_str(), "dead" | "removing") {
+            return Ok(Some(Vec::new()));
+        }
+        let known = self.requested.lock().unwrap_or_else(PoisonError::into_inner).get(&summary.id).cloned();
+        if known.is_some() {
+            return Ok(known);
+        }
+        let Some(inspected) = self.inspect(summary).await? else { return Ok(None) };
+        let bindings = ports::requested(&inspected);
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner).insert(summary.id.clone(), bindings.clone());
+        Ok(Some(bindings))
+    }
+
+    async fn inspect(&self, summary: &wire::Summary) -> Result<Option<wire::Inspected>, EngineError> {
+        if !translate::is_id(&summary.id) {
+            return Err(self.blame(summary, &format!("\"{}\" is not an ID", summary.id)));
+        }
+        match self.get(&format!("/containers/{}/json", summary.id)).await {
+            Ok(inspected) => Ok(Some(inspected)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn blame(&self, summary: &wire::Summary, error: &str) -> EngineError {
+        self.connection.misunderstood(CONTAINERS, &format!("container \"{}\": {error}", translate::name(summary)))
+    }
+
+    fn forget_all_but(&self, summaries: &[wire::Summary]) {
+        let present: BTreeSet<&str> = summaries.iter().map(|summary| &*summary.id).collect();
+        self.requested.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| present.contains(id.as_str()));
+    }
+
+    /// The places on `docker_gwbridge` of containers on overlay networks, by container ID.
+    ///
+    /// Ports published in host mode lead there, and only the network itself tells the addresses
+    /// (moby libnetwork `default_gateway.go`).
+    async fn swarm_endpoints(
+        &self,
+        summaries: &[wire::Summary],
+        networks: &[wire::Network],
+    ) -> Result<HashMap<String, Endpoint>, EngineError> {
+        let overlays: BTreeSet<&str> =
+            networks.iter().filter(|network| network.driver == "overlay").map(|network| &*network.id).collect();
+        let on_overlay = summaries
+            .iter()
+            .flat_map(translate::attachments)
+            .any(|(_, attachment)| overlays.contains(&*attachment.network_id));
+        let gateway = networks.iter().find(|network| network.name == inventory::SWARM_GATEWAY);
+        let Some(gateway) = gateway.filter(|_| on_overlay) else { return Ok(HashMap::new()) };
+        let path = format!("/networks/{}", inventory::SWARM_GATEWAY);
+        let members = match self.get::<wire::Network>(&path).await {
+            Ok(network) => network.containers,
+            Err(error) if error.is_not_found() => return Ok(HashMap::new()),
+            Err(error) => return Err(error),
+        };
+        let mut endpoints = HashMap::new();
+        for (id, member) in members {
+            let complain =
+                |error: String| self.connection.misunderstood(&path, &format!("container \"{id}\": {error}"));
+            let (v4, v6) = (translate::v4(&member.v4).map_err(complain)?, translate::v6(&member.v6).map_err(complain)?);
+            endpoints.insert(id, Endpoint { network: gateway.id.clone(), v4, v6 });
+        }
+        Ok(endpoints)
+    }
+}
+
+/// Without `size=1`, which makes the engine walk the containers' files.
+const CONTAINERS: &str = "/containers/json?all=1";
+const NETWORKS: &str = "/networks";

@@ -1,0 +1,203 @@
+//! Reading and writing the kernel's rules and sets, in the tools' own batch forms.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use thiserror::Error;
+
+use super::flavour::{Flavour, Kind};
+use super::observe;
+use super::tools::{Ran, Tools};
+use crate::net::Family;
+use crate::ruleset::{Dump, ParseError, Table};
+
+/// The kernel, as far as we read and write it.
+pub trait Kernel {
+    /// Reads both tables (filter, security) of both families and the sets: the members of every set for which
+    /// `members(name)` is true, headers only of the others.
+    fn observe(&mut self, members: &dyn Fn(&str) -> bool) -> Result<Dump, KernelError>;
+
+    /// One `iptables-restore --noflush --wait` (or ip6tables) call. Atomic per table.
+    fn restore_rules(&mut self, family: Family, text: &str) -> Result<(), KernelError>;
+
+    /// One `ipset restore` call. NOT atomic: an error leaves the lines before it in force.
+    fn restore_sets(&mut self, text: &str) -> Result<(), KernelError>;
+}
+
+/// Why the kernel could not be read or written.
+#[derive(Debug, Error)]
+pub enum KernelError {
+    /// A program is not installed.
+    #[error("{tool} is not installed: it comes with the package {debian} (Debian, Ubuntu) or {fedora} (Fedora)")]
+    ToolMissing {
+        /// The program.
+        tool: String,
+        /// Debian's package.
+        debian: &'static str,
+        /// Fedora's package.
+        fedora: &'static str,
+    },
+    /// Not root, or without `CAP_NET_ADMIN`.
+    #[error("{tool} may not touch the kernel's firewall: {stderr}")]
+    NotPermitted {
+        /// The program.
+        tool: String,
+        /// What it said, verbatim.
+        stderr: String,
+    },
+    /// A program failed.
+    #[error("{tool} failed: {stderr}{}", .line.as_ref().map(|(number, text)| format!(" (line {number}: {text})")).unwrap_or_default())]
+    Failed {
+        /// The program and its arguments.
+        tool: String,
+        /// What it said, verbatim.
+        stderr: String,
+        /// The line of our text that it named: its number from 1, and the line.
+        line: Option<(usize, String)>,
+    },
+    /// A program could not be run at all.
+    #[error("{tool} could not be run: {source}")]
+    NotRun {
+        /// The program.
+        tool: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A program printed what we do not understand; nothing is done on half a picture.
+    #[error("what {tool} printed was not understood: {source}")]
+    Unparsable {
+        /// The program.
+        tool: String,
+        /// Where and why.
+        source: ParseError,
+    },
+}
+
+/// What this kernel and these tools can do; known after the first observation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Which iptables is used.
+    pub flavour: Flavour,
+    /// The tables that cannot be used, with what the tool said.
+    pub missing: BTreeMap<(Family, Table), String>,
+}
+
+impl Capabilities {
+    /// Whether a table can be used.
+    pub fn has(&self, family: Family, table: Table) -> bool {
+        !self.missing.contains_key(&(family, table))
+    }
+}
+
+/// The running kernel.
+#[derive(Debug)]
+pub struct HostKernel {
+    pub(super) tools: Tools,
+    pub(super) capabilities: Option<Capabilities>,
+}
+
+impl HostKernel {
+    /// The kernel of this network namespace. Nothing is run yet.
+    pub fn new(tools: Tools) -> Self {
+        Self { tools, capabilities: None }
+    }
+
+    /// The same, with the flavour settled instead of found out.
+    pub fn with_flavour(tools: Tools, flavour: Flavour) -> Self {
+        Self { tools, capabilities: Some(Capabilities { flavour, missing: BTreeMap::new() }) }
+    }
+
+    /// What it can do; `None` before the first observation.
+    pub fn capabilities(&self) -> Option<&Capabilities> {
+        self.capabilities.as_ref()
+    }
+
+    /// Runs a tool that has to succeed.
+    pub(super) fn call(&self, tool: &str, arguments: &[&str], stdin: &str) -> Result<Ran, KernelError> {
+        let shown = || [&[tool], arguments].concat().join(" ");
+        let ran = self
+            .tools
+            .run(tool, arguments, stdin)
+            .ok_or_else(|| missing_tool(tool))?
+            .map_err(|source| KernelError::NotRun { tool: tool.to_owned(), source })?;
+        if ran.success { Ok(ran) } else { Err(failure(shown(), &ran.stderr, stdin)) }
+    }
+}
+
+impl Kernel for HostKernel {
+    fn observe(&mut self, members: &dyn Fn(&str) -> bool) -> Result<Dump, KernelError> {
+        observe::observe(self, members)
+    }
+
+    fn restore_rules(&mut self, family: Family, text: &str) -> Result<(), KernelError> {
+        let flavour = observe::flavour(self)?;
+        self.call(&flavour.program(family, "restore"), &["--noflush", "--wait"], text).map(drop)
+    }
+
+    fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {
+        self.call("ipset", &["restore"], text).map(drop)
+    }
+}
+
+/// The packages of a program that is not there.
+fn missing_tool(tool: &str) -> KernelError {
+    let (debian, fedora) = if tool == "ipset" {
+        ("ipset", "ipset")
+    } else if tool.contains(Kind::Legacy.name()) {
+        ("iptables", "iptables-legacy")
+    } else {
+        ("iptables", "iptables-nft")
+    };
+    KernelError::ToolMissing { tool: tool.to_owned(), debian, fedora }
+}
+
+/// The error of a tool that failed on `input`.
+fn failure(tool: String, stderr: &str, input: &str) -> KernelError {
+    let stderr = stderr.trim_end().to_owned();
+    let refused = ["Permission denied", "Operation not permitted", "you must be root"];
+    if refused.iter().any(|words| stderr.contains(words)) {
+        return KernelError::NotPermitted { tool, stderr };
+    }
+    let line = named_line(&stderr).and_then(|number| {
+        let text = input.lines().nth(number.checked_sub(1)?)?;
+        Some((number, text.to_owned()))
+    });
+    KernelError::Failed { tool, stderr, line }
+}
+
+/// The number after the first `line` that has one: `Error occurred at line: 3`, `line 3 failed`, `Error in line 3:`.
+fn named_line(stderr: &str) -> Option<usize> {
+    stderr.match_indices("line").find_map(|(at, word)| {
+        let rest = stderr[at + word.len()..].trim_start_matches([':', ' ']);
+        let digits = rest.split(|letter: char| !letter.is_ascii_digit()).next()?;
+        digits.parse().ok()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_line_that_a_tool_names() {
+        for (stderr, number) in [
+            ("ipset v7.17: Error in line 3: Element cannot be added to the set: it's already added", Some(3)),
+            ("iptables-nft-restore: line 2 failed: Bad rule (does a matching rule exist in that chain?).", Some(2)),
+            ("iptables-restore v1.8.9 (legacy): Set nosuch doesn't exist.\n\nError occurred at line: 3\nTry", Some(3)),
+            (
+                "iptables-nft-restore v1.8.9 (nf_tables): \nline 12: CHAIN_DEL failed (Device or resource busy)",
+                Some(12),
+            ),
+            ("Fatal: can't open lock file", None),
+            ("a line", None),
+        ] {
+            assert_eq!(named_line(stderr), number, "{stderr}");
+        }
+    }
+
+    #[test]
+    fn says_which_line_of_ours() {
+        let error = failure("ipset restore".to_owned(), "ipset v7.17: Error in line 2: no\n", "flush a\nadd a zzz\n");
+        assert_eq!(error.to_string(), "ipset restore failed: ipset v7.17: Error in line 2: no (line 2: add a zzz)");
+    }
+}

@@ -1,0 +1,186 @@
+//! One look at the kernel, with as few processes as it takes: a save a family, a list of the sets, and the members
+//! of those sets that somebody wants.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::thread;
+
+use super::flavour::{self, Flavour, Kind};
+use super::kernel::{Capabilities, HostKernel, KernelError};
+use crate::net::Family;
+use crate::ruleset::{
+    Chain, Dump, IpSet, Table, TableDump, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save,
+};
+
+type Tables = BTreeMap<(Family, Table), TableDump>;
+type Missing = BTreeMap<(Family, Table), String>;
+
+/// The flavour, found out at the first call.
+pub(super) fn flavour(kernel: &mut HostKernel) -> Result<Flavour, KernelError> {
+    if let Some(capabilities) = &kernel.capabilities {
+        return Ok(capabilities.flavour.clone());
+    }
+    let (flavour, _) = find_flavour(kernel)?;
+    kernel.capabilities = Some(Capabilities { flavour: flavour.clone(), missing: BTreeMap::new() });
+    Ok(flavour)
+}
+
+/// Asks plain iptables, and the other kind only where plain iptables knows nothing of Docker. Also answers what the
+/// chosen kind's `iptables-save` printed, so that nobody runs it twice.
+fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), KernelError> {
+    let save = kernel.call("iptables-save", &[], "")?.stdout;
+    // A program that runs can be found; the kind only chooses words when there is no other one.
+    let default = flavour::default_kind(&kernel.tools).unwrap_or(Kind::Nft);
+    if flavour::holds_docker(&save) {
+        return Ok((flavour::decide(default, &save, None), save));
+    }
+    let other_program = format!("iptables-{}-save", default.other().name());
+    let other = match kernel.call(&other_program, &[], "") {
+        Ok(ran) => Some(ran.stdout),
+        // Not installed, or this kernel has no such thing: then Docker is not there either.
+        Err(KernelError::ToolMissing { .. } | KernelError::Failed { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let flavour = flavour::decide(default, &save, other.as_deref());
+    let save = if flavour.default { save } else { other.unwrap_or_default() };
+    Ok((flavour, save))
+}
+
+/// Asks both kinds whatever the first says, for a diagnosis.
+pub fn survey(kernel: &HostKernel) -> Result<Flavour, KernelError> {
+    let save = kernel.call("iptables-save", &[], "")?.stdout;
+    let default = flavour::default_kind(&kernel.tools).unwrap_or(Kind::Nft);
+    let other = kernel.call(&format!("iptables-{}-save", default.other().name()), &[], "").ok();
+    Ok(flavour::decide(default, &save, other.as_ref().map(|ran| ran.stdout.as_str())))
+}
+
+/// Reads the whole state.
+pub(super) fn observe(kernel: &mut HostKernel, members: &dyn Fn(&str) -> bool) -> Result<Dump, KernelError> {
+    let mut v4_save = None;
+    let known = if let Some(known) = &kernel.capabilities {
+        known.clone()
+    } else {
+        let (flavour, save) = find_flavour(kernel)?;
+        v4_save = Some(save);
+        Capabilities { flavour, missing: BTreeMap::new() }
+    };
+    let reader: &HostKernel = kernel;
+    let (v4, v6, terse) = thread::scope(|scope| {
+        let v4 = scope.spawn(|| family_tables(reader, &known, Family::V4, v4_save));
+        let v6 = scope.spawn(|| family_tables(reader, &known, Family::V6, None));
+        let terse = list_sets(reader);
+        (joined(v4), joined(v6), terse)
+    });
+    let (mut tables, mut missing) = v4?;
+    let (tables_v6, missing_v6) = v6?;
+    tables.extend(tables_v6);
+    missing.extend(missing_v6);
+    kernel.capabilities = Some(Capabilities { flavour: known.flavour, missing });
+    let sets = match sets(kernel, &terse?, members) {
+        // A set may go between the list and the look; what is gone is not in the next list.
+        Err(KernelError::Failed { .. }) => sets(kernel, &list_sets(kernel)?, members)?,
+        answer => answer?,
+    };
+    Ok(Dump { tables, sets })
+}
+
+fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+/// The tables of one family, and those that cannot be used.
+fn family_tables(
+    kernel: &HostKernel,
+    known: &Capabilities,
+    family: Family,
+    save: Option<String>,
+) -> Result<(Tables, Missing), KernelError> {
+    let program = known.flavour.program(family, "save");
+    let mut missing = Missing::new();
+    let save = match save.map_or_else(|| kernel.call(&program, &[], "").map(|ran| ran.stdout), Ok) {
+        Ok(save) => save,
+        // A host without IPv6 is no fault; one without IPv4 tables is none to guard.
+        Err(error @ (KernelError::Failed { .. } | KernelError::ToolMissing { .. })) if family == Family::V6 => {
+            missing.extend(Table::ALL.map(|table| ((family, table), error.to_string())));
+            return Ok((Tables::new(), missing));
+        }
+        Err(error) => return Err(error),
+    };
+    let mut tables = parsed(&program, family, &save)?;
+    for table in Table::ALL {
+        if !tables.contains_key(&(family, table)) {
+            probe(kernel, known, (family, table), &mut tables, &mut missing)?;
+        }
+    }
+    for dump in tables.values_mut() {
+        for name in ["INPUT", "FORWARD", "OUTPUT"] {
+            let open = || Chain { policy: Some("ACCEPT".to_owned()), lines: Vec::new() };
+            dump.chains.entry(name.to_owned()).or_insert_with(open);
+        }
+    }
+    Ok((tables, missing))
+}
+
+/// Adds a table that the save left out because nobody used it yet. The kernel loads a legacy table only for who names
+/// it; nft needs no module for one, so there is nothing to ask.
+fn probe(
+    kernel: &HostKernel,
+    known: &Capabilities,
+    key: (Family, Table),
+    tables: &mut Tables,
+    missing: &mut Missing,
+) -> Result<(), KernelError> {
+    let (family, table) = key;
+    if known.flavour.kind == Kind::Nft {
+        tables.insert(key, TableDump::default());
+        return Ok(());
+    }
+    if let Some(reason) = known.missing.get(&key) {
+        missing.insert(key, reason.clone());
+        return Ok(());
+    }
+    let program = known.flavour.program(family, "save");
+    match kernel.call(&program, &["-t", table.name()], "") {
+        Ok(ran) => tables.extend(parsed(&program, family, &ran.stdout)?),
+        // Docker's own table cannot be missing where there is anything to guard.
+        Err(error @ KernelError::Failed { .. }) if key != (Family::V4, Table::Filter) => {
+            missing.insert(key, error.to_string());
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+fn parsed(program: &str, family: Family, save: &str) -> Result<Tables, KernelError> {
+    parse_iptables_save(family, save).map_err(|source| KernelError::Unparsable { tool: program.to_owned(), source })
+}
+
+fn list_sets(kernel: &HostKernel) -> Result<String, KernelError> {
+    kernel.call("ipset", &["list", "-terse"], "").map(|ran| ran.stdout)
+}
+
+/// All sets; with members those that are wanted.
+fn sets(
+    kernel: &HostKernel,
+    terse: &str,
+    members: &dyn Fn(&str) -> bool,
+) -> Result<BTreeMap<String, IpSet>, KernelError> {
+    let unparsable = |source| KernelError::Unparsable { tool: "ipset".to_owned(), source };
+    let headers = parse_ipset_list_terse(terse).map_err(unparsable)?;
+    let mut script = String::new();
+    for header in headers.iter().filter(|header| header.entries != Some(0) && members(&header.name)) {
+        // ipset's own lines split at blanks and join between quotes.
+        let quote = if header.name.contains(char::is_whitespace) { "\"" } else { "" };
+        let _ = writeln!(script, "save {quote}{}{quote}", header.name);
+    }
+    let mut sets: BTreeMap<String, IpSet> = headers
+        .into_iter()
+        .map(|header| (header.name, IpSet { shape: header.shape, members: BTreeMap::new() }))
+        .collect();
+    if !script.is_empty() {
+        // `ipset restore` obeys `save` lines too: one process for any choice of sets, and nothing read in vain.
+        let save = kernel.call("ipset", &["restore"], &script)?.stdout;
+        sets.extend(parse_ipset_save(&save).map_err(unparsable)?);
+    }
+    Ok(sets)
+}

@@ -1,0 +1,100 @@
+//! What a policy says that the world does not bear out.
+
+use std::net::IpAddr;
+
+use crate::policy::Target;
+
+/// Something a rule says that the world does not bear out. `rule` is an index into the policy's rules.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// No container, service, label or network is meant.
+    NoTarget {
+        /// Which rule.
+        rule: usize,
+        /// The target.
+        target: Target,
+        /// Names of the same kind that exist.
+        candidates: Vec<String>,
+    },
+    /// Our sets have none of that name.
+    NoSet {
+        /// Which rule.
+        rule: usize,
+        /// The set.
+        set: String,
+    },
+    /// The kernel has no ipset of that name.
+    NoIpset {
+        /// Which rule.
+        rule: usize,
+        /// The kernel name.
+        ipset: String,
+    },
+    /// The container has no address of its own: another one's rules decide.
+    SharesNetwork {
+        /// Which rule.
+        rule: usize,
+        /// The container named.
+        container: String,
+        /// Whose network it uses.
+        owner: String,
+    },
+    /// The container lives on the host's network.
+    HostNetwork {
+        /// Which rule.
+        rule: usize,
+        /// The container.
+        container: String,
+    },
+    /// The container has an address that this host does not forward to (macvlan, ipvlan, overlay).
+    NotForwarded {
+        /// Which rule.
+        rule: usize,
+        /// The container.
+        container: String,
+        /// The network.
+        network: String,
+        /// Its driver.
+        driver: String,
+    },
+    /// No target publishes such a port.
+    NotPublished {
+        /// Which rule.
+        rule: usize,
+        /// What was asked for.
+        ports: String,
+        /// What the targets do publish.
+        published: Vec<String>,
+    },
+    /// Two containers claim one address; it is closed, for nobody can say whose rules hold.
+    SharedAddress {
+        /// The address.
+        address: IpAddr,
+        /// Both names.
+        containers: Vec<String>,
+    },
+    /// An earlier rule always decides first.
+    NeverMatches {
+        /// Which rule.
+        rule: usize,
+        /// The earlier one.
+        because: usize,
+    },
+}
+
+impl Finding {
+    /// The index of the rule it is about, if it is about one.
+    pub fn rule(&self) -> Option<usize> {
+        match self {
+            Self::NoTarget { rule, .. }
+            | Self::NoSet { rule, .. }
+            | Self::NoIpset { rule, .. }
+            | Self::SharesNetwork { rule, .. }
+            | Self::HostNetwork { rule, .. }
+            | Self::NotForwarded { rule, .. }
+            | Self::NotPublished { rule, .. }
+            | Self::NeverMatches { rule, .. } => Some(*rule),
+            Self::SharedAddress { .. } => None,
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! From what the kernel holds to what it shall hold: the calls, in an order in which no instant is wider than both.
+//!
+//! Why the order is safe. Call a set *narrowing* if a new member can only take access away (it leads to judgement, or
+//! to a drop), *widening* if it can only give some. With the old rules in force, only narrowing changes are made, so
+//! nothing gets more than the old policy gave. Then the rules change, one transaction a table, while every narrowing
+//! set holds old and new members and every widening one only those common to both: nothing gets more than the new
+//! policy gives. Then the widening changes, up to the new policy. A set that serves both verdicts, or must be made anew,
+//! is changed behind a *barrier*: rules that drop everything ruled. `filter` and `security` judge the same packet and
+//! both must let it pass, so a moment with one old and one new is narrower than either.
+
+mod diff;
+mod polarity;
+mod rules;
+mod sets;
+
+use std::fmt::Write as _;
+
+use crate::net::Family;
+use crate::ruleset::{Desired, Dump, render_set_create, render_set_entry};
+
+pub use diff::{DiffLine, Sign, diff, unsaved};
+use polarity::Polarities;
+use sets::SetChange;
+
+/// Which part of the order a step belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// New sets, filled before anything asks them.
+    Prepare,
+    /// Members whose change takes access away.
+    Narrow,
+    /// Everything ruled is dropped for a moment.
+    Barrier,
+    /// Changes behind the barrier.
+    Behind,
+    /// Chains and jumps.
+    Rules,
+    /// Members whose change gives access.
+    Widen,
+    /// Sets that nothing asks any more.
+    Clear,
+}
+
+/// One call of a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// `ipset restore` of this text. Not atomic.
+    Sets(String),
+    /// `iptables-restore --noflush` of this text. Atomic for each table.
+    Rules(Family, String),
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Where in the order.
+    pub phase: Phase,
+    /// What is called.
+    pub call: Call,
+    /// A failure is a remark, not a reason to undo: somebody else still uses a set that we no longer need.
+    pub optional: bool,
+}
+
+/// The steps, in order; none when there is nothing to do.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Plan {
+    /// In order.
+    pub steps: Vec<Step>,
+}
+
+impl Plan {
+    /// Whether there is nothing to do.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    fn sets(&mut self, phase: Phase, text: String) {
+        if !text.is_empty() {
+            self.steps.push(Step { phase, call: Call::Sets(text), optional: false });
+        }
+    }
+
+    fn rules(&mut self, phase: Phase, family: Family, text: String) {
+        if !text.is_empty() {
+            self.steps.push(Step { phase, call: Call::Rules(family, text), optional: false });
+        }
+    }
+}
+
+/// The temporary name under which a set is made anew before it takes the place of the old one.
+fn temporary(family: Family, index: usize) -> String {
+    match family {
+        Family::V4 => format!("df4-new-{index}"),
+        Family::V6 => format!("df6-new-{index}"),
+    }
+}
+
+fn create(text: &mut String, name: &str, set: &crate::ruleset::IpSet) {
+    let _ = writeln!(text, "{}", render_set_create(name, &set.shape));
+    for (entry, member) in &set.members {
+        let _ = writeln!(text, "add {name} {}", render_set_entry(entry, member));
+    }
+}
+
+/// Compares and orders.
+pub fn plan(have: &Dump, want: &Desired) -> Plan {
+    let mut plan = Plan::default();
+    let polarities = Polarities::of(have, want);
+    let changes = sets::changes(have, want);
+
+    let mut prepare = String::new();
+    let mut behind = String::new();
+    let mut narrow = String::new();
+    let mut widen = String::new();
+    let mut barriers = std::collections::BTreeSet::new();
+    for (index, (name, change)) in changes.iter().enumerate() {
+        match change {
+            SetChange::Create(set) => create(&mut prepare, name, set),
+            SetChange::Remake(set) => {
+                let family = set.shape.family;
+                let new = temporary(family, index);
+                // A trial that was killed may have left one behind.
+                if have.sets.contains_key(&new) {
+                    let _ = writeln!(prepare, "destroy {new}");
+                }
+                create(&mut prepare, &new, set);
+                let _ = write!(behind, "swap {new} {name}\ndestroy {new}\n");
+                if polarities.is_asked(name) {
+                    barriers.insert(family);
+                }
+            }
+            SetChange::Members { family, add, remove } => {
+                let (adds, removes) = sets::texts(name, add, remove);
+                match polarities.get(name) {
+                    Some(polarity::Polarity::Narrowing) => {
+                        narrow.push_str(&adds);
+                        widen.push_str(&removes);
+                    }
+                    Some(polarity::Polarity::Widening) => {
+                        narrow.push_str(&removes);
+                        widen.push_str(&adds);
+                    }
+                    Some(polarity::Polarity::Both) => {
+                        behind.push_str(&removes);
+                        behind.push_str(&adds);
+                        barriers.insert(*family);
+                    }
+                    None => {
+                        narrow.push_str(&removes);
+                        narrow.push_str(&adds);
+                    }
+                }
+            }
+        }
+    }
+    plan.sets(Phase::Prepare, prepare);
+    plan.sets(Phase::Narrow, narrow);
+    let mut raised = std::collections::BTreeSet::new();
+    for family in barriers {
+        let text = rules::barrier(have, family);
+        if !text.is_empty() {
+            raised.insert(family);
+        }
+        plan.rules(Phase::Barrier, family, text);
+    }
+    plan.sets(Phase::Behind, behind);
+    for family in Family::ALL {
+        plan.rules(Phase::Rules, family, rules::transaction(have, want, family, raised.contains(&family)));
+    }
+    plan.sets(Phase::Widen, widen);
+    let (own, users) = sets::stale(have, want);
+    plan.sets(Phase::Clear, own);
+    if !users.is_empty() {
+        plan.steps.push(Step { phase: Phase::Clear, call: Call::Sets(users), optional: true });
+    }
+    plan
+}

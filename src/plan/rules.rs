@@ -1,0 +1,121 @@
+//! One family's `iptables-restore --noflush` text.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use crate::net::Family;
+use crate::ruleset::{
+    Chain, Desired, DesiredTable, Dump, Line, SetDirection, Table, TableDump, is_own_chain, is_own_rule, names,
+};
+use crate::ruleset::{Action, Match, Rule};
+
+/// The text that makes our part of `family` as desired; empty when it is. `barred` chains are written in any case.
+pub(super) fn transaction(have: &Dump, want: &Desired, family: Family, barred: bool) -> String {
+    let nothing = DesiredTable::default();
+    let mut text = String::new();
+    for table in Table::ALL {
+        let Some(present) = have.tables.get(&(family, table)) else { continue };
+        let wanted = want.tables.get(&(family, table)).unwrap_or(&nothing);
+        let barred = barred && present.chains.contains_key(names::HOST);
+        let lines = table_lines(present, wanted, barred);
+        if !lines.is_empty() {
+            let _ = writeln!(text, "*{table}\n{lines}COMMIT");
+        }
+    }
+    text
+}
+
+fn table_lines(present: &TableDump, wanted: &DesiredTable, barred: bool) -> String {
+    let texts = |lines: &[Line]| -> Vec<String> { lines.iter().map(|line| line.text.clone()).collect() };
+    let stale: Vec<&String> =
+        present.chains.keys().filter(|name| is_own_chain(name) && !wanted.chains.contains_key(*name)).collect();
+    let agree = |name: &String, lines: &Vec<Line>| {
+        present.chains.get(name).is_some_and(|chain| texts(&chain.lines) == texts(lines))
+    };
+    let rewrite = barred || !stale.is_empty() || !wanted.chains.iter().all(|(name, lines)| agree(name, lines));
+
+    let mut text = String::new();
+    if rewrite {
+        // Declaring flushes, and all must exist before the first rule names one. The table changes at COMMIT, at once.
+        for name in wanted.chains.keys().chain(stale.iter().copied()) {
+            let _ = writeln!(text, ":{name} - [0:0]");
+        }
+        for (name, lines) in &wanted.chains {
+            for line in lines {
+                let _ = writeln!(text, "-A {name} {}", line.text);
+            }
+        }
+    }
+    text.push_str(&hook_lines(present, wanted));
+    for name in stale {
+        let _ = writeln!(text, "-X {name}");
+    }
+    text
+}
+
+/// Moves our rules in foreign chains to where they belong. Foreign rules are never named.
+fn hook_lines(present: &TableDump, wanted: &DesiredTable) -> String {
+    let mut text = String::new();
+    let hooked: BTreeSet<&String> = wanted.hooks.iter().map(|hook| &hook.chain).collect();
+    let foreign: BTreeSet<&String> =
+        present.chains.keys().filter(|name| !is_own_chain(name)).chain(hooked.iter().copied()).collect();
+    let empty = Chain::default();
+    for name in foreign {
+        let chain = present.chains.get(name).unwrap_or(&empty);
+        let lines: Vec<&Line> =
+            wanted.hooks.iter().filter(|hook| hook.chain == *name).flat_map(|hook| &hook.lines).collect();
+        if in_place(chain, &lines) {
+            continue;
+        }
+        for line in chain.lines.iter().filter(|line| line.rule.as_ref().is_some_and(is_own_rule)) {
+            let _ = writeln!(text, "-D {name} {}", line.text);
+        }
+        for (index, line) in lines.iter().enumerate() {
+            let _ = writeln!(text, "-I {name} {} {}", index + 1, line.text);
+        }
+    }
+    text
+}
+
+/// Ours are the first rules of the chain, and there are no more of them further down.
+fn in_place(chain: &Chain, wanted: &[&Line]) -> bool {
+    let is_own = |line: &Line| line.rule.as_ref().is_some_and(is_own_rule);
+    chain.lines.len() >= wanted.len()
+        && chain.lines.iter().zip(wanted).all(|(present, wanted)| present.text == wanted.text)
+        && !chain.lines[wanted.len()..].iter().any(is_own)
+}
+
+/// Rules that drop everything ruled, in those of our first chains that exist; empty when there is none.
+pub(super) fn barrier(have: &Dump, family: Family) -> String {
+    use SetDirection::{Dst, Src};
+    let prefix = match family {
+        Family::V4 => "df4",
+        Family::V6 => "df6",
+    };
+    let drop = |set: &str, directions: &[SetDirection]| {
+        let name = format!("{prefix}-{set}");
+        let condition = Match::Set { name, negated: false, directions: directions.to_vec() };
+        Line::of(Rule::new([condition], Action::Drop)).text
+    };
+    let doors = [
+        (names::MAIN, vec![drop("ruled", &[Dst]), drop("ruled", &[Src])]),
+        (names::HOST, vec![drop("host", &[Dst, Dst])]),
+        (names::HOST_OUT, vec![drop("host", &[Src, Src])]),
+    ];
+    let mut text = String::new();
+    for table in Table::ALL {
+        let closed: Vec<_> = doors.iter().filter(|(chain, _)| have.chain(family, table, chain).is_some()).collect();
+        if closed.is_empty() {
+            continue;
+        }
+        let _ = writeln!(text, "*{table}");
+        for (chain, rules) in closed {
+            let _ = writeln!(text, ":{chain} - [0:0]");
+            for rule in rules {
+                let _ = writeln!(text, "-A {chain} {rule}");
+            }
+        }
+        let _ = writeln!(text, "COMMIT");
+    }
+    text
+}

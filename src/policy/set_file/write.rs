@@ -1,0 +1,92 @@
+//! A set as text and as kernel sets.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::{Line, SetFile, SourceEntry, half};
+use crate::net::Family;
+use crate::ruleset::{IpSet, Member, SetEntry, SetKind};
+
+impl SetFile {
+    /// The text to be stored or exported; `ipset restore` reads it.
+    pub fn text(&self) -> String {
+        let mut text = String::with_capacity(self.lines.len() * 32);
+        let adds = Family::ALL.map(|family| {
+            // Blocks of a set of single addresses may overlap, which ipset calls an error unless told otherwise, and
+            // it must be told at each line (ipset 7 takes the option of the first line of a batch for all of it).
+            let exist = if self.halves[half(family)].expanded > 0 { "-exist " } else { "" };
+            format!("add {exist}{} ", self.kernel_name(family))
+        });
+        for line in &self.lines {
+            match line {
+                Line::Text(line) => text.push_str(line),
+                Line::Create(family) => self.render_create(*family, &mut text),
+                Line::Entry(entry) => {
+                    if let Some(expires) = entry.expires() {
+                        let _ = writeln!(text, "# expires {expires}");
+                    }
+                    text.push_str(&adds[half(entry.family())]);
+                    entry.render(&mut text);
+                }
+                Line::Gone => continue,
+            }
+            text.push('\n');
+        }
+        text
+    }
+
+    fn render_create(&self, family: Family, text: &mut String) {
+        let shape = self.shape(family);
+        let kind = if shape.kind == SetKind::Ip { "hash:ip" } else { "hash:net" };
+        let inet = match family {
+            Family::V4 => "inet",
+            Family::V6 => "inet6",
+        };
+        let _ = write!(
+            text,
+            "create {} {kind} family {inet} hashsize {} maxelem {}",
+            self.kernel_name(family),
+            shape.hashsize,
+            shape.maxelem
+        );
+        if let Some(timeout) = shape.timeout {
+            let _ = write!(text, " timeout {timeout}");
+        }
+        if shape.comment {
+            text.push_str(" comment");
+        }
+    }
+
+    /// What the kernel is to hold at the moment `now`, IPv4 first: what has ended is left out, what will end has the
+    /// seconds that are left.
+    pub fn kernel_sets(&self, now: Timestamp) -> [(String, IpSet); 2] {
+        Family::ALL.map(|family| {
+            let shape = self.shape(family).clone();
+            let mut members: Vec<(SetEntry, Member)> = Vec::with_capacity(self.count(family));
+            for entry in self.entries().filter(|entry| entry.family() == family && !entry.is_expired(now)) {
+                let member = Member {
+                    timeout: entry.seconds_left(now),
+                    comment: entry.comment().map(str::to_owned),
+                    nomatch: entry.nomatch(),
+                };
+                match addresses(entry) {
+                    Some(addresses) if shape.kind == SetKind::Ip => {
+                        members.extend(addresses.map(|address| (SetEntry::Net(address), member.clone())));
+                    }
+                    _ => members.push((SetEntry::Net(entry.block()), member)),
+                }
+            }
+            (self.kernel_name(family), IpSet { shape, members: BTreeMap::from_iter(members) })
+        })
+    }
+}
+
+/// The addresses of a block one by one, as a set of single addresses keeps them; only IPv4 sets expand blocks.
+fn addresses(entry: &SourceEntry) -> Option<impl Iterator<Item = IpNet>> {
+    let IpNet::V4(block) = entry.block() else { return None };
+    let (first, last) = (block.network().to_bits(), block.broadcast().to_bits());
+    Some((first..=last).map(|bits| IpNet::from(std::net::IpAddr::from(std::net::Ipv4Addr::from_bits(bits)))))
+}

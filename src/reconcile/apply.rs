@@ -1,0 +1,190 @@
+//! Carries a plan out: observe, write, read back; undo what failed.
+
+use std::collections::BTreeSet;
+
+use thiserror::Error;
+
+use crate::host::kernel::{Kernel, KernelError};
+use crate::plan::{self, Call, Phase, Plan};
+use crate::ruleset::{Desired, Dump, is_own_set};
+
+/// How often a plan is made anew because somebody else (dockerd, most likely) wrote meanwhile.
+const ROUNDS: usize = 3;
+
+/// What was done.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// Calls that wrote something; 0 when the kernel held everything already.
+    pub calls: usize,
+    /// Things that did not work out and that harm nobody.
+    pub remarks: Vec<String>,
+    /// The kernel's state afterwards.
+    pub state: Dump,
+}
+
+/// Why the kernel does not hold what it should.
+#[derive(Debug, Error)]
+pub enum ApplyError {
+    /// The state could not be read; nothing was written.
+    #[error("cannot read the firewall: {0}")]
+    Observe(#[source] KernelError),
+    /// A call failed.
+    #[error("{phase} failed: {source}. {undone}")]
+    Step {
+        /// Which part of the order.
+        phase: &'static str,
+        /// What the tool said.
+        #[source]
+        source: KernelError,
+        /// What became of the calls before it.
+        undone: Undone,
+    },
+    /// The user interrupted.
+    #[error("interrupted. {0}")]
+    Cancelled(Undone),
+    /// What was read back is not what was written.
+    #[error("the kernel does not hold what was written, or another program keeps changing it:\n{difference}\n{undone}")]
+    ReadBack {
+        /// The first differences.
+        difference: String,
+        /// What became of it.
+        undone: Undone,
+    },
+}
+
+/// What became of the calls made before a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Undone {
+    /// The kernel holds what it held before.
+    Yes,
+    /// It does not. Access is never wider than before or as asked for, but may be narrower.
+    No(String),
+}
+
+impl std::fmt::Display for Undone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Yes => f.write_str("Everything is as it was before"),
+            Self::No(reason) => write!(
+                f,
+                "It could not be undone ({reason}): some access may be closed that should be open, none is open that \
+                 should be closed. Run: docker firewall apply"
+            ),
+        }
+    }
+}
+
+fn phase_name(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Prepare => "filling new sets",
+        Phase::Narrow => "taking access away",
+        Phase::Barrier => "closing for the change",
+        Phase::Behind => "changing sets behind the closed door",
+        Phase::Rules => "writing the rules",
+        Phase::Widen => "giving access",
+        Phase::Clear => "clearing old sets",
+    }
+}
+
+/// Reads the state that concerns us: our chains and sets, and the users' sets named in `users`.
+pub fn observe(kernel: &mut dyn Kernel, users: &BTreeSet<String>) -> Result<Dump, KernelError> {
+    kernel.observe(&|name| is_own_set(name) || users.contains(name))
+}
+
+/// Makes the kernel hold `desired(state)`. `users` are all users' sets that we keep or kept.
+///
+/// `cancelled` is asked between calls; a cancelled or failed apply is undone before this returns.
+pub fn apply(
+    kernel: &mut dyn Kernel,
+    users: &BTreeSet<String>,
+    desired: &dyn Fn(&Dump) -> Desired,
+    cancelled: &dyn Fn() -> bool,
+) -> Result<Applied, ApplyError> {
+    let before = observe(kernel, users).map_err(ApplyError::Observe)?;
+    let mut applied = Applied::default();
+    let mut state = before.clone();
+    for _ in 0..ROUNDS {
+        let plan = plan::plan(&state, &desired(&state));
+        if plan.is_empty() {
+            applied.state = state;
+            return Ok(applied);
+        }
+        if let Err(failure) = carry_out(kernel, &plan, cancelled, &mut applied) {
+            let undone = if applied.calls == 0 && failure.wrote_nothing() { Undone::Yes } else { undo(kernel, &before, users) };
+            return Err(match failure {
+                Failure::Cancelled => ApplyError::Cancelled(undone),
+                Failure::Call(phase, source) => ApplyError::Step { phase: phase_name(phase), source, undone },
+            });
+        }
+        state = match observe(kernel, users) {
+            Ok(state) => state,
+            Err(error) => {
+                let undone = undo(kernel, &before, users);
+                return Err(ApplyError::ReadBack { difference: error.to_string(), undone });
+            }
+        };
+    }
+    let left = plan::diff(&state, &desired(&state));
+    if left.is_empty() {
+        applied.state = state;
+        return Ok(applied);
+    }
+    let difference: Vec<String> = left.iter().take(5).map(|line| format!("  {}: {}", line.place, line.text)).collect();
+    Err(ApplyError::ReadBack { difference: difference.join("\n"), undone: undo(kernel, &before, users) })
+}
+
+enum Failure {
+    Cancelled,
+    Call(Phase, KernelError),
+}
+
+impl Failure {
+    /// A failed set call may have written the lines before the bad one; a failed rules call wrote nothing of its table.
+    fn wrote_nothing(&self) -> bool {
+        matches!(self, Self::Cancelled)
+    }
+}
+
+fn carry_out(
+    kernel: &mut dyn Kernel,
+    plan: &Plan,
+    cancelled: &dyn Fn() -> bool,
+    applied: &mut Applied,
+) -> Result<(), Failure> {
+    for step in &plan.steps {
+        if cancelled() {
+            return Err(Failure::Cancelled);
+        }
+        let result = match &step.call {
+            Call::Sets(text) => kernel.restore_sets(text),
+            Call::Rules(family, text) => kernel.restore_rules(*family, text),
+        };
+        match result {
+            Ok(()) => applied.calls += 1,
+            Err(error) if step.optional => applied.remarks.push(error.to_string()),
+            Err(error) => return Err(Failure::Call(step.phase, error)),
+        }
+    }
+    Ok(())
+}
+
+/// Goes back to `before`, by the same safe order.
+fn undo(kernel: &mut dyn Kernel, before: &Dump, users: &BTreeSet<String>) -> Undone {
+    let target = Desired::from_dump(before, users);
+    let mut attempt = || -> Result<bool, KernelError> {
+        let state = observe(kernel, users)?;
+        let plan = plan::plan(&state, &target);
+        let mut ignored = Applied::default();
+        match carry_out(kernel, &plan, &|| false, &mut ignored) {
+            Ok(()) => {}
+            Err(Failure::Call(_, error)) => return Err(error),
+            Err(Failure::Cancelled) => return Ok(false),
+        }
+        Ok(plan::plan(&observe(kernel, users)?, &target).is_empty())
+    };
+    match attempt() {
+        Ok(true) => Undone::Yes,
+        Ok(false) => Undone::No("the state differs after undoing".to_owned()),
+        Err(error) => Undone::No(error.to_string()),
+    }
+}

@@ -1,0 +1,70 @@
+//! One reading of the world: policy, sets and containers, turned into what the kernel shall hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use crate::compile::{Ground, compile};
+use crate::inventory::Inventory;
+use crate::net::Family;
+use crate::policy::{Policy, SetFile};
+use crate::resolve::{Facts, Resolved, resolve};
+use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry, is_own_set};
+
+/// What a pass works from. Everything was read before; the pass itself is pure.
+#[derive(Clone, Copy, Debug)]
+pub struct Pass<'a> {
+    /// The rules.
+    pub policy: &'a Policy,
+    /// Our sets by name.
+    pub sets: &'a BTreeMap<String, SetFile>,
+    /// Our sets as they were when the kernel was last written.
+    pub last_sets: &'a BTreeMap<String, SetFile>,
+    /// The containers.
+    pub inventory: &'a Inventory,
+    /// The present moment.
+    pub now: Timestamp,
+}
+
+impl Pass<'_> {
+    /// Kernel names of all users' sets that we keep or kept.
+    pub fn users(&self) -> BTreeSet<String> {
+        let names = self.sets.keys().chain(self.last_sets.keys());
+        names.flat_map(|name| Family::ALL.map(|family| kernel_set_name(name, family))).collect()
+    }
+
+    /// The policy with its names resolved against the world and the kernel's foreign sets.
+    pub fn resolved(&self, state: &Dump) -> Resolved {
+        let users = self.users();
+        let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name) && !users.contains(*name));
+        let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
+        let sets = self.sets.keys().cloned().collect();
+        resolve(self.policy, &Facts { inventory: self.inventory, sets: &sets, ipsets: &ipsets, now: self.now })
+    }
+
+    /// What the kernel shall hold, given what it holds.
+    pub fn desired(&self, state: &Dump) -> Desired {
+        let mut desired = compile(&self.resolved(state), |family| Ground::of(state, family));
+        for (name, file) in self.sets {
+            let before = self.last_sets.get(name).map(|file| file.kernel_sets(self.now));
+            for (index, (kernel_name, set)) in file.kernel_sets(self.now).into_iter().enumerate() {
+                let removed: BTreeSet<SetEntry> = before.iter().flat_map(|halves| halves[index].1.members.keys())
+                    .filter(|entry| !set.members.contains_key(entry))
+                    .cloned()
+                    .collect();
+                desired.sets.insert(kernel_name, DesiredSet::User { set, removed });
+            }
+        }
+        let kept = |name: &String| desired.sets.contains_key(name);
+        desired.gone = self.users().into_iter().filter(|name| !kept(name)).collect();
+        desired
+    }
+}
+
+/// The kernel's name of one half of a user's set.
+pub fn kernel_set_name(name: &str, family: Family) -> String {
+    match family {
+        Family::V4 => name.to_owned(),
+        Family::V6 => format!("{name}-v6"),
+    }
+}

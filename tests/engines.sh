@@ -1,0 +1,121 @@
+#!/bin/bash
+# Prepares the Docker engines that the lab in tests/lab runs: one Debian root directory an engine, made once and kept.
+#
+#   tests/engines.sh [ENGINE...]      ENGINE: 20.10 (Debian 12), 26.1 (Debian 13), 28.5 (sid); all of them without arguments
+#
+# Needs root and a Debian host. What is there already is left alone, so a second run is over at once and prints nothing.
+# The roots lie in ${DOCKER_FIREWALL_LAB_CACHE:-/var/cache/docker-firewall-lab}/roots; remove a directory there to have it
+# made again. DOCKER_FIREWALL_LAB_MIRROR names another Debian mirror than the first one in the host's apt sources.
+set -euo pipefail
+export PATH=$PATH:/usr/sbin:/sbin
+
+readonly CACHE=${DOCKER_FIREWALL_LAB_CACHE:-/var/cache/docker-firewall-lab}
+readonly ROOTS=$CACHE/roots
+# busybox-static goes into the containers' image, everything else is for the engine and for looking at what it did.
+readonly PACKAGES=docker.io,iptables,ipset,iproute2,conntrack,kmod,busybox-static,procps
+# How many roots are made at a time: two keep both the network and the disk busy, more only wait for each other.
+readonly AT_ONCE=2
+
+die() { printf 'engines.sh: %s\n' "$*" >&2; exit 1; }
+say() { printf 'engines.sh: %s\n' "$*" >&2; }
+
+suite_of() {
+  case $1 in
+    20.10) echo bookworm ;;
+    26.1) echo trixie ;;
+    28.5) echo sid ;;
+    *) die "no engine '$1': choose from 20.10, 26.1 and 28.5" ;;
+  esac
+}
+
+packages_of() {
+  # Debian 12 ships the client inside docker.io, later releases apart from it.
+  case $1 in
+    20.10) echo "$PACKAGES" ;;
+    *) echo "$PACKAGES,docker-cli" ;;
+  esac
+}
+
+# What a root was made from, kept inside it: a root of another recipe is made again.
+recipe_of() { echo "$(suite_of "$1") $(packages_of "$1")"; }
+
+have() { [[ -f $ROOTS/$1/etc/lab-recipe && $(<"$ROOTS/$1/etc/lab-recipe") == "$(recipe_of "$1")" ]]; }
+
+# The host's own mirror; security and third-party archives do not serve for debootstrap.
+mirror() {
+  if [[ -n ${DOCKER_FIREWALL_LAB_MIRROR:-} ]]; then echo "$DOCKER_FIREWALL_LAB_MIRROR"; return; fi
+  local found
+  found=$(apt-get indextargets --format '$(SITE) $(CODENAME) $(ORIGIN)' 'Created-By: Packages' 2>/dev/null |
+    awk '$3 == "Debian" && $2 !~ /security|backports|updates/ { print $1; exit }')
+  [[ -n $found ]] || die "no Debian mirror in the host's apt sources: set DOCKER_FIREWALL_LAB_MIRROR"
+  echo "$found"
+}
+
+# The commands that the lab and this script call, each with the package that brings it.
+install_host_tools() {
+  local missing=() need
+  for need in debootstrap:debootstrap ip:iproute2 unshare:util-linux nsenter:util-linux setsid:util-linux \
+              flock:util-linux tar:tar cc:gcc; do
+    command -v "${need%%:*}" > /dev/null || missing+=("${need##*:}")
+  done
+  # The peer is linked statically, for which libc.a must be there.
+  compgen -G '/usr/lib/*/libc.a' > /dev/null || missing+=(libc6-dev)
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  say "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update -q && apt-get install -q -y --no-install-recommends "${missing[@]}"; } > "$CACHE/apt.log" 2>&1 ||
+    die "apt-get could not install ${missing[*]}: see $CACHE/apt.log"
+}
+
+# Runs in a mount namespace of its own, so that what debootstrap mounts goes away however this ends.
+make_root() {
+  local engine=$1 mirror=$2 building=$ROOTS/.$1.building log=$CACHE/$1.log version
+  rm -rf --one-file-system "$building"
+  # In two stages, because services must be forbidden before the first package is configured.
+  debootstrap --foreign --variant=minbase --include="$(packages_of "$engine")" \
+    "$(suite_of "$engine")" "$building" "$mirror" > "$log" 2>&1 || die "$engine: debootstrap failed: see $log"
+  printf '#!/bin/sh\nexit 101\n' > "$building/usr/sbin/policy-rc.d"
+  chmod 755 "$building/usr/sbin/policy-rc.d"
+  chroot "$building" /debootstrap/debootstrap --second-stage >> "$log" 2>&1 ||
+    die "$engine: debootstrap's second stage failed: see $log"
+
+  version=$(chroot "$building" dockerd --version | sed -E 's/^Docker version ([0-9]+\.[0-9]+).*/\1/')
+  [[ $version == "$engine" ]] ||
+    die "Debian $(suite_of "$engine") now ships Docker $version instead of $engine: this engine can no longer be had from there"
+
+  rm -rf "$building"/var/cache/apt/archives/*.deb "$building"/var/lib/apt/lists/*
+  recipe_of "$engine" > "$building/etc/lab-recipe"
+  rm -rf --one-file-system "${ROOTS:?}/$engine"
+  mv "$building" "$ROOTS/$engine"
+}
+
+main() {
+  # The inner call, one a root: see make_root.
+  if [[ ${1:-} == --make ]]; then make_root "$2" "$3"; return; fi
+
+  local engines=("$@") missing=() engine from started failed=0 running=0
+  [[ ${#engines[@]} -gt 0 ]] || engines=(20.10 26.1 28.5)
+  for engine in "${engines[@]}"; do suite_of "$engine" > /dev/null; done
+  [[ $EUID -eq 0 ]] || die "needs root"
+  mkdir -p "$ROOTS"
+  # A second run waits here and then finds everything made. The children must not inherit the lock: 9>&-.
+  exec 9> "$CACHE/lock"
+  flock 9
+  install_host_tools
+  for engine in "${engines[@]}"; do have "$engine" || missing+=("$engine"); done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+
+  from=$(mirror)
+  started=$SECONDS
+  say "making ${missing[*]} from $from"
+  for engine in "${missing[@]}"; do
+    if ((running == AT_ONCE)); then wait -n || failed=1; running=$((running - 1)); fi
+    unshare --mount --propagation private bash "$0" --make "$engine" "$from" 9>&- &
+    running=$((running + 1))
+  done
+  while ((running > 0)); do wait -n || failed=1; running=$((running - 1)); done
+  ((failed == 0)) || die "not every engine could be made"
+  say "made ${missing[*]} in $((SECONDS - started)) s"
+}
+
+main "$@"
