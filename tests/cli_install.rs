@@ -1,5 +1,7 @@
 //! `install/install.sh` with a binary at hand, into directories of the test's own.
 
+#![allow(clippy::unwrap_used)]
+
 mod cli_support;
 
 use std::fs;

@@ -1,5 +1,7 @@
 //! The process among others: pipes, full disks, signals, the client's socket.
 
+#![allow(clippy::unwrap_used)]
+
 mod cli_support;
 
 use std::fs::File;

@@ -73,7 +73,7 @@ pub fn split(called: &Called, words: &[OsString]) -> Result<Words, Failure> {
     let lexed = pflag::lex(&flags, &words, Until::Positional).map_err(|message| hinted(Failure::usage(message)))?;
     let is_help = |word: &String| matches!(word.as_str(), "--help" | "-h" | "--");
     let raw = words[..lexed.read].iter().filter(|word| !is_help(word)).cloned().collect();
-    let globals = GlobalFlags::from_lexed(&flags, &lexed, raw).map_err(hinted)?;
+    let globals = globals::read(&flags, &lexed, raw).map_err(hinted)?;
     let mut split =
         Words { globals, ours: words[lexed.read..].to_vec(), help: lexed.help, short_help: lexed.short_help };
     let at = |index: usize, name: &str| split.ours.get(index).is_some_and(|word| word == name);
@@ -131,11 +131,11 @@ mod tests {
              --tlscert cert --tlskey key firewall",
         )
         .globals;
-        assert_eq!(globals.config.as_deref(), Some("/c"));
+        assert_eq!(globals.config.as_deref(), Some(Path::new("/c")));
         assert_eq!(globals.hosts, ["unix:///a", "tcp://b"]);
         assert!(globals.debug);
-        assert_eq!((globals.tls, globals.tlsverify), (Some(false), Some(true)));
-        assert_eq!(globals.tlskey.as_deref(), Some("key"));
+        assert_eq!((globals.tls, globals.tlsverify), (false, Some(true)));
+        assert_eq!(globals.tlskey.as_deref(), Some(Path::new("key")));
         assert_eq!(read("-c a -c b firewall").globals.context.as_deref(), Some("b"));
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::policy::TIMEOUT_MAX;
+
 /// Ten years: whoever means longer means for ever and writes no duration.
 const LONGEST: u64 = 3650 * 86_400;
 
@@ -38,8 +40,7 @@ pub fn parse_duration(text: &str) -> Result<Duration, DurationError> {
 
 /// As [`parse_duration`], for what ends up as a timeout of a kernel set, which takes 24 days at most.
 pub fn parse_timeout(text: &str) -> Result<Duration, DurationError> {
-    // IPSET_MAX_TIMEOUT of the kernel: (UINT_MAX >> 1) / MSEC_PER_SEC.
-    parse_limited(text, 2_147_483)
+    parse_limited(text, u64::from(TIMEOUT_MAX))
 }
 
 fn parse_limited(text: &str, limit: u64) -> Result<Duration, DurationError> {

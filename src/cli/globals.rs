@@ -1,37 +1,13 @@
 //! Docker's own flags. Docker hands them over as they were typed, before the plugin's name, and translates nothing.
 
+use std::path::PathBuf;
+
 use clap::Command;
 
 use super::failure::Failure;
 use super::pflag::{self, Lexed};
 use super::tree;
-
-/// The flags that say which engine is meant and how to reach it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GlobalFlags {
-    /// `--config`.
-    pub config: Option<String>,
-    /// `-c`, `--context`.
-    pub context: Option<String>,
-    /// `-H`, `--host`; older clients pass several.
-    pub hosts: Vec<String>,
-    /// `-D`, `--debug`.
-    pub debug: bool,
-    /// `-l`, `--log-level`.
-    pub log_level: Option<String>,
-    /// `--tls`; `None` when not given, for `--tls=false` is not the same.
-    pub tls: Option<bool>,
-    /// `--tlsverify`; given at all it turns TLS on.
-    pub tlsverify: Option<bool>,
-    /// `--tlscacert`.
-    pub tlscacert: Option<String>,
-    /// `--tlscert`.
-    pub tlscert: Option<String>,
-    /// `--tlskey`.
-    pub tlskey: Option<String>,
-    /// The words themselves, for handing them on to `docker`.
-    pub raw: Vec<String>,
-}
+pub use crate::docker::GlobalFlags;
 
 /// The flags as a clap command.
 pub(super) fn command() -> Command {
@@ -49,34 +25,33 @@ pub(super) fn command() -> Command {
     ])
 }
 
-impl GlobalFlags {
-    /// Reads the flags from what [`pflag::lex`] found; `raw` are the words it came from.
-    pub(super) fn from_lexed(command: &Command, lexed: &Lexed, raw: Vec<String>) -> Result<Self, Failure> {
-        let matches = pflag::matches(command, lexed)?;
-        let text = |name: &str| matches.get_one::<String>(name).cloned();
-        let flags = Self {
-            config: text("config"),
-            context: text("context"),
-            hosts: matches.get_many::<String>("host").unwrap_or_default().cloned().collect(),
-            debug: matches.get_one::<bool>("debug").copied().unwrap_or_default(),
-            log_level: text("log-level"),
-            tls: matches.get_one::<bool>("tls").copied(),
-            tlsverify: matches.get_one::<bool>("tlsverify").copied(),
-            tlscacert: text("tlscacert"),
-            tlscert: text("tlscert"),
-            tlskey: text("tlskey"),
-            raw,
-        };
-        // Docker's client checks both before it runs a plugin; on our own we have to.
-        if flags.context.is_some() && !flags.hosts.is_empty() {
-            return Err(Failure::user("conflicting options: cannot specify both --host and --context"));
-        }
-        if let Some(level) = &flags.log_level
-            && !["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"]
-                .contains(&level.to_lowercase().as_str())
-        {
-            return Err(Failure::user(format!("unable to parse logging level: {level}")));
-        }
-        Ok(flags)
+/// Makes plain values of what [`pflag::lex`] found; `raw` are the words it came from.
+pub(super) fn read(command: &Command, lexed: &Lexed, raw: Vec<String>) -> Result<GlobalFlags, Failure> {
+    let matches = pflag::matches(command, lexed)?;
+    let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let path = |name: &str| text(name).map(PathBuf::from);
+    let flags = GlobalFlags {
+        config: path("config"),
+        context: text("context"),
+        hosts: matches.get_many::<String>("host").unwrap_or_default().cloned().collect(),
+        debug: matches.get_one::<bool>("debug").copied().unwrap_or_default(),
+        log_level: text("log-level"),
+        tls: matches.get_one::<bool>("tls").copied().unwrap_or_default(),
+        tlsverify: matches.get_one::<bool>("tlsverify").copied(),
+        tlscacert: path("tlscacert"),
+        tlscert: path("tlscert"),
+        tlskey: path("tlskey"),
+        raw,
+    };
+    // Docker's client checks both before it runs a plugin; on our own we have to.
+    if flags.context.is_some() && !flags.hosts.is_empty() {
+        return Err(Failure::user("conflicting options: cannot specify both --host and --context"));
     }
+    let levels = ["trace", "debug", "info", "warn", "warning", "error", "fatal", "panic"];
+    if let Some(level) = &flags.log_level
+        && !levels.contains(&level.to_lowercase().as_str())
+    {
+        return Err(Failure::user(format!("unable to parse logging level: {level}")));
+    }
+    Ok(flags)
 }

@@ -7,6 +7,7 @@ use super::argv::{Called, Words};
 use super::failure::{Failure, FailureKind};
 use super::help::Page;
 use super::pflag::{self, Lexed, Until};
+use crate::policy::shell_word;
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,7 +117,8 @@ fn check_needs(page: &Page<'_>, lexed: &Lexed) -> Result<(), Failure> {
     match *page.path {
         [verb @ ("allow" | "deny")] if !has("from") => {
             let target = lexed.positionals.first().map_or("web", String::as_str);
-            let example = format!("{} {verb} {} --from", page.called.program, super::text::printable(target));
+            let target = shell_word(target).into_owned();
+            let example = format!("{} {verb} {} --from", page.called.program, super::text::printable(&target));
             let failure = Failure::user(complain(page, "requires --from: say who comes"))
                 .hinted("")
                 .hinted("For example:")
@@ -164,7 +166,7 @@ mod tests {
     #[test]
     fn a_rule_with_everything() {
         let words = "allow web shop/api web --from ipfriends,10.1.2.3/8 --port 80,443 --from any --port 53/udp \
-                     --published 8443 --interface eth+ --for 1h30m --before 2 --before 3 --pending --dry-run=1";
+                     --published 8443 --interface eth0 --for 1h30m --before 2 --before 3 --pending --dry-run=1";
         let mut words: Vec<&str> = words.split_whitespace().collect();
         words.extend(["--comment", "--not a flag"]);
         let Invocation::Rule(rule) = invocation(&words) else { panic!() };
@@ -174,7 +176,7 @@ mod tests {
         assert_eq!(sources, ["ipfriends", "10.0.0.0/8", "any"]);
         assert_eq!(rule.ports.container.unwrap().to_string(), "80/tcp,443/tcp,53/udp");
         assert_eq!(rule.ports.published.unwrap().to_string(), "8443/tcp");
-        assert_eq!(rule.interface.as_deref(), Some("eth+"));
+        assert_eq!(rule.interface.as_deref(), Some("eth0"));
         assert_eq!(rule.lifetime, Some(Duration::from_secs(5400)));
         assert_eq!((rule.before, rule.pending, rule.dry_run), (Some(3), true, true));
         assert_eq!(rule.comment.as_deref(), Some("--not a flag"));

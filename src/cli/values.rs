@@ -3,9 +3,12 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use super::format::Format;
-use crate::net::{self, CidrError, Source};
-use crate::policy::{DefaultAccess, Hook, RuleSource, SourceError};
+use crate::policy::{
+    DefaultAccess, EntryError, FieldError, Hook, RuleSource, SourceEntry, SourceError, check_comment, check_interface,
+};
 
 /// A rule as people name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,7 +36,7 @@ pub struct SourceArg {
     /// What they mean.
     pub source: RuleSource,
     /// The block that was meant when host bits were set; to be said to the user.
-    pub normalised: Option<ipnet::IpNet>,
+    pub normalised: Option<IpNet>,
 }
 
 /// An entry of a set as it was typed.
@@ -41,8 +44,10 @@ pub struct SourceArg {
 pub struct EntryArg {
     /// The words.
     pub text: String,
-    /// The blocks they cover.
-    pub source: Source,
+    /// The entries they stand for; a range takes several.
+    pub entries: Vec<SourceEntry>,
+    /// The block that was meant when host bits were set; to be said to the user.
+    pub normalised: Option<IpNet>,
 }
 
 /// What a new set holds.
@@ -103,8 +108,9 @@ pub(super) fn parse_sources(text: &str) -> Result<Vec<SourceArg>, SourceError> {
 }
 
 /// An address, block or range for a set.
-pub(super) fn parse_entry(text: &str) -> Result<EntryArg, CidrError> {
-    Ok(EntryArg { text: text.to_owned(), source: net::parse_source(text)? })
+pub(super) fn parse_entry(text: &str) -> Result<EntryArg, EntryError> {
+    let (entries, normalised) = SourceEntry::parse(text)?;
+    Ok(EntryArg { text: text.to_owned(), entries, normalised })
 }
 
 /// One address; an IPv4 address in IPv6 clothes is the IPv4 one.
@@ -112,25 +118,14 @@ pub(super) fn parse_address(text: &str) -> Result<IpAddr, String> {
     text.parse::<IpAddr>().map(|address| address.to_canonical()).map_err(|_| format!("{text:?} is not an IP address"))
 }
 
-/// A name of a network interface, with iptables' `+` at its end for a prefix.
-pub(super) fn parse_interface(text: &str) -> Result<String, String> {
-    let bad = text.is_empty()
-        || text.len() > 15
-        || text.starts_with('-')
-        || matches!(text, "." | ".." | "+")
-        || text.chars().any(|c| c.is_whitespace() || c.is_control() || matches!(c, '/' | '!' | '"' | '\'' | '\\'));
-    if bad {
-        return Err("an interface has a name of 1 to 15 characters, such as eth0, or a prefix such as eth+".to_owned());
-    }
-    Ok(text.to_owned())
+/// A name of a network interface.
+pub(super) fn parse_interface(text: &str) -> Result<String, FieldError> {
+    check_interface(text).map(|()| text.to_owned())
 }
 
 /// Free words on one line.
-pub(super) fn parse_comment(text: &str) -> Result<String, String> {
-    if text.chars().any(char::is_control) {
-        return Err("a comment is one line of plain text".to_owned());
-    }
-    Ok(text.to_owned())
+pub(super) fn parse_comment(text: &str) -> Result<String, FieldError> {
+    check_comment(text).map(|()| text.to_owned())
 }
 
 /// A place in the list of rules, counted from 1.
@@ -148,7 +143,7 @@ pub(super) fn parse_rule_name(text: &str) -> Result<RuleName, String> {
         return parse_place(text).map(RuleName::Number);
     }
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err(format!("{text:?} is neither the number nor the ID of a rule"));
+        return Err(format!("{text:?} is neither the number nor the ID of a rule; --target takes targets"));
     }
     Ok(RuleName::Id(text.to_ascii_lowercase()))
 }
@@ -201,16 +196,6 @@ mod tests {
         assert_eq!(parse_rule_name("AB12").unwrap(), RuleName::Id("ab12".to_owned()));
         for text in ["", "0", "+3", "web", "-1"] {
             assert!(parse_rule_name(text).is_err(), "{text:?} was accepted");
-        }
-    }
-
-    #[test]
-    fn interfaces() {
-        for text in ["eth0", "wg+", "br-0123456789ab"] {
-            assert_eq!(parse_interface(text).unwrap(), text);
-        }
-        for text in ["", "a b", "eth0/1", "sixteen-letters0", "--jump", "+", "!eth0"] {
-            assert!(parse_interface(text).is_err(), "{text:?} was accepted");
         }
     }
 

@@ -1,6 +1,6 @@
 //! Runs the built binary, directly and through Docker's own client.
 
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
