@@ -1,3 +1,9 @@
-//! The `docker-firewall` binary.
+//! The `docker-firewall` binary: a Docker CLI plugin that also runs on its own.
 
-fn main() {}
+#![forbid(unsafe_code)]
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    docker_firewall::cli::main()
+}

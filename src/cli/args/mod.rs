@@ -1,0 +1,230 @@
+//! What was asked for, as plain values: clap ends here.
+
+mod read;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::format::{Filters, Format, ListStyle};
+pub use super::values::{EntryArg, Input, RuleName, SetType, SourceArg};
+use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
+
+/// One command with its arguments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Invocation {
+    /// `allow`, `deny`.
+    Rule(RuleArgs),
+    /// `rm`.
+    Rm(RmArgs),
+    /// `rules`.
+    Rules(RulesArgs),
+    /// `ls`.
+    Ls(LsArgs),
+    /// `default`.
+    Default(DefaultArgs),
+    /// `apply`.
+    Apply(ApplyArgs),
+    /// `plan`.
+    Plan(PlanArgs),
+    /// `reset`.
+    Reset(ResetArgs),
+    /// `status`.
+    Status(StatusArgs),
+    /// `version`.
+    Version(VersionArgs),
+    /// `set create`.
+    SetCreate(SetCreateArgs),
+    /// `set add`.
+    SetAdd(SetAddArgs),
+    /// `set del`.
+    SetDel(SetDelArgs),
+    /// `set ls`.
+    SetLs(SetLsArgs),
+    /// `set inspect`.
+    SetInspect(SetInspectArgs),
+    /// `set rm`.
+    SetRm(SetRmArgs),
+    /// `set import`.
+    SetImport(SetImportArgs),
+    /// `set export`.
+    SetExport(SetExportArgs),
+    /// `set test`.
+    SetTest(SetTestArgs),
+}
+
+/// `allow TARGET... --from ...`, `deny ...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleArgs {
+    /// Which of the two.
+    pub verdict: Verdict,
+    /// Whom it protects: at least one, none twice.
+    pub targets: Vec<Target>,
+    /// Who comes: at least one.
+    pub sources: Vec<SourceArg>,
+    /// `--port`, `--published`.
+    pub ports: Ports,
+    /// `--interface`.
+    pub interface: Option<String>,
+    /// `--for`.
+    pub lifetime: Option<Duration>,
+    /// `--comment`, unless empty.
+    pub comment: Option<String>,
+    /// `--before`, counted from 1.
+    pub before: Option<usize>,
+    /// `--pending`.
+    pub pending: bool,
+    /// `--dry-run`.
+    pub dry_run: bool,
+}
+
+/// `rm RULE...` or `rm --target T`; at least one of either.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RmArgs {
+    /// Rules by number or ID.
+    pub rules: Vec<RuleName>,
+    /// All rules of these targets.
+    pub targets: Vec<Target>,
+    /// `--dry-run`.
+    pub dry_run: bool,
+}
+
+/// `rules`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RulesArgs {
+    /// How to print them.
+    pub style: ListStyle,
+}
+
+/// `ls [TARGET...]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LsArgs {
+    /// Only these; none means all.
+    pub targets: Vec<Target>,
+    /// How to print them.
+    pub style: ListStyle,
+    /// `--filter`.
+    pub filters: Filters,
+}
+
+/// `default [open|closed]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DefaultArgs {
+    /// What to set; `None` prints what is.
+    pub access: Option<DefaultAccess>,
+    /// `--dry-run`.
+    pub dry_run: bool,
+}
+
+/// `apply`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplyArgs {
+    /// `--file`.
+    pub file: Option<Input>,
+    /// `--hook`: to be stored.
+    pub hook: Option<Hook>,
+    /// `--dry-run`.
+    pub dry_run: bool,
+}
+
+/// `plan`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlanArgs;
+
+/// `reset`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResetArgs {
+    /// `--force`.
+    pub force: bool,
+}
+
+/// `status`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StatusArgs {
+    /// `--format`.
+    pub format: Format,
+}
+
+/// `version`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionArgs;
+
+/// `set create NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetCreateArgs {
+    /// The new set.
+    pub name: SetName,
+    /// `--type`.
+    pub kind: SetType,
+    /// `--comment`, unless empty.
+    pub comment: Option<String>,
+}
+
+/// `set add NAME ENTRY...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetAddArgs {
+    /// The set.
+    pub name: SetName,
+    /// At least one.
+    pub entries: Vec<EntryArg>,
+    /// `--for`; fits into a kernel timeout.
+    pub lifetime: Option<Duration>,
+    /// `--comment`, unless empty.
+    pub comment: Option<String>,
+}
+
+/// `set del NAME ENTRY...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetDelArgs {
+    /// The set.
+    pub name: SetName,
+    /// At least one.
+    pub entries: Vec<EntryArg>,
+}
+
+/// `set ls`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SetLsArgs {
+    /// How to print them.
+    pub style: ListStyle,
+}
+
+/// `set inspect NAME...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetInspectArgs {
+    /// At least one.
+    pub names: Vec<SetName>,
+    /// `--format json`: without indentation.
+    pub compact: bool,
+}
+
+/// `set rm NAME...`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetRmArgs {
+    /// At least one.
+    pub names: Vec<SetName>,
+}
+
+/// `set import NAME FILE|-`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetImportArgs {
+    /// The set.
+    pub name: SetName,
+    /// Where the entries are.
+    pub from: Input,
+}
+
+/// `set export NAME`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetExportArgs {
+    /// The set.
+    pub name: SetName,
+}
+
+/// `set test NAME IP`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SetTestArgs {
+    /// The set.
+    pub name: SetName,
+    /// The address.
+    pub address: IpAddr,
+}

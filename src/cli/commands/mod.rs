@@ -1,0 +1,16 @@
+//! The bodies of the commands, a file each.
+
+// A body owns its arguments, whatever it does with them.
+#![allow(clippy::needless_pass_by_value)]
+
+pub mod allow;
+pub mod apply;
+pub mod default;
+pub mod ls;
+pub mod plan;
+pub mod reset;
+pub mod rm;
+pub mod rules;
+pub mod set;
+pub mod status;
+pub mod version;

@@ -1,0 +1,111 @@
+//! The commands on rules and on the kernel.
+
+use clap::{Arg, Command};
+
+use super::{any_number, at_most_one, command, dry_run, format, list, no_trunc, quiet, some, switch, value};
+use crate::cli::duration::parse_duration;
+use crate::cli::values;
+use crate::net::parse_ports;
+use crate::policy::Target;
+
+const ALLOW: &str = "  docker firewall allow web --from ipfriends
+  docker firewall allow web --from 192.0.2.7,2001:db8::/32 --port 443
+  docker firewall allow shop/api --from 198.51.100.0/24 --for 2h --comment \"audit\"
+  docker firewall allow label:tier=front --from any --published 8443";
+const DENY: &str = "  docker firewall deny '*' --from badguys
+  docker firewall deny web --from 203.0.113.0/24 --interface eth0
+  docker firewall deny db --from any --before 1";
+const RM: &str = "  docker firewall rm 3
+  docker firewall rm 2 4 4f1c09
+  docker firewall rm --target web";
+const LS: &str = "  docker firewall ls
+  docker firewall ls web shop/api
+  docker firewall ls --filter network=frontend --format json";
+const DEFAULT: &str = "  docker firewall default
+  docker firewall default closed";
+const APPLY: &str = "  docker firewall apply
+  docker firewall apply --file policy.toml --dry-run
+  docker firewall apply --hook docker";
+
+pub(super) fn commands() -> Vec<Command> {
+    vec![
+        rule("allow", "Allow sources to reach containers", ALLOW).long_about(
+            "Allow sources to reach containers.\n\n\
+             A container that an allow rule selects is guarded: what no rule allows is dropped,\non all its ports.\n\n\
+             TARGET is a container, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or '*'.\n\
+             A source is any, an address, a CIDR block, a range, a set or ipset:NAME.",
+        ),
+        rule("deny", "Deny sources access to containers", DENY).long_about(
+            "Deny sources access to containers.\n\n\
+             A deny rule goes before the allow rules unless --before says otherwise. It takes away\n\
+             and does not guard: sources that no rule names stay as they were.\n\n\
+             TARGET is a container, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or '*'.\n\
+             A source is any, an address, a CIDR block, a range, a set or ipset:NAME.",
+        ),
+        command("rm", "Remove one or more rules").visible_alias("remove").after_help(RM).args([
+            any_number("rule", "RULE").value_parser(values::parse_rule_name),
+            list("target", None, "target", "Remove all rules of this target").value_parser(target),
+            dry_run(),
+        ]),
+        command("rules", "List the rules in order").args([quiet("Only display rule IDs"), format(), no_trunc()]),
+        command("ls", "List published ports and who can reach them").visible_alias("list").after_help(LS).args([
+            targets(any_number("target", "TARGET")),
+            quiet("Only display container names"),
+            format(),
+            no_trunc(),
+            filter(),
+        ]),
+        command("default", "Show or set what happens to containers without an allow rule")
+            .after_help(DEFAULT)
+            .args([at_most_one("access", "open|closed").value_parser(values::parse_default), dry_run()]),
+        command("apply", "Make the kernel hold what the policy says").after_help(APPLY).args([
+            value("file", Some('f'), "file", "Replace the policy by this file first (\"-\" for standard input)")
+                .value_parser(values::parse_input),
+            value("hook", None, "string", "Set where the rules hang: docker-user, docker or forward")
+                .value_parser(values::parse_hook),
+            dry_run(),
+        ]),
+        command("plan", "Show how the kernel differs from the policy").long_about(
+            "Show how the kernel differs from the policy.\n\n\
+             Exits with 0 if they agree, with 2 if there is something to do and with 1 on errors.",
+        ),
+        command("reset", "Remove everything docker-firewall put into the kernel").arg(switch(
+            "force",
+            Some('f'),
+            "Do not prompt for confirmation",
+        )),
+        command("status", "Show whether the firewall is in force").arg(format()),
+        command("version", "Show the version"),
+    ]
+}
+
+fn target(text: &str) -> Result<Target, String> {
+    text.parse().map_err(|error: crate::policy::TargetError| error.to_string())
+}
+
+fn targets(arg: Arg) -> Arg {
+    arg.value_parser(target)
+}
+
+fn filter() -> Arg {
+    list("filter", Some('f'), "filter", "Filter output based on conditions provided (\"key=value\")")
+        .value_parser(values::parse_filter)
+}
+
+/// `allow` and `deny` differ in their verdict only.
+fn rule(name: &'static str, about: &'static str, examples: &'static str) -> Command {
+    command(name, about).after_help(examples).args([
+        targets(some("target", "TARGET")),
+        list("from", None, "list", "Sources: any, address, CIDR, range, set or ipset:NAME")
+            .value_parser(values::parse_sources),
+        list("port", None, "ports", "Ports of the container (443, 53/udp, 8000-8010)").value_parser(parse_ports),
+        list("published", None, "ports", "Ports of the host that Docker publishes").value_parser(parse_ports),
+        value("interface", None, "string", "Only what comes in over this interface of the host")
+            .value_parser(values::parse_interface),
+        value("for", None, "duration", "Forget the rule after this time (30m, 2h, 7d)").value_parser(parse_duration),
+        value("comment", None, "string", "A remark to be stored with the rule").value_parser(values::parse_comment),
+        value("before", None, "int", "Insert before the rule of this number").value_parser(values::parse_place),
+        switch("pending", None, "Accept targets that do not exist yet"),
+        dry_run(),
+    ])
+}

@@ -1,0 +1,208 @@
+//! What people type, made into values; the errors complete `invalid argument "x" for "--flag" flag: ...`.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::format::Format;
+use crate::policy::{
+    DefaultAccess, EntryError, FieldError, Hook, RuleSource, SourceEntry, SourceError, check_comment, check_interface,
+};
+
+/// A rule as people name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleName {
+    /// Its place, counted from 1.
+    Number(usize),
+    /// Its ID or the beginning of it, lower-case hexadecimal digits.
+    Id(String),
+}
+
+/// A file or the standard stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// `-`.
+    Stdin,
+    /// A path.
+    File(PathBuf),
+}
+
+/// A source of a rule as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceArg {
+    /// The words.
+    pub text: String,
+    /// What they mean.
+    pub source: RuleSource,
+    /// The block that was meant when host bits were set; to be said to the user.
+    pub normalised: Option<IpNet>,
+}
+
+/// An entry of a set as it was typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EntryArg {
+    /// The words.
+    pub text: String,
+    /// The entries they stand for; a range takes several.
+    pub entries: Vec<SourceEntry>,
+    /// The block that was meant when host bits were set; to be said to the user.
+    pub normalised: Option<IpNet>,
+}
+
+/// What a new set holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SetType {
+    /// `hash:net`: addresses and blocks.
+    #[default]
+    Net,
+    /// `hash:ip`: single addresses.
+    Ip,
+}
+
+/// Go's `strconv.ParseBool`.
+pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!("{text:?} is neither true nor false")),
+    }
+}
+
+/// `table`, `json`; nothing means the default.
+pub(super) fn parse_format(text: &str) -> Result<Option<Format>, String> {
+    match text {
+        "" => Ok(None),
+        "table" => Ok(Some(Format::Table)),
+        "json" => Ok(Some(Format::Json)),
+        _ => Err("only table and json are supported".to_owned()),
+    }
+}
+
+/// `json` without indentation; nothing means with.
+pub(super) fn parse_inspect_format(text: &str) -> Result<Option<Format>, String> {
+    match text {
+        "" => Ok(None),
+        "json" => Ok(Some(Format::Json)),
+        _ => Err("only json is supported".to_owned()),
+    }
+}
+
+/// `key=value`; keys are trimmed and in lower case.
+pub(super) fn parse_filter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((key, value)) => Ok((key.trim().to_lowercase(), value.trim().to_owned())),
+        None => Err("bad format of filter (expected name=value)".to_owned()),
+    }
+}
+
+/// Sources joined by commas.
+pub(super) fn parse_sources(text: &str) -> Result<Vec<SourceArg>, SourceError> {
+    text.split(',')
+        .map(|item| {
+            let item = item.trim();
+            let (source, normalised) = RuleSource::parse(item)?;
+            Ok(SourceArg { text: item.to_owned(), source, normalised })
+        })
+        .collect()
+}
+
+/// An address, block or range for a set.
+pub(super) fn parse_entry(text: &str) -> Result<EntryArg, EntryError> {
+    let (entries, normalised) = SourceEntry::parse(text)?;
+    Ok(EntryArg { text: text.to_owned(), entries, normalised })
+}
+
+/// One address; an IPv4 address in IPv6 clothes is the IPv4 one.
+pub(super) fn parse_address(text: &str) -> Result<IpAddr, String> {
+    text.parse::<IpAddr>().map(|address| address.to_canonical()).map_err(|_| format!("{text:?} is not an IP address"))
+}
+
+/// A name of a network interface.
+pub(super) fn parse_interface(text: &str) -> Result<String, FieldError> {
+    check_interface(text).map(|()| text.to_owned())
+}
+
+/// Free words on one line.
+pub(super) fn parse_comment(text: &str) -> Result<String, FieldError> {
+    check_comment(text).map(|()| text.to_owned())
+}
+
+/// A place in the list of rules, counted from 1.
+pub(super) fn parse_place(text: &str) -> Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(number) if number > 0 && !text.starts_with('+') => Ok(number),
+        _ => Err("rules are counted from 1".to_owned()),
+    }
+}
+
+/// A number or an ID; IDs of digits only are told from numbers by their length.
+pub(super) fn parse_rule_name(text: &str) -> Result<RuleName, String> {
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if digits && text.len() < 8 {
+        return parse_place(text).map(RuleName::Number);
+    }
+    if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(format!("{text:?} is neither the number nor the ID of a rule; --target takes targets"));
+    }
+    Ok(RuleName::Id(text.to_ascii_lowercase()))
+}
+
+/// `open`, `closed`.
+pub(super) fn parse_default(text: &str) -> Result<DefaultAccess, String> {
+    match text {
+        "open" => Ok(DefaultAccess::Open),
+        "closed" => Ok(DefaultAccess::Closed),
+        _ => Err(format!("{text:?} is neither open nor closed")),
+    }
+}
+
+/// `docker-user`, `docker`, `forward`.
+pub(super) fn parse_hook(text: &str) -> Result<Hook, String> {
+    match text {
+        "docker-user" => Ok(Hook::DockerUser),
+        "docker" => Ok(Hook::Docker),
+        "forward" => Ok(Hook::Forward),
+        _ => Err("the hooks are docker-user, docker and forward".to_owned()),
+    }
+}
+
+/// `hash:net`, `hash:ip`.
+pub(super) fn parse_set_type(text: &str) -> Result<SetType, String> {
+    match text {
+        "hash:net" => Ok(SetType::Net),
+        "hash:ip" => Ok(SetType::Ip),
+        _ => Err("sets are hash:net or hash:ip".to_owned()),
+    }
+}
+
+/// A path, or `-`.
+pub(super) fn parse_input(text: &str) -> Result<Input, String> {
+    match text {
+        "" => Err("a file name is empty".to_owned()),
+        "-" => Ok(Input::Stdin),
+        path => Ok(Input::File(PathBuf::from(path))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_ids_of_rules() {
+        assert_eq!(parse_rule_name("3").unwrap(), RuleName::Number(3));
+        assert_eq!(parse_rule_name("12345678").unwrap(), RuleName::Id("12345678".to_owned()));
+        assert_eq!(parse_rule_name("AB12").unwrap(), RuleName::Id("ab12".to_owned()));
+        for text in ["", "0", "+3", "web", "-1"] {
+            assert!(parse_rule_name(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn sources_say_what_was_meant() {
+        let sources = parse_sources("ipfriends, 10.1.2.3/8,any").unwrap();
+        assert_eq!(sources[1].normalised.unwrap().to_string(), "10.0.0.0/8");
+        assert!(parse_sources("a,,b").is_err());
+    }
+}
