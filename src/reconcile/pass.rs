@@ -48,7 +48,9 @@ impl Pass<'_> {
         for (name, file) in self.sets {
             let before = self.last_sets.get(name).map(|file| file.kernel_sets(self.now));
             for (index, (kernel_name, set)) in file.kernel_sets(self.now).into_iter().enumerate() {
-                let removed: BTreeSet<SetEntry> = before.iter().flat_map(|halves| halves[index].1.members.keys())
+                let removed: BTreeSet<SetEntry> = before
+                    .iter()
+                    .flat_map(|halves| halves[index].1.members.keys())
                     .filter(|entry| !set.members.contains_key(entry))
                     .cloned()
                     .collect();

@@ -4,6 +4,7 @@ use std::fmt;
 use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::thread;
 
@@ -59,6 +60,11 @@ impl Client {
     pub fn namespace(self, lab: &str) -> String {
         format!("{lab}-{}", self.name())
     }
+
+    /// The file of that namespace.
+    pub(crate) fn place(self, lab: &str) -> PathBuf {
+        Path::new("/run/netns").join(self.namespace(lab))
+    }
 }
 
 impl fmt::Display for Client {
@@ -81,10 +87,15 @@ impl FromStr for Client {
 
 /// Puts the calling thread, and it alone, into a client's network namespace.
 pub(crate) fn enter(lab: &str, client: Client) -> Result<(), LabError> {
-    let path = format!("/run/netns/{}", client.namespace(lab));
-    let namespace = File::open(&path).map_err(LabError::io(path.clone()))?;
+    enter_at(&client.place(lab))
+}
+
+/// The same with any network namespace, named by its file.
+pub(crate) fn enter_at(path: &Path) -> Result<(), LabError> {
+    let what = path.display().to_string();
+    let namespace = File::open(path).map_err(LabError::io(what.clone()))?;
     move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
-        .map_err(|error| LabError::io(path)(error.into()))
+        .map_err(|error| LabError::io(what)(error.into()))
 }
 
 /// Does something as a client, on a thread made for it. A socket opened there stays there, wherever it is used later.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -64,6 +65,17 @@ impl Lab {
         let text = self.docker(&["inspect", "--format", &template, container])?.require("docker inspect")?;
         let mut parts = text.split(' ').map(|part| part.parse().ok());
         Ok(Addresses { v4: parts.next().flatten(), v6: parts.next().flatten() })
+    }
+
+    /// The network namespace of a running container, for [`Lab::probe_from`].
+    pub fn inside(&self, container: &str) -> Result<PathBuf, LabError> {
+        let pid = self.docker(&["inspect", "--format", "{{.State.Pid}}", container])?.require("docker inspect")?;
+        Ok(self.path(format!("/proc/{pid}/ns/net")))
+    }
+
+    /// The network namespace of a client, for [`Lab::probe_from`].
+    pub fn place(&self, client: Client) -> PathBuf {
+        client.place(&self.name)
     }
 
     /// Has a client serve as a peer of its own name, for containers to call. It runs until the lab goes.

@@ -6,6 +6,7 @@
 use std::fmt;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
-use crate::client::{Client, enter};
+use crate::client::{Client, enter_at};
 use crate::{Lab, LabError};
 
 /// How long a probe waits before it calls the other side silent: long enough for the kernel to repeat a lost SYN,
@@ -22,7 +23,7 @@ pub const PATIENCE: Duration = Duration::from_millis(1500);
 
 const RESEND: Duration = Duration::from_millis(250);
 /// Probes under way at a time: they do little but wait.
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 256;
 
 /// What a probe speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -204,8 +205,8 @@ impl Probe {
         Ok(Answer::Silent)
     }
 
-    fn run(&self, lab: &str) -> Result<Answer, LabError> {
-        enter(lab, self.client)?;
+    fn run(&self, place: &Path) -> Result<Answer, LabError> {
+        enter_at(place)?;
         Ok(match self.protocol {
             Protocol::Tcp => self.tcp(),
             Protocol::Udp => self.udp().unwrap_or_else(|error| Answer::of(&error)),
@@ -247,14 +248,21 @@ impl Lab {
 
     /// Runs many probes side by side; the answers come in the order of the probes.
     pub fn probe_all(&self, probes: &[Probe]) -> Result<Vec<Answer>, LabError> {
+        let placed: Vec<_> = probes.iter().map(|probe| (probe.client.place(&self.name), *probe)).collect();
+        self.probe_from(&placed)
+    }
+
+    /// Runs many probes side by side, each from the network namespace beside it, whatever client it names; see
+    /// [`Lab::inside`].
+    pub fn probe_from(&self, probes: &[(PathBuf, Probe)]) -> Result<Vec<Answer>, LabError> {
         let next = AtomicUsize::new(0);
         let work = || {
             let mut answers = Vec::new();
-            while let Some((place, probe)) = {
-                let place = next.fetch_add(1, Ordering::Relaxed);
-                probes.get(place).map(|probe| (place, probe))
+            while let Some((number, (place, probe))) = {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                probes.get(number).map(|probe| (number, probe))
             } {
-                answers.push((place, probe.run(&self.name)?));
+                answers.push((number, probe.run(place)?));
             }
             Ok::<_, LabError>(answers)
         };
@@ -266,7 +274,7 @@ impl Lab {
             }
             Ok::<_, LabError>(all)
         })?;
-        answers.sort_by_key(|(place, _)| *place);
+        answers.sort_by_key(|(number, _)| *number);
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 

@@ -1,0 +1,167 @@
+//! The cells of the table: every caller, every target, every way, both protocols, both families.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::world::{Caller, TARGETS, Target, World};
+use crate::{Answer, Client, LabError, Probe, Protocol};
+
+/// The way an attempt takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// To a port of the host.
+    Published,
+    /// To a port of the host's link-local address.
+    LinkLocal,
+    /// To a port of the host's own loopback.
+    Loopback,
+    /// To the container's address on this network.
+    Direct(&'static str),
+    /// From a container to a neighbour.
+    Outward,
+}
+
+impl fmt::Display for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Published => f.write_str("published"),
+            Self::LinkLocal => f.write_str("published, link-local"),
+            Self::Loopback => f.write_str("published, loopback"),
+            Self::Direct(network) => write!(f, "direct by {network}"),
+            Self::Outward => f.write_str("outward"),
+        }
+    }
+}
+
+/// An attempt that the rules speak of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inbound {
+    /// To whom.
+    pub(crate) target: &'static Target,
+    /// From which address.
+    pub(crate) from: IpAddr,
+    /// The container's port.
+    pub(crate) port: (Protocol, u16),
+    /// The host's port, if it comes by one.
+    pub(crate) published: Option<u16>,
+}
+
+/// One attempt.
+#[derive(Clone, Debug)]
+pub(crate) struct Cell {
+    pub(crate) caller: Caller,
+    /// Who should answer.
+    pub(crate) peer: String,
+    pub(crate) way: Way,
+    pub(crate) protocol: Protocol,
+    pub(crate) to: IpAddr,
+    pub(crate) port: u16,
+    /// What the rules judge; `None` where they have no say.
+    pub(crate) inbound: Option<Inbound>,
+}
+
+impl Cell {
+    pub(crate) fn probe(&self) -> Probe {
+        Probe::new(self.caller.outside.unwrap_or(Client::Host), self.protocol, self.to, self.port)
+    }
+
+    /// Whether the answer is that of the peer; an answer of anybody else is an error, not a closed cell.
+    pub(crate) fn reached(&self, answer: &Answer) -> Result<bool, String> {
+        match answer.peer() {
+            None => Ok(false),
+            Some(name) if name == self.peer => Ok(true),
+            Some(name) => Err(format!("{self}: answered by {name}")),
+        }
+    }
+
+    /// Whether it must be open before anything is typed, or the table would test nothing.
+    pub(crate) fn must_be_open(&self) -> bool {
+        match self.way {
+            Way::Outward => true,
+            Way::Published => self.caller.outside.is_some() && self.peer != "bound",
+            _ => false,
+        }
+    }
+
+    /// Whether the short table has it.
+    pub(crate) fn is_short(&self) -> bool {
+        ["web", "multi", "plain", "friend"].contains(&self.peer.as_str())
+            && ["friend", "stranger", "host", "near", "web"].contains(&self.caller.name.as_str())
+    }
+}
+
+impl fmt::Display for Cell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { caller, peer, way, protocol, to, port, .. } = self;
+        write!(f, "{} -> {peer}, {way}, {protocol} {to} {port}", caller.name)
+    }
+}
+
+/// The whole table.
+pub(crate) fn table(world: &World<'_>) -> Result<Vec<Cell>, LabError> {
+    let mut cells = Vec::new();
+    for target in &TARGETS {
+        for port in target.ports() {
+            cells.extend(inward(world, target, port)?);
+        }
+    }
+    for caller in &world.inner {
+        for client in [Client::Friend, Client::Stranger] {
+            for (protocol, to) in cross([Protocol::Tcp, Protocol::Udp], &[client.v4(), client.v6()]) {
+                // IPv6 cannot be reached from where there is none.
+                if caller.name == "plain" && to.is_ipv6() {
+                    continue;
+                }
+                let caller = caller.clone();
+                let peer = client.to_string();
+                cells.push(Cell { caller, peer, way: Way::Outward, protocol, to, port: 7000, inbound: None });
+            }
+        }
+    }
+    Ok(cells)
+}
+
+/// All attempts to reach one port of one target.
+pub(crate) fn inward(
+    world: &World<'_>,
+    target: &'static Target,
+    (protocol, inner): (Protocol, u16),
+) -> Result<Vec<Cell>, LabError> {
+    let mut cells = Vec::new();
+    for caller in &world.callers {
+        let mut add = |way, to: IpAddr, port, published| {
+            let own = |client: Client| match way {
+                Way::LinkLocal => world.lab.link_local(client),
+                _ if to.is_ipv4() => Ok(client.v4()),
+                _ => Ok(client.v6()),
+            };
+            let from = caller.outside.map(own).transpose()?;
+            let inbound = from.map(|from| Inbound { target, from, port: (protocol, inner), published });
+            let peer = target.name.to_owned();
+            cells.push(Cell { caller: caller.clone(), peer, way, protocol, to, port, inbound });
+            Ok::<_, LabError>(())
+        };
+        if let Some(host) = target.published(protocol, inner) {
+            for to in [Client::Host.v4(), Client::Host.v6()] {
+                add(Way::Published, to, host, Some(host))?;
+            }
+            if caller.outside.is_some() {
+                add(Way::LinkLocal, world.lab.link_local(Client::Host)?, host, Some(host))?;
+            }
+            if caller.name == "host" {
+                add(Way::Loopback, Ipv4Addr::LOCALHOST.into(), host, Some(host))?;
+                add(Way::Loopback, Ipv6Addr::LOCALHOST.into(), host, Some(host))?;
+            }
+        }
+        for network in target.networks {
+            for to in world.addresses(target, network) {
+                add(Way::Direct(network), to, inner, None)?;
+            }
+        }
+    }
+    Ok(cells)
+}
+
+fn cross<'a>(protocols: [Protocol; 2], addresses: &'a [IpAddr]) -> impl Iterator<Item = (Protocol, IpAddr)> + 'a {
+    protocols.into_iter().flat_map(move |protocol| addresses.iter().map(move |to| (protocol, *to)))
+}

@@ -1,0 +1,76 @@
+//! Sessions held open while commands are typed: what may go on goes on, what may not is cut.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::cell::{Cell, Way, inward};
+use super::model::Model;
+use super::world::{NAMES, STREAM, TARGETS, World};
+use crate::{LabError, Protocol, Session};
+
+/// How soon after the command a session must be over.
+const CUT: Duration = Duration::from_secs(1);
+/// How long it is then watched.
+const WATCH: Duration = Duration::from_millis(700);
+
+/// A session and what it is.
+pub(crate) struct Held {
+    cell: Cell,
+    session: Result<Session, LabError>,
+}
+
+/// The attempts by neighbours that sessions are held over.
+pub(crate) fn sessions(world: &World<'_>) -> Result<Vec<Cell>, LabError> {
+    let mut cells = Vec::new();
+    for target in TARGETS.iter().filter(|target| ["web", "multi", "plain"].contains(&target.name)) {
+        for port in [(Protocol::Tcp, STREAM), (Protocol::Udp, NAMES)] {
+            let all = inward(world, target, port)?;
+            cells.extend(all.into_iter().filter(|cell| cell.caller.outside.is_some() && cell.way != Way::LinkLocal));
+        }
+    }
+    Ok(cells)
+}
+
+/// Opens these. One that does not open is reported in the end.
+pub(crate) fn hold(world: &World<'_>, cells: Vec<Cell>) -> Vec<Held> {
+    let open = |cell: Cell| {
+        let client = cell.probe().client;
+        let session = match cell.protocol {
+            Protocol::Tcp => world.lab.hold_tcp(client, cell.to, cell.port),
+            Protocol::Udp => world.lab.hold_udp(client, cell.to, cell.port),
+        };
+        Held { cell, session }
+    };
+    thread::scope(|scope| {
+        let threads: Vec<_> = cells.into_iter().map(|cell| scope.spawn(|| open(cell))).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined.map(|held| held.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+    })
+}
+
+/// What became of them, once the commands have been typed: the number that were judged, and what is wrong.
+pub(crate) fn judge(held: &[Held], model: &Model, typed: Instant) -> (usize, Vec<String>, Option<Duration>) {
+    thread::sleep((typed + CUT + WATCH).saturating_duration_since(Instant::now()));
+    let mut wrong = Vec::new();
+    let mut latest = None;
+    for Held { cell, session } in held {
+        let late = match session {
+            Ok(session) => session.received_after(typed + CUT),
+            Err(error) => {
+                wrong.push(format!("session {cell}: not opened: {error}"));
+                continue;
+            }
+        };
+        let may = cell.inbound.is_none_or(|attempt| model.lets(&attempt));
+        if may && late == 0 {
+            wrong.push(format!("session {cell}: expected to go on, observed cut"));
+        } else if !may {
+            let last = session.as_ref().ok().and_then(Session::last);
+            latest = latest.max(last.and_then(|last| last.checked_duration_since(typed)));
+            if late > 0 {
+                wrong.push(format!("session {cell}: expected cut, observed {late} received later than 1 s after"));
+            }
+        }
+    }
+    (held.len(), wrong, latest)
+}

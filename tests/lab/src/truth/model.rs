@@ -1,0 +1,150 @@
+//! What a policy means, read from its description alone (DESIGN, "What a rule means"): rules in order, the first that
+//! matches decides; who is selected by an allow rule is closed to everybody else.
+//!
+//! It follows the very commands that are typed, so that no second list of rules can differ from them. It knows nothing
+//! of how the product does any of it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::cell::Inbound;
+use super::world::Target;
+use crate::Protocol;
+
+#[derive(Clone, Debug, Default)]
+struct Rule {
+    deny: bool,
+    targets: Vec<String>,
+    sources: Vec<String>,
+    ports: Vec<(Protocol, u16)>,
+    published: Vec<(Protocol, u16)>,
+    interface: Option<String>,
+}
+
+/// Rules and sets as the commands so far have made them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Model {
+    rules: Vec<Rule>,
+    sets: BTreeMap<String, BTreeSet<IpAddr>>,
+    closed: bool,
+    reset: bool,
+}
+
+impl Model {
+    /// Follows a command.
+    ///
+    /// # Panics
+    /// When it is one that the table's own description should not contain.
+    pub(crate) fn obey(&mut self, command: &str) {
+        let words: Vec<&str> = command.split_whitespace().collect();
+        // Whatever is typed afterwards brings the rest back into force.
+        self.reset = words == ["reset", "--force"];
+        match words.as_slice() {
+            ["allow", rest @ ..] => self.rules.push(rule(false, rest)),
+            ["deny", rest @ ..] => {
+                let place = self.rules.iter().position(|rule| !rule.deny).unwrap_or(self.rules.len());
+                self.rules.insert(place, rule(true, rest));
+            }
+            ["rm", "--target", target] => self.rules.retain(|rule| rule.targets != [*target]),
+            ["rm", numbers @ ..] => {
+                let gone: Vec<usize> = numbers.iter().map(|number| number.parse().expect("a rule's number")).collect();
+                let mut number = 0;
+                self.rules.retain(|_| {
+                    number += 1;
+                    !gone.contains(&number)
+                });
+            }
+            ["set", "create", name] => drop(self.sets.insert((*name).to_owned(), BTreeSet::new())),
+            ["set", "add", name, entries @ ..] => self.set(name).extend(addresses(entries)),
+            ["set", "del", name, entries @ ..] => {
+                let gone: Vec<IpAddr> = addresses(entries).collect();
+                self.set(name).retain(|entry| !gone.contains(entry));
+            }
+            ["set", "rm", name] => drop(self.sets.remove(*name)),
+            ["default", state] => self.closed = *state == "closed",
+            ["apply", ..] | ["reset", "--force"] => {}
+            _ => panic!("the model does not know: {command}"),
+        }
+    }
+
+    /// The members of a kernel set that somebody else owns.
+    pub(crate) fn foreign_set(&mut self, name: &str, member: IpAddr) {
+        self.sets.insert(format!("ipset:{name}"), BTreeSet::from([member]));
+    }
+
+    /// The names of the users' sets.
+    pub(crate) fn own_sets(&self) -> Vec<&str> {
+        self.sets.keys().map(String::as_str).filter(|name| !name.starts_with("ipset:")).collect()
+    }
+
+    /// Whether the rules let an attempt pass. What Docker makes of it is another matter.
+    pub(crate) fn lets(&self, attempt: &Inbound) -> bool {
+        if self.reset {
+            return true;
+        }
+        let selecting = || self.rules.iter().filter(|rule| rule.selects(attempt.target));
+        match selecting().find(|rule| self.matches(rule, attempt)) {
+            Some(rule) => !rule.deny,
+            None => !self.closed && selecting().all(|rule| rule.deny),
+        }
+    }
+
+    fn matches(&self, rule: &Rule, attempt: &Inbound) -> bool {
+        let (protocol, _) = attempt.port;
+        let everything = rule.ports.is_empty() && rule.published.is_empty();
+        let by_host_port = attempt.published.is_some_and(|port| rule.published.contains(&(protocol, port)));
+        // All neighbours are on the one external bridge.
+        rule.interface.as_ref().is_none_or(|name| name == "br-ext")
+            && (everything || rule.ports.contains(&attempt.port) || by_host_port)
+            && rule.sources.iter().any(|source| self.holds(source, attempt.from))
+    }
+
+    fn holds(&self, source: &str, from: IpAddr) -> bool {
+        match source.parse::<IpAddr>() {
+            Ok(address) => address == from,
+            Err(_) => source == "any" || self.sets.get(source).is_some_and(|set| set.contains(&from)),
+        }
+    }
+
+    fn set(&mut self, name: &str) -> &mut BTreeSet<IpAddr> {
+        self.sets.get_mut(name).expect("a set that was created")
+    }
+}
+
+impl Rule {
+    fn selects(&self, target: &Target) -> bool {
+        self.targets.iter().any(|word| match word.split_once(':') {
+            Some(("label", label)) => target.label == Some(label),
+            Some(("network", network)) => target.networks.contains(&network),
+            _ => word == "*" || word == target.name,
+        })
+    }
+}
+
+fn rule(deny: bool, words: &[&str]) -> Rule {
+    let mut rule = Rule { deny, ..Rule::default() };
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        let mut value = || rest.next().copied().expect("a flag's value");
+        match *word {
+            "--from" => rule.sources.extend(value().split(',').map(str::to_owned)),
+            "--port" => rule.ports.extend(ports(value())),
+            "--published" => rule.published.extend(ports(value())),
+            "--interface" => rule.interface = Some(value().to_owned()),
+            target => rule.targets.push(target.to_owned()),
+        }
+    }
+    rule
+}
+
+/// A bare number is TCP's.
+fn ports(list: &str) -> impl Iterator<Item = (Protocol, u16)> + '_ {
+    list.split(',').map(|port| {
+        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        (protocol.parse().expect("a protocol"), number.parse().expect("a port"))
+    })
+}
+
+fn addresses<'a>(words: &'a [&'a str]) -> impl Iterator<Item = IpAddr> + 'a {
+    words.iter().map(|word| word.parse().expect("an address"))
+}

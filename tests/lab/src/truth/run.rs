@@ -1,0 +1,206 @@
+//! The table's run: baseline, then phase by phase.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Instant;
+
+use super::cell::{Cell, table};
+use super::model::Model;
+use super::script::{Extent, Phase, SCRIPT};
+use super::world::World;
+use super::{foreign, live};
+use crate::{Client, Lab, LabError, LabSpec, Saves};
+
+/// What came of a run.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// How many expectations were held against the world: cells, sessions, kernel states, commands.
+    pub cells: usize,
+    /// Those that were not met.
+    pub wrong: Vec<String>,
+}
+
+impl Report {
+    fn check(&mut self, phase: &str, wrong: Option<String>) {
+        self.cells += 1;
+        self.wrong.extend(wrong.map(|text| format!("{phase}: {text}")));
+    }
+}
+
+struct Run<'a> {
+    world: World<'a>,
+    cells: Vec<Cell>,
+    baseline: Vec<bool>,
+    sessions: Vec<Cell>,
+    sessions_baseline: Vec<bool>,
+    clean: Saves,
+    model: Model,
+    report: Report,
+    tell: &'a mut dyn FnMut(&str),
+}
+
+/// Makes a lab and runs the whole table in it with this plugin. Tells one line a phase.
+pub fn run(spec: LabSpec, plugin: &Path, tell: &mut dyn FnMut(&str)) -> Result<Report, LabError> {
+    let start = Instant::now();
+    let lab = Lab::up(spec)?;
+    lab.install_plugin(plugin)?;
+    let world = World::start(&lab)?;
+    foreign::plant(&lab)?;
+    let cells = table(&world)?;
+    let sessions = live::sessions(&world)?;
+    let mut run = Run {
+        world,
+        cells,
+        baseline: Vec::new(),
+        sessions,
+        sessions_baseline: Vec::new(),
+        clean: foreign::whole(&lab)?,
+        model: Model::default(),
+        report: Report::default(),
+        tell,
+    };
+    let stranger: IpAddr = Client::Stranger.v4();
+    run.model.foreign_set("crowdsec", stranger);
+    run.take_baseline(start)?;
+    for phase in SCRIPT {
+        run.phase(phase)?;
+    }
+    Ok(run.report)
+}
+
+impl Run<'_> {
+    fn take_baseline(&mut self, start: Instant) -> Result<(), LabError> {
+        let first = self.observe(&self.cells.clone(), "baseline")?;
+        // What Docker opens is open each time; a second look tells a lost packet from a closed port.
+        let second = self.observe(&self.cells.clone(), "baseline")?;
+        for ((cell, one), other) in self.cells.iter().zip(&first).zip(&second) {
+            let wrong = if one != other {
+                Some(format!("{cell}: once open and once closed"))
+            } else {
+                (cell.must_be_open() && !one).then(|| format!("{cell}: closed by Docker, the table would test nothing"))
+            };
+            self.report.check("baseline", wrong);
+        }
+        self.baseline = first;
+        self.sessions_baseline = self.observe(&self.sessions.clone(), "baseline")?;
+        let open = self.baseline.iter().filter(|open| **open).count();
+        let text = format!(
+            "baseline: {open} of {} cells are open, {} sessions; up after {:.1} s",
+            self.cells.len(),
+            self.sessions_baseline.iter().filter(|open| **open).count(),
+            start.elapsed().as_secs_f32()
+        );
+        (self.tell)(&text);
+        Ok(())
+    }
+
+    fn phase(&mut self, phase: &Phase) -> Result<(), LabError> {
+        let start = Instant::now();
+        let (cells, wrong) = (self.report.cells, self.report.wrong.len());
+        let held = if phase.live { live::hold(&self.world, self.open_sessions()) } else { Vec::new() };
+        for command in phase.commands {
+            self.type_in(phase.name, command)?;
+        }
+        let typed = Instant::now();
+        self.look(phase)?;
+        let mut more = String::new();
+        if phase.live {
+            let (number, faults, latest) = live::judge(&held, &self.model, typed);
+            let cut = latest.map(|latest| format!(", last packet {} ms after the command", latest.as_millis()));
+            let _ = write!(more, ", {number} sessions held{}", cut.unwrap_or_default());
+            self.report.cells += number;
+            self.report.wrong.extend(faults.into_iter().map(|fault| format!("{}: {fault}", phase.name)));
+        }
+        self.look_at_kernel(phase)?;
+        let (cells, wrong) = (self.report.cells - cells, self.report.wrong.len() - wrong);
+        let text =
+            format!("{}: {cells} cells, {wrong} wrong{more}; {:.1} s", phase.name, start.elapsed().as_secs_f32());
+        (self.tell)(&text);
+        Ok(())
+    }
+
+    /// The sessions that Docker and the rules let open now.
+    fn open_sessions(&self) -> Vec<Cell> {
+        let cells = self.sessions.iter().zip(&self.sessions_baseline).filter(|(_, open)| **open).map(|(cell, _)| cell);
+        cells.filter(|cell| cell.inbound.is_none_or(|attempt| self.model.lets(&attempt))).cloned().collect()
+    }
+
+    fn type_in(&mut self, phase: &str, command: &str) -> Result<(), LabError> {
+        let mut words = vec!["firewall"];
+        words.extend(command.split_whitespace());
+        let output = self.world.lab.docker(&words)?;
+        self.model.obey(command);
+        let wrong =
+            (!output.success()).then(|| format!("docker firewall {command}: exit {}: {}", output.code, output.said()));
+        self.report.check(phase, wrong);
+        Ok(())
+    }
+
+    /// Every cell of the phase, expected beside observed.
+    fn look(&mut self, phase: &Phase) -> Result<(), LabError> {
+        let looked: Vec<(Cell, bool)> = self
+            .cells
+            .iter()
+            .zip(&self.baseline)
+            .filter(|(cell, _)| phase.extent == Extent::Full || cell.is_short())
+            .map(|(cell, baseline)| {
+                let lets = cell.inbound.is_none_or(|attempt| self.model.lets(&attempt));
+                (cell.clone(), *baseline && lets)
+            })
+            .collect();
+        let cells: Vec<Cell> = looked.iter().map(|(cell, _)| cell.clone()).collect();
+        let observed = self.observe(&cells, phase.name)?;
+        // A loaded machine may lose a packet. One that came through where none may is never asked about again.
+        let lost: Vec<Cell> = looked
+            .iter()
+            .zip(&observed)
+            .filter(|((_, want), seen)| *want && !**seen)
+            .map(|((cell, _), _)| cell.clone())
+            .collect();
+        let mut second = self.observe(&lost, phase.name)?.into_iter();
+        for ((cell, expected), first) in looked.into_iter().zip(observed) {
+            let seen = first || expected && second.next().unwrap_or(false);
+            let word = |open| if open { "open" } else { "closed" };
+            let wrong =
+                (seen != expected).then(|| format!("{cell}: expected {}, observed {}", word(expected), word(seen)));
+            self.report.check(phase.name, wrong);
+        }
+        Ok(())
+    }
+
+    /// The others' rules and sets are as they were, and nothing is left to do.
+    fn look_at_kernel(&mut self, phase: &Phase) -> Result<(), LabError> {
+        let lab = self.world.lab;
+        let reset = phase.commands == ["reset --force"];
+        let after = if reset { foreign::whole(lab)? } else { foreign::foreign(lab, &self.model.own_sets())? };
+        let Saves { v4, v6, ipset } = self.clean.clone();
+        for (what, before, after) in
+            [("iptables-save", v4, after.v4), ("ip6tables-save", v6, after.v6), ("ipset save", ipset, after.ipset)]
+        {
+            let wrong = (before != after).then(|| {
+                format!("{what}: what is not ours has changed:\n      {}", foreign::difference(&before, &after))
+            });
+            self.report.check(phase.name, wrong);
+        }
+        if !reset {
+            let output = lab.docker(&["firewall", "plan"])?;
+            let wrong = (!output.success()).then(|| format!("plan: exit {}: {}", output.code, output.said()));
+            self.report.check(phase.name, wrong);
+        }
+        Ok(())
+    }
+
+    fn observe(&mut self, cells: &[Cell], phase: &str) -> Result<Vec<bool>, LabError> {
+        let probes: Vec<_> = cells.iter().map(|cell| (cell.caller.place.clone(), cell.probe())).collect();
+        let answers = self.world.lab.probe_from(&probes)?;
+        let mut seen = Vec::with_capacity(cells.len());
+        for (cell, answer) in cells.iter().zip(&answers) {
+            seen.push(cell.reached(answer).unwrap_or_else(|wrong| {
+                self.report.wrong.push(format!("{phase}: {wrong}"));
+                true
+            }));
+        }
+        Ok(seen)
+    }
+}
