@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["net"],
     &["policy", "inventory", "ruleset"],
-    &["resolve", "oracle", "lint"],
+    &["resolve", "oracle", "lint", "access"],
     &["compile", "plan"],
     &["docker", "host"],
     &["reconcile"],
