@@ -17,6 +17,7 @@ use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::tools::Tools;
 use crate::inventory::Inventory;
+use crate::net::Family;
 use crate::plan;
 use crate::policy::{Policy, SetFile};
 use crate::reconcile::{self, Applied, Config, Pass};
@@ -44,6 +45,8 @@ pub(super) struct Session {
     pub(super) inventory: Option<Inventory>,
     /// One moment for everything the command says and does.
     pub(super) now: Timestamp,
+    /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
+    pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
     last: Config,
     paths: Paths,
     kernel: HostKernel,
@@ -94,7 +97,7 @@ impl Session {
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
         };
         let kernel = HostKernel::new(Tools::from_env());
-        Ok(Self { config, inventory, now: Timestamp::now(), last, paths, kernel, _lock: lock })
+        Ok(Self { config, inventory, now: Timestamp::now(), dismissed: BTreeMap::new(), last, paths, kernel, _lock: lock })
     }
 
     /// The rules in the file.
@@ -105,11 +108,6 @@ impl Session {
     /// The rules that were in force when the kernel was last written.
     pub(super) fn last_policy(&self) -> &Policy {
         self.last.document.policy()
-    }
-
-    /// The sets as they were when the kernel was last written.
-    pub(super) fn last_sets(&self) -> &BTreeMap<String, SetFile> {
-        &self.last.sets
     }
 
     /// The containers, of a session that was opened with [`Need::Engine`].
@@ -129,13 +127,12 @@ impl Session {
     }
 
     fn users(&self, config: &Config) -> BTreeSet<String> {
-        let names = config.sets.keys().chain(self.last.sets.keys()).chain(self.config.sets.keys());
-        names.flat_map(|name| crate::net::Family::ALL.map(|family| reconcile::kernel_set_name(name, family))).collect()
+        kernel_names(config.sets.keys().chain(self.last.sets.keys()).chain(self.config.sets.keys())).collect()
     }
 
     /// What the kernel shall hold for `config`, given what it holds.
     pub(super) fn desired(&self, config: &Config, state: &Dump) -> Desired {
-        match &self.inventory {
+        let mut desired = match &self.inventory {
             Some(inventory) => {
                 let pass = Pass {
                     policy: config.document.policy(),
@@ -147,24 +144,22 @@ impl Session {
                 pass.desired(state)
             }
             None => self.sets_only(config, state),
+        };
+        for (name, entries) in &self.dismissed {
+            if let Some(DesiredSet::User { removed, .. }) = desired.sets.get_mut(name) {
+                removed.extend(entries.iter().cloned());
+            }
         }
+        desired
     }
 
     /// Without an engine everything stays as it is but the users' sets.
     fn sets_only(&self, config: &Config, state: &Dump) -> Desired {
         let users = self.users(config);
         let mut desired = Desired::from_dump(state, &users);
-        for (name, file) in &config.sets {
-            let before = self.last.sets.get(name).map(|file| file.kernel_sets(self.now));
-            for (index, (kernel_name, set)) in file.kernel_sets(self.now).into_iter().enumerate() {
-                let gone = before.iter().flat_map(|halves| halves[index].1.members.keys());
-                let removed: BTreeSet<SetEntry> =
-                    gone.filter(|entry| !set.members.contains_key(entry)).cloned().collect();
-                desired.sets.insert(kernel_name, DesiredSet::User { set, removed });
-            }
-        }
-        let kept: BTreeSet<String> =
-            config.sets.keys().flat_map(|name| crate::net::Family::ALL.map(|family| reconcile::kernel_set_name(name, family))).collect();
+        let users_sets = reconcile::user_sets(&config.sets, &self.last.sets, self.now);
+        desired.sets.extend(users_sets);
+        let kept: BTreeSet<String> = kernel_names(config.sets.keys()).collect();
         desired.sets.retain(|name, _| crate::ruleset::is_own_set(name) || kept.contains(name));
         desired.gone = users.difference(&kept).cloned().collect();
         desired
@@ -240,6 +235,35 @@ impl Session {
         }
     }
 
+    /// Looks whether the kernel has a set of that name already, of the recipe's making: it is taken over with its
+    /// members if its type allows, and never thrown away.
+    pub(super) fn adopt(&mut self, ctx: &mut Context, set: &SetFile) -> Result<(), Failure> {
+        let names = Family::ALL.map(|family| set.kernel_name(family));
+        let state = reconcile::observe(&mut self.kernel, &names.clone().into()).map_err(|error| complaint::kernel(&error))?;
+        for family in Family::ALL {
+            let name = set.kernel_name(family);
+            let Some(present) = state.sets.get(&name) else { continue };
+            let wanted = set.shape(family);
+            if present.shape.kind != wanted.kind || present.shape.family != family {
+                return Err(Failure::user(format!(
+                    "the kernel has a set {name} already, of type {} for {}, and this one would be {}",
+                    present.shape.kind.name(),
+                    present.shape.family,
+                    wanted.kind.name()
+                ))
+                .hinted(format!("Choose another name, or a type that agrees, or remove it: ipset destroy {name}")));
+            }
+            if !present.members.is_empty() {
+                ctx.output.note(&format!(
+                    "note: the kernel has a set {name} already: it is taken over with its {}; those that the file does \
+                     not hold are kept and shown as not saved",
+                    report::count(present.members.len(), "entry", "entries")
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Takes everything of ours out of the kernel. The files stay.
     pub(super) fn clear(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
         let _mutation = ctx.cancel.begin()?;
@@ -248,6 +272,10 @@ impl Session {
         let cancelled = || ctx.cancel.is_cancelled();
         reconcile::apply(&mut self.kernel, &users, &|_| nothing.clone(), &cancelled).map_err(complaint::apply)
     }
+}
+
+fn kernel_names<'a>(sets: impl Iterator<Item = &'a String>) -> impl Iterator<Item = String> {
+    sets.flat_map(|name| Family::ALL.map(|family| reconcile::kernel_set_name(name, family)))
 }
 
 fn file_failure(error: FileError) -> Failure {
