@@ -41,7 +41,8 @@ fn desired(world: &World, state: &Dump) -> Desired {
             let shape = shape(family);
             let kernel_name = if family == Family::V4 { name.to_owned() } else { format!("{name}-v6") };
             // A member that another world of the same test had and this one has not was removed by its owner.
-            let before = state.sets.get(&kernel_name).map(|set| set.members.keys().cloned().collect()).unwrap_or_default();
+            let before =
+                state.sets.get(&kernel_name).map(|set| set.members.keys().cloned().collect()).unwrap_or_default();
             let set = IpSet { shape, members };
             desired.sets.insert(kernel_name, DesiredSet::User { set, removed: before });
         }

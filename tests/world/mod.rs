@@ -98,7 +98,10 @@ fn bindings(index: usize) -> Vec<Binding> {
             binding(Protocol::Tcp, 443, "203.0.113.1", Some(443)),
         ],
         1 => vec![binding(Protocol::Tcp, 81, "::", Some(8080)), binding(Protocol::Tcp, 80, "127.0.0.1", Some(22))],
-        2 => vec![binding(Protocol::Udp, 5000, "0.0.0.0", Some(5000)), binding(Protocol::Udp, 5000, "fd00:1::1", Some(5000))],
+        2 => vec![
+            binding(Protocol::Udp, 5000, "0.0.0.0", Some(5000)),
+            binding(Protocol::Udp, 5000, "fd00:1::1", Some(5000)),
+        ],
         _ => vec![binding(Protocol::Tcp, 80, "0.0.0.0", None)],
     }
 }
@@ -253,7 +256,14 @@ pub fn packet() -> impl Strategy<Value = Packet> {
         .prop_flat_map(move |(v4, path, host)| {
             let host: IpAddr = if v4 { host.parse().unwrap() } else { "fd00:1::1".parse().unwrap() };
             let ends = (address(v4), address(v4));
-            (Just((path, host)), ends, transport.clone(), state.clone(), prop::bool::weighted(0.4), prop::bool::weighted(0.1))
+            (
+                Just((path, host)),
+                ends,
+                transport.clone(),
+                state.clone(),
+                prop::bool::weighted(0.4),
+                prop::bool::weighted(0.1),
+            )
         })
         .prop_map(|((path, host), (from, to), transport, (state, direction), dnat, loopback)| {
             let ported = matches!(transport, Transport::Ports { .. });
