@@ -68,7 +68,13 @@ pub fn is_guarded(policy: &Policy, inventory: &Inventory, container: &Container)
 }
 
 /// Who reaches `binding` of `container`.
-pub fn access(policy: &Policy, inventory: &Inventory, container: &Container, binding: &Binding, now: Timestamp) -> Access {
+pub fn access(
+    policy: &Policy,
+    inventory: &Inventory,
+    container: &Container,
+    binding: &Binding,
+    now: Timestamp,
+) -> Access {
     let speaks = |rule: &Rule| rule.ports.speak_of(binding.protocol, binding.container_port, binding.host_port);
     let speaking: Vec<(usize, &Rule)> =
         rules_of(policy, inventory, container).into_iter().filter(|(_, rule)| speaks(rule)).collect();

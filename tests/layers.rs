@@ -1,5 +1,7 @@
 //! Imports go downward only (ARCHITECTURE.md), and the core knows no effects.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -94,11 +94,20 @@ fn ports(rule: &Rule, container: Option<&Container>) -> String {
         .collect();
     published.sort_by(|a, b| natural_order(a, b));
     published.dedup();
-    if published.is_empty() { "every port".to_owned() } else { format!("every port (published: {})", published.join(", ")) }
+    if published.is_empty() {
+        "every port".to_owned()
+    } else {
+        format!("every port (published: {})", published.join(", "))
+    }
 }
 
 /// What is now true of one container: `web is guarded: 80/tcp from ipfriends (3 addresses); everything else closed.`
-fn container_now(policy: &Policy, inventory: &Inventory, container: &Container, sets: &BTreeMap<String, SetFile>) -> String {
+fn container_now(
+    policy: &Policy,
+    inventory: &Inventory,
+    container: &Container,
+    sets: &BTreeMap<String, SetFile>,
+) -> String {
     let rules = rules_of(policy, inventory, container);
     let of = |verdict: Verdict| -> Vec<String> {
         rules
@@ -108,19 +117,19 @@ fn container_now(policy: &Policy, inventory: &Inventory, container: &Container, 
             .collect()
     };
     let (allows, denies) = (of(Verdict::Allow), of(Verdict::Deny));
-    let denied = if denies.is_empty() { String::new() } else { format!("; denied: {}", denies.join("; ")) };
+    let taken = if denies.is_empty() { String::new() } else { format!("; denied: {}", denies.join("; ")) };
     let name = &container.name;
     if !is_guarded(policy, inventory, container) {
         return if denies.is_empty() {
             format!("{name} is not guarded: as open as Docker leaves it")
         } else {
-            format!("{name} is open{denied}")
+            format!("{name} is open{taken}")
         };
     }
     if allows.is_empty() {
         return format!("{name} is guarded: closed to everybody");
     }
-    format!("{name} is guarded: {}{denied}; everything else closed", allows.join("; "))
+    format!("{name} is guarded: {}{taken}; everything else closed", allows.join("; "))
 }
 
 /// What is now true of everything a rule speaks of, in a line or two.

@@ -97,7 +97,16 @@ impl Session {
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
         };
         let kernel = HostKernel::new(Tools::from_env());
-        Ok(Self { config, inventory, now: Timestamp::now(), dismissed: BTreeMap::new(), last, paths, kernel, _lock: lock })
+        Ok(Self {
+            config,
+            inventory,
+            now: Timestamp::now(),
+            dismissed: BTreeMap::new(),
+            last,
+            paths,
+            kernel,
+            _lock: lock,
+        })
     }
 
     /// The rules in the file.
@@ -201,11 +210,11 @@ impl Session {
         for (paths, old) in [(&self.paths, &self.config), (&self.paths.last_good_paths(), &self.last)] {
             let text = config.document.text();
             if text != old.document.text() {
-                staged.push(files::stage(&paths.policy_file(), &text).map_err(file_failure)?);
+                staged.push(files::stage(&paths.policy_file(), &text).map_err(|error| file_failure(&error))?);
             }
             for (name, set) in &config.sets {
                 if old.sets.get(name).is_none_or(|old| old.text() != set.text()) {
-                    staged.push(files::stage(&paths.set_file(set.name()), &set.text()).map_err(file_failure)?);
+                    staged.push(files::stage(&paths.set_file(set.name()), &set.text()).map_err(|error| file_failure(&error))?);
                 }
             }
         }
@@ -230,8 +239,13 @@ impl Session {
         }
         match fault {
             None => Ok(()),
-            Some(error) => Err(Failure::environment(format!("the kernel has been changed, but not every file: {error}"))
-                .hinted(format!("Make room or repair it, then repeat the command; `{} plan` shows what differs", ctx.program))),
+            Some(error) => Err(Failure::environment(format!(
+                "the kernel has been changed, but not every file: {error}"
+            ))
+            .hinted(format!(
+                "Make room or repair it, then repeat the command; `{} plan` shows what differs",
+                ctx.program
+            ))),
         }
     }
 
@@ -239,7 +253,8 @@ impl Session {
     /// members if its type allows, and never thrown away.
     pub(super) fn adopt(&mut self, ctx: &mut Context, set: &SetFile) -> Result<(), Failure> {
         let names = Family::ALL.map(|family| set.kernel_name(family));
-        let state = reconcile::observe(&mut self.kernel, &names.clone().into()).map_err(|error| complaint::kernel(&error))?;
+        let state =
+            reconcile::observe(&mut self.kernel, &names.clone().into()).map_err(|error| complaint::kernel(&error))?;
         for family in Family::ALL {
             let name = set.kernel_name(family);
             let Some(present) = state.sets.get(&name) else { continue };
@@ -278,7 +293,7 @@ fn kernel_names<'a>(sets: impl Iterator<Item = &'a String>) -> impl Iterator<Ite
     sets.flat_map(|name| Family::ALL.map(|family| reconcile::kernel_set_name(name, family)))
 }
 
-fn file_failure(error: FileError) -> Failure {
+fn file_failure(error: &FileError) -> Failure {
     Failure::environment(error.to_string())
 }
 
@@ -303,8 +318,8 @@ fn inventory(ctx: &Context) -> Result<Inventory, Trouble> {
         loop {
             let engine = docker::Engine::connect(&address, &options).await.map_err(unreachable)?;
             let inventory = engine.snapshot().await.map_err(unreachable)?;
-            let host = HostInterfaces::read()
-                .map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
+            let host =
+                HostInterfaces::read().map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
             match docker::locality(&inventory, &host, &address) {
                 Ok(()) => return Ok(inventory),
                 Err(error) if second => return Err(Trouble::Refused(Failure::refused(error.to_string()))),

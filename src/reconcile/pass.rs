@@ -63,8 +63,7 @@ pub fn user_sets(
         let before = last.get(name).map(|file| file.kernel_sets(now));
         for (index, (kernel_name, set)) in file.kernel_sets(now).into_iter().enumerate() {
             let gone = before.iter().flat_map(|halves| halves[index].1.members.keys());
-            let removed: BTreeSet<SetEntry> =
-                gone.filter(|entry| !set.members.contains_key(entry)).cloned().collect();
+            let removed: BTreeSet<SetEntry> = gone.filter(|entry| !set.members.contains_key(entry)).cloned().collect();
             desired.insert(kernel_name, DesiredSet::User { set, removed });
         }
     }

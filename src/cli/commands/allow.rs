@@ -167,9 +167,8 @@ fn judge(
         }
     }
     let Some(first) = fatal.first() else { return Ok(warnings) };
-    let mut failure = Failure::user(
-        fatal.iter().map(|finding| complaint::finding(finding, &names)).collect::<Vec<_>>().join("\n"),
-    );
+    let mut failure =
+        Failure::user(fatal.iter().map(|finding| complaint::finding(finding, &names)).collect::<Vec<_>>().join("\n"));
     if let Some(hint) = complaint::hint(first, &ctx.program) {
         failure = failure.hinted(hint);
     }

@@ -14,9 +14,9 @@ use crate::cli::session::{Need, Session};
 use crate::cli::table::Table;
 use crate::cli::text::{natural_order, printable, shorten};
 use crate::inventory::{Container, Inventory, NetworkMode};
+use crate::plan;
 use crate::policy::{Policy, Target};
 use crate::resolve::selects;
-use crate::plan;
 
 /// Longest cell of the table unless `--no-trunc`.
 const CELL: usize = 50;
@@ -113,7 +113,8 @@ fn rows(policy: &Policy, inventory: &Inventory, meant: &[&Container], session: &
             rows.push(row(String::new(), String::new(), "no published port".to_owned(), rules.clone()));
         }
         let mut bindings = container.bindings.clone();
-        bindings.sort_by_key(|binding| (binding.container_port, binding.protocol, binding.host_address, binding.host_port));
+        bindings
+            .sort_by_key(|binding| (binding.container_port, binding.protocol, binding.host_address, binding.host_port));
         for binding in &bindings {
             let known = access(policy, inventory, container, binding, session.now);
             let text = spoken(&known, in_force);

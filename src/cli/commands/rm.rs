@@ -38,7 +38,8 @@ fn doomed(policy: &Policy, args: &RmArgs, program: &str) -> Result<BTreeSet<usiz
         let index = match name {
             RuleName::Number(number) => number.checked_sub(1).filter(|index| *index < rules.len()),
             RuleName::Id(id) => {
-                let with_id: Vec<usize> = (0..rules.len()).filter(|&index| rules[index].id().starts_with(id.as_str())).collect();
+                let with_id: Vec<usize> =
+                    (0..rules.len()).filter(|&index| rules[index].id().starts_with(id.as_str())).collect();
                 match with_id.as_slice() {
                     [] => None,
                     [one] => Some(*one),

@@ -47,7 +47,12 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
         let in_force = if changes == 0 {
             "yes".to_owned()
         } else {
-            format!("NO: {} differ; `{} plan` shows them, `{} apply` mends them", count(changes, "line", "lines"), ctx.program, ctx.program)
+            format!(
+                "NO: {} differ; `{} plan` shows them, `{} apply` mends them",
+                count(changes, "line", "lines"),
+                ctx.program,
+                ctx.program
+            )
         };
         let hooked = if hooks.is_empty() { "nowhere".to_owned() } else { hooks.join(", ") };
         let missing = if without_backstop.is_empty() {
@@ -65,7 +70,10 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             ("Called from", hooked),
             ("Backstop", missing),
             ("iptables", format!("{flavour} ({reason})")),
-            ("Engine", format!("{} (API {}, firewall backend {backend})", inventory.engine.version, inventory.engine.api)),
+            (
+                "Engine",
+                format!("{} (API {}, firewall backend {backend})", inventory.engine.version, inventory.engine.api),
+            ),
         ] {
             ctx.output.line(&format!("{:<13}{value}", format!("{name}:")));
         }

@@ -41,7 +41,11 @@ pub fn run(ctx: &mut Context, args: SetDelArgs) -> Result<Exit, Failure> {
     let mut config = session.config.clone();
     config.sets.insert(args.name.to_string(), set.clone());
     session.change(ctx, config)?;
-    ctx.output.line(&format!("Removed {}: {}", count(gone, "entry", "entries"), super::now_has(&set, session.policy())));
+    ctx.output.line(&format!(
+        "Removed {}: {}",
+        count(gone, "entry", "entries"),
+        super::now_has(&set, session.policy())
+    ));
     Ok(Exit::Success)
 }
 

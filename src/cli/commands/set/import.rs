@@ -15,9 +15,8 @@ use crate::policy::SetFile;
 pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
     let (text, source) = read(&args.from)?;
     let mut session = Session::open(ctx, Need::Nothing)?;
-    let (mut set, notes) = SetFile::import(&args.name, &text).map_err(|error| {
-        Failure::user(format!("{}: {error}", printable(&source))).hinted("Nothing was changed")
-    })?;
+    let (mut set, notes) = SetFile::import(&args.name, &text)
+        .map_err(|error| Failure::user(format!("{}: {error}", printable(&source))).hinted("Nothing was changed"))?;
     for note in notes {
         ctx.output.note(&format!("note: {}", printable(&note)));
     }

@@ -27,8 +27,16 @@ fn remove(ctx: &mut Context, session: &mut Session, name: &crate::policy::SetNam
     if !users.is_empty() {
         let rules: Vec<String> =
             users.iter().map(|number| format!("  {number}  {}", session.policy().rules[number - 1])).collect();
-        return Err(Failure::user(format!("the set {name} is in use by {}:\n{}", super::rule_list(&users), rules.join("\n")))
-            .hinted(format!("Remove those first: {} rm {}", ctx.program, users.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))));
+        return Err(Failure::user(format!(
+            "the set {name} is in use by {}:\n{}",
+            super::rule_list(&users),
+            rules.join("\n")
+        ))
+        .hinted(format!(
+            "Remove those first: {} rm {}",
+            ctx.program,
+            users.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        )));
     }
     let mut config = session.config.clone();
     config.sets.remove(name.as_str());

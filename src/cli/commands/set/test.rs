@@ -3,8 +3,8 @@
 use crate::cli::args::SetTestArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::session::{Need, Session};
 use crate::cli::offline;
+use crate::cli::session::{Need, Session};
 use crate::net::Family;
 use crate::ruleset::{IpSet, SetEntry};
 
@@ -20,12 +20,15 @@ pub fn run(ctx: &mut Context, args: SetTestArgs) -> Result<Exit, Failure> {
     let set = super::existing(&config, &args.name, &ctx.program)?;
     let (name, address) = (&args.name, args.address);
     let saved = set.test(address, now);
-    let kernel = state.map(|state| state.sets.get(&set.kernel_name(Family::of(&address))).is_some_and(|set| holds(set, address)));
+    let kernel = state
+        .map(|state| state.sets.get(&set.kernel_name(Family::of(&address))).is_some_and(|set| holds(set, address)));
     let by = saved.map_or_else(String::new, |entry| format!(" (by {})", entry.block()));
     let (inside, text) = match (saved.is_some(), kernel) {
         (true, None | Some(true)) => (true, format!("{address} is in {name}{by}")),
         (false, None | Some(false)) => (false, format!("{address} is NOT in {name}")),
-        (true, Some(false)) => (false, format!("{address} is in the file of {name}{by}, but NOT in the kernel: {} apply", ctx.program)),
+        (true, Some(false)) => {
+            (false, format!("{address} is in the file of {name}{by}, but NOT in the kernel: {} apply", ctx.program))
+        }
         (false, Some(true)) => (true, format!("{address} is in {name} in the kernel, but not saved in its file")),
     };
     ctx.output.line(&text);
