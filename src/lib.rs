@@ -4,6 +4,7 @@
 //! over plain data. Effects live at the rim (`docker`, `host`, `cli`). Imports go downward only; `tests/layers.rs`
 //! holds that. ARCHITECTURE.md has the map.
 
+pub mod access;
 pub mod cli;
 pub mod compile;
 pub mod docker;

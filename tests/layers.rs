@@ -1,5 +1,7 @@
 //! Imports go downward only (ARCHITECTURE.md), and the core knows no effects.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["net"],
     &["policy", "inventory", "ruleset"],
-    &["resolve", "oracle", "lint"],
+    &["resolve", "oracle", "lint", "access"],
     &["compile", "plan"],
     &["docker", "host"],
     &["reconcile"],

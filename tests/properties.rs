@@ -94,7 +94,7 @@ fn dropped(state: &Dump, packet: &Packet) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// `trace(compile(policy))` is the plain first-match reading.
     #[test]
@@ -161,6 +161,12 @@ proptest! {
         second.members = members;
         check_change(&first, &second, &packets)?;
     }
+
+}
+
+proptest! {
+    // Every step of every change is tried, so a case is a hundred applies.
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     /// Whichever call fails, at whichever line, the kernel ends as it was before; killed there, it is never wider.
     #[test]

@@ -15,12 +15,12 @@ use docker_firewall::ruleset::{
 use proptest::prelude::*;
 
 const ENGINES: [(&str, Family, &str); 6] = [
-    ("20.10", Family::V4, include_str!("fixtures/engines/20.10.24-iptables.txt")),
-    ("26.1", Family::V4, include_str!("fixtures/engines/26.1.5-iptables.txt")),
-    ("28.5", Family::V4, include_str!("fixtures/engines/28.5.2-iptables.txt")),
-    ("28.5", Family::V6, include_str!("fixtures/engines/28.5.2-ip6tables.txt")),
-    ("29", Family::V4, include_str!("fixtures/engines/29-iptables-iptables.txt")),
-    ("29", Family::V6, include_str!("fixtures/engines/29-iptables-ip6tables.txt")),
+    ("20.10", Family::V4, include_str!("fixtures/engines/20.10.24/iptables-save.txt")),
+    ("26.1", Family::V4, include_str!("fixtures/engines/26.1.5/iptables-save.txt")),
+    ("28.5", Family::V4, include_str!("fixtures/engines/28.5.2/iptables-save.txt")),
+    ("28.5", Family::V6, include_str!("fixtures/engines/28.5.2/ip6tables-save.txt")),
+    ("29", Family::V4, include_str!("fixtures/engines/29-iptables/iptables-save.txt")),
+    ("29", Family::V6, include_str!("fixtures/engines/29-iptables/ip6tables-save.txt")),
 ];
 
 proptest! {

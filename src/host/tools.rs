@@ -3,6 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -63,6 +64,8 @@ impl Tools {
             .stdin(if stdin.is_empty() { Stdio::null() } else { Stdio::piped() })
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
+            // Out of reach of the terminal's Ctrl-C: a batch that has begun is finished or undone, never cut.
+            .process_group(0)
             .spawn()?;
         let pipe = child.stdin.take();
         // Written beside the reading: a program that answers before it has read everything would block on us.

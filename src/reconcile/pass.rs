@@ -45,22 +45,29 @@ impl Pass<'_> {
     /// What the kernel shall hold, given what it holds.
     pub fn desired(&self, state: &Dump) -> Desired {
         let mut desired = compile(&self.resolved(state), |family| Ground::of(state, family));
-        for (name, file) in self.sets {
-            let before = self.last_sets.get(name).map(|file| file.kernel_sets(self.now));
-            for (index, (kernel_name, set)) in file.kernel_sets(self.now).into_iter().enumerate() {
-                let removed: BTreeSet<SetEntry> = before
-                    .iter()
-                    .flat_map(|halves| halves[index].1.members.keys())
-                    .filter(|entry| !set.members.contains_key(entry))
-                    .cloned()
-                    .collect();
-                desired.sets.insert(kernel_name, DesiredSet::User { set, removed });
-            }
-        }
+        desired.sets.extend(user_sets(self.sets, self.last_sets, self.now));
         let kept = |name: &String| desired.sets.contains_key(name);
         desired.gone = self.users().into_iter().filter(|name| !kept(name)).collect();
         desired
     }
+}
+
+/// Users' sets as the kernel shall hold them: what the files say, without what the files said before and say no more.
+pub fn user_sets(
+    sets: &BTreeMap<String, SetFile>,
+    last: &BTreeMap<String, SetFile>,
+    now: Timestamp,
+) -> BTreeMap<String, DesiredSet> {
+    let mut desired = BTreeMap::new();
+    for (name, file) in sets {
+        let before = last.get(name).map(|file| file.kernel_sets(now));
+        for (index, (kernel_name, set)) in file.kernel_sets(now).into_iter().enumerate() {
+            let gone = before.iter().flat_map(|halves| halves[index].1.members.keys());
+            let removed: BTreeSet<SetEntry> = gone.filter(|entry| !set.members.contains_key(entry)).cloned().collect();
+            desired.insert(kernel_name, DesiredSet::User { set, removed });
+        }
+    }
+    desired
 }
 
 /// The kernel's name of one half of a user's set.

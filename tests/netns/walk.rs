@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 
 use docker_firewall::host::kernel::Kernel as _;
 use docker_firewall::net::{Family, Protocol};
-use docker_firewall::ruleset::{ConnDirection, ConnState, Packet, Table, Transport, through};
+use docker_firewall::ruleset::{ConnDirection, ConnState, Packet, Path, Table, Transport, through};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
@@ -110,6 +110,7 @@ fn packets_walk_as_traced() {
                 let sent = sender.send_to(b"x", to).is_ok();
                 let counts = counted(program);
                 let packet = Packet {
+                    path: Path::Output,
                     in_interface: String::new(),
                     out_interface: "lo".to_owned(),
                     source: from.ip(),

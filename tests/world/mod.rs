@@ -15,23 +15,23 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-pub const NOW: i64 = 1_800_000_000;
+pub(crate) const NOW: i64 = 1_800_000_000;
 
 /// A policy and all that it is read against.
 #[derive(Clone, Debug)]
-pub struct World {
-    pub policy: Policy,
-    pub inventory: Inventory,
+pub(crate) struct World {
+    pub(crate) policy: Policy,
+    pub(crate) inventory: Inventory,
     /// Members of `friends`, `foes` and `ipset:crowd`.
-    pub members: BTreeMap<String, Vec<IpNet>>,
+    pub(crate) members: BTreeMap<String, Vec<IpNet>>,
 }
 
 impl World {
-    pub fn now() -> Timestamp {
+    pub(crate) fn now() -> Timestamp {
         Timestamp::from_second(NOW).unwrap()
     }
 
-    pub fn resolved(&self) -> Resolved {
+    pub(crate) fn resolved(&self) -> Resolved {
         let sets: BTreeSet<String> = self.members.keys().filter(|name| !name.starts_with("ipset:")).cloned().collect();
         let ipsets = BTreeMap::from([("crowd".to_owned(), Family::V4)]);
         let facts = Facts { inventory: &self.inventory, sets: &sets, ipsets: &ipsets, now: Self::now() };
@@ -53,7 +53,7 @@ const PEERS: [&str; 8] = [
 const INTERFACES: [&str; 2] = ["br-ext", "eth1"];
 const PORTS: [u16; 6] = [22, 80, 81, 443, 5000, 8080];
 
-pub fn networks() -> Vec<Network> {
+pub(crate) fn networks() -> Vec<Network> {
     let network = |name: &str, driver: &str, bridge: Option<&str>, subnets: [&str; 2]| Network {
         id: format!("{name}-id"),
         name: name.to_owned(),
@@ -111,7 +111,7 @@ fn container(index: usize) -> impl Strategy<Value = Container> {
         move |(on, running, labelled, clash)| {
             let mut labels = BTreeMap::new();
             if labelled {
-                labels.insert("tier".to_owned(), if index % 2 == 0 { "front" } else { "back" }.to_owned());
+                labels.insert("tier".to_owned(), if index.is_multiple_of(2) { "front" } else { "back" }.to_owned());
                 labels.insert("com.docker.compose.project".to_owned(), "shop".to_owned());
                 labels.insert("com.docker.compose.service".to_owned(), CONTAINERS[index].to_owned());
             }
@@ -130,7 +130,7 @@ fn container(index: usize) -> impl Strategy<Value = Container> {
     )
 }
 
-pub fn inventory() -> impl Strategy<Value = Inventory> {
+pub(crate) fn inventory() -> impl Strategy<Value = Inventory> {
     (container(0), container(1), container(2), container(3)).prop_map(|(a, b, c, d)| Inventory {
         containers: vec![a, b, c, d],
         networks: networks(),
@@ -174,7 +174,7 @@ fn source() -> impl Strategy<Value = RuleSource> {
     ]
 }
 
-pub fn rule() -> impl Strategy<Value = Rule> {
+pub(crate) fn rule() -> impl Strategy<Value = Rule> {
     (
         prop::bool::weighted(0.6),
         prop::collection::vec(target(), 1..3),
@@ -199,7 +199,7 @@ pub fn rule() -> impl Strategy<Value = Rule> {
         })
 }
 
-pub fn policy() -> impl Strategy<Value = Policy> {
+pub(crate) fn policy() -> impl Strategy<Value = Policy> {
     (prop::bool::weighted(0.15), prop::collection::vec(rule(), 0..7)).prop_map(|(closed, rules)| Policy {
         default: if closed { DefaultAccess::Closed } else { DefaultAccess::Open },
         hook: Hook::DockerUser,
@@ -207,7 +207,7 @@ pub fn policy() -> impl Strategy<Value = Policy> {
     })
 }
 
-pub fn members() -> impl Strategy<Value = BTreeMap<String, Vec<IpNet>>> {
+pub(crate) fn members() -> impl Strategy<Value = BTreeMap<String, Vec<IpNet>>> {
     let blocks = || prop::collection::vec(block(), 0..4);
     (blocks(), blocks(), blocks()).prop_map(|(friends, foes, crowd)| {
         let v4 = crowd.into_iter().filter(|block| block.addr().is_ipv4()).collect();
@@ -215,7 +215,7 @@ pub fn members() -> impl Strategy<Value = BTreeMap<String, Vec<IpNet>>> {
     })
 }
 
-pub fn world() -> impl Strategy<Value = World> {
+pub(crate) fn world() -> impl Strategy<Value = World> {
     (policy(), inventory(), members()).prop_map(|(policy, inventory, members)| World { policy, inventory, members })
 }
 
@@ -232,7 +232,7 @@ fn address(family_v4: bool) -> impl Strategy<Value = (IpAddr, &'static str)> {
 }
 
 /// A packet to or from a container or the host, with every state that netfilter can give it.
-pub fn packet() -> impl Strategy<Value = Packet> {
+pub(crate) fn packet() -> impl Strategy<Value = Packet> {
     let state = prop_oneof![
         3 => Just((ConnState::New, Some(ConnDirection::Original))),
         2 => Just((ConnState::Established, Some(ConnDirection::Original))),

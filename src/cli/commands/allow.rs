@@ -1,10 +1,176 @@
 //! `allow` and `deny`: a new rule, put where it belongs.
 
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
 use crate::cli::args::RuleArgs;
+use crate::cli::complaint;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::report;
+use crate::cli::session::{Need, Session};
+use crate::cli::text::printable;
+use crate::inventory::{Found, Inventory};
+use crate::lint::{self, Finding};
+use crate::policy::{Policy, Rule, Target, Verdict, nearest};
+use crate::resolve::Facts;
+use crate::ruleset::{Dump, is_own_set};
 
 /// Runs it.
-pub fn run(_ctx: &mut Context, _args: RuleArgs) -> Result<Exit, Failure> {
-    Err(Failure::internal("not wired yet"))
+pub fn run(ctx: &mut Context, args: RuleArgs) -> Result<Exit, Failure> {
+    let mut session = Session::open(ctx, Need::Engine)?;
+    for source in &args.sources {
+        if let Some(block) = source.normalised {
+            ctx.output.note(&format!("note: {} has host bits set: it means {block}", printable(&source.text)));
+        }
+    }
+    let rule = rule_of(args.clone(), &session, &ctx.program)?;
+    let mut config = session.config.clone();
+    let rules = &session.policy().rules;
+    if let Some(known) = rules.iter().position(|known| known.id() == rule.id()) {
+        let known = (known, rules[known].clone());
+        return again(ctx, &mut session, known, args.dry_run);
+    }
+    let index = place(&rule, session.policy(), args.before)?;
+    config.document.insert(index, &rule).map_err(|error| Failure::internal(error.to_string()))?;
+
+    let state = session.state()?;
+    let warnings = judge(ctx, &session, config.document.policy(), index, &state)?;
+    if args.dry_run {
+        report::uncovered(ctx, &warnings);
+        return session.show_plan(ctx, &config);
+    }
+    session.change(ctx, config)?;
+    report::now_true(ctx, &session, &[&rule], &[index + 1]);
+    report::uncovered(ctx, &warnings);
+    Ok(Exit::Success)
+}
+
+/// The rule exists: whatever was missing in the kernel is put right, and nothing is written twice.
+fn again(ctx: &mut Context, session: &mut Session, known: (usize, Rule), dry_run: bool) -> Result<Exit, Failure> {
+    let (index, rule) = known;
+    let config = session.config.clone();
+    if dry_run {
+        return session.show_plan(ctx, &config);
+    }
+    session.change(ctx, config)?;
+    ctx.output.note(&format!("note: rule {} says this already", index + 1));
+    report::now_true(ctx, session, &[&rule], &[index + 1]);
+    Ok(Exit::Success)
+}
+
+fn rule_of(args: RuleArgs, session: &Session, program: &str) -> Result<Rule, Failure> {
+    let inventory = session.containers()?;
+    let mut targets = Vec::new();
+    for target in args.targets {
+        let target = match target {
+            Target::Container(name) => named(&name, inventory, args.pending, program)?,
+            other => other,
+        };
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    let expires = args.lifetime.map(|lifetime| expiry(session.now, lifetime)).transpose()?;
+    Ok(Rule {
+        verdict: args.verdict,
+        targets,
+        ports: args.ports,
+        sources: args.sources.into_iter().map(|source| source.source).collect(),
+        interface: args.interface,
+        expires,
+        comment: args.comment,
+        pending: args.pending,
+        line: None,
+    })
+}
+
+/// The moment a lifetime ends, cut to whole seconds.
+pub(super) fn expiry(now: Timestamp, lifetime: Duration) -> Result<Timestamp, Failure> {
+    let too_long = || Failure::usage("--for is too long: no clock goes that far");
+    let lifetime = SignedDuration::try_from(lifetime).map_err(|_| too_long())?;
+    let end = now.checked_add(lifetime).map_err(|_| too_long())?;
+    Timestamp::from_second(end.as_second()).map_err(|_| too_long())
+}
+
+/// A container by name; an ID is stored as the name it has, for IDs change with every recreation.
+fn named(name: &str, inventory: &Inventory, pending: bool, program: &str) -> Result<Target, Failure> {
+    match inventory.find(name) {
+        Found::One(container) => Ok(Target::Container(container.name.clone())),
+        Found::None if pending => Ok(Target::Container(name.to_owned())),
+        Found::Ambiguous(several) => {
+            let names: Vec<&str> = several.iter().map(|container| container.name.as_str()).collect();
+            Err(Failure::user(format!("the ID {name} is the beginning of several: {}", names.join(", ")))
+                .hinted("Name the container instead"))
+        }
+        Found::None => {
+            let names = || inventory.containers.iter().map(|container| container.name.as_str());
+            let near = nearest(name, names()).map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            Err(Failure::user(format!("no container is named {}{near}", printable(name)))
+                .hinted("`docker ps -a` lists containers; for one that is yet to come, add --pending")
+                .hinted(format!("Nothing was changed. `{program} ls` shows what is reachable now")))
+        }
+    }
+}
+
+/// Where the rule goes: denies after the denies, before the allows; allows last; `--before` overrides. From 0.
+fn place(rule: &Rule, policy: &Policy, before: Option<usize>) -> Result<usize, Failure> {
+    let rules = &policy.rules;
+    if let Some(before) = before {
+        return if before <= rules.len() {
+            Ok(before - 1)
+        } else {
+            let rules = report::count(rules.len(), "rule", "rules");
+            Err(Failure::user(format!("there is no rule {before} to put it before: the policy has {rules}")))
+        };
+    }
+    Ok(match rule.verdict {
+        Verdict::Allow => rules.len(),
+        // The first allow after the last leading deny; with allows in front the deny still has to bite.
+        Verdict::Deny => rules.iter().position(|rule| rule.verdict == Verdict::Allow).unwrap_or(rules.len()),
+    })
+}
+
+/// Refuses a rule that means nothing or could not hold; answers what is worth a warning.
+fn judge(
+    ctx: &Context,
+    session: &Session,
+    policy: &Policy,
+    index: usize,
+    state: &Dump,
+) -> Result<Vec<String>, Failure> {
+    let sets = session.config.sets.keys().cloned().collect();
+    let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name));
+    let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
+    let facts = Facts { inventory: session.containers()?, sets: &sets, ipsets: &ipsets, now: session.now };
+    let names: Vec<String> = session.config.sets.keys().cloned().collect();
+    let rule = &policy.rules[index];
+    let (mut fatal, mut warnings) = (Vec::new(), Vec::new());
+    for finding in lint::findings(policy, &facts) {
+        match finding.rule() {
+            Some(about) if about == index => {
+                // A rule for many may pass over some that cannot be guarded, if it says so.
+                let many = rule.targets.iter().all(|target| !matches!(target, Target::Container(_)));
+                let spared = many && matches!(finding, Finding::HostNetwork { .. } | Finding::SharesNetwork { .. });
+                if complaint::is_fatal(&finding, rule.pending) && !spared {
+                    fatal.push(finding);
+                } else {
+                    warnings.push(complaint::finding(&finding, &names));
+                }
+            }
+            // The new rule takes everything from one that was there before.
+            Some(about) if matches!(finding, Finding::NeverMatches { because, .. } if because == index) => {
+                warnings.push(format!("rule {} can no longer match: this one always decides first", about + 1));
+            }
+            _ => {}
+        }
+    }
+    let Some(first) = fatal.first() else { return Ok(warnings) };
+    let mut failure =
+        Failure::user(fatal.iter().map(|finding| complaint::finding(finding, &names)).collect::<Vec<_>>().join("\n"));
+    if let Some(hint) = complaint::hint(first, &ctx.program) {
+        failure = failure.hinted(hint);
+    }
+    Err(failure)
 }

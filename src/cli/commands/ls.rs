@@ -1,10 +1,180 @@
-//! `ls`: who reaches what, by the live kernel.
+//! `ls`: every published port of every container, with who can reach it.
 
+use std::net::IpAddr;
+
+use serde_json::json;
+
+use crate::access::{Access, Who, access, is_guarded, rules_of};
 use crate::cli::args::LsArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::format::Shape;
+use crate::cli::report::count;
+use crate::cli::session::{Need, Session};
+use crate::cli::table::Table;
+use crate::cli::text::{natural_order, printable, shorten};
+use crate::inventory::{Container, Inventory, NetworkMode};
+use crate::plan;
+use crate::policy::{Policy, Target};
+use crate::resolve::selects;
 
-/// Runs it.
-pub fn run(_ctx: &mut Context, _args: LsArgs) -> Result<Exit, Failure> {
-    Err(Failure::internal("not wired yet"))
+/// Longest cell of the table unless `--no-trunc`.
+const CELL: usize = 50;
+
+struct Row {
+    container: String,
+    published: String,
+    port: String,
+    access: String,
+    rules: Vec<usize>,
+    managed: bool,
+}
+
+/// Runs it. Without privileges it reads the policy only, and says so.
+pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
+    args.filters.only(&["container", "managed"])?;
+    let privileged = Session::is_privileged();
+    let mut session = if privileged { Session::open(ctx, Need::Engine)? } else { Session::look(ctx, Need::Engine)? };
+    let in_force = if privileged { Some(in_force(ctx, &mut session)?) } else { None };
+    let policy = session.policy().clone();
+    let inventory = session.containers()?;
+    let meant = meant(&args.targets, inventory)?;
+    let mut rows = rows(&policy, inventory, &meant, &session, in_force != Some(false));
+    rows.retain(|row| {
+        args.filters.pass(|key, value| match key {
+            "container" => row.container == value,
+            _ => (value == "true") == row.managed,
+        })
+    });
+    print(ctx, &args, &rows)?;
+    if in_force.is_none() {
+        ctx.output.note("note: read from the policy, not from the kernel, which needs CAP_NET_ADMIN (sudo)");
+    }
+    Ok(Exit::Success)
+}
+
+/// Whether the kernel holds what the policy says; if not, says so.
+fn in_force(ctx: &mut Context, session: &mut Session) -> Result<bool, Failure> {
+    let state = session.state()?;
+    let config = session.config.clone();
+    let changes = plan::diff(&state, &session.desired(&config, &state)).len();
+    if changes > 0 {
+        ctx.output.note(&format!(
+            "warning: the kernel differs from the policy in {}: what follows is what is certain now; `{} plan` shows \
+             the difference, `{} apply` mends it",
+            count(changes, "line", "lines"),
+            ctx.program,
+            ctx.program
+        ));
+    }
+    Ok(changes == 0)
+}
+
+fn meant<'a>(targets: &[Target], inventory: &'a Inventory) -> Result<Vec<&'a Container>, Failure> {
+    for target in targets {
+        if !inventory.containers.iter().any(|container| selects(target, container, inventory)) {
+            return Err(Failure::user(format!("no container is meant by {}", printable(&target.to_string())))
+                .hinted("`docker ps -a` lists containers"));
+        }
+    }
+    let mut meant: Vec<&Container> = inventory
+        .containers
+        .iter()
+        .filter(|container| targets.is_empty() || targets.iter().any(|target| selects(target, container, inventory)))
+        .collect();
+    meant.sort_by(|a, b| natural_order(&a.name, &b.name));
+    Ok(meant)
+}
+
+fn rows(policy: &Policy, inventory: &Inventory, meant: &[&Container], session: &Session, in_force: bool) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for container in meant {
+        let rules: Vec<usize> = rules_of(policy, inventory, container).into_iter().map(|(number, _)| number).collect();
+        let managed = is_guarded(policy, inventory, container) || !rules.is_empty();
+        let row = |published: String, port: String, access: String, rules: Vec<usize>| Row {
+            container: container.name.clone(),
+            published,
+            port,
+            access,
+            rules,
+            managed,
+        };
+        if !container.running {
+            if managed {
+                rows.push(row(String::new(), String::new(), "nobody (stopped)".to_owned(), rules));
+            }
+            continue;
+        }
+        if container.mode == NetworkMode::Host {
+            rows.push(row("host network".to_owned(), String::new(), "everyone (not guarded)".to_owned(), rules));
+            continue;
+        }
+        if container.bindings.is_empty() && managed {
+            rows.push(row(String::new(), String::new(), "no published port".to_owned(), rules.clone()));
+        }
+        let mut bindings = container.bindings.clone();
+        bindings
+            .sort_by_key(|binding| (binding.container_port, binding.protocol, binding.host_address, binding.host_port));
+        for binding in &bindings {
+            let known = access(policy, inventory, container, binding, session.now);
+            let text = spoken(&known, in_force);
+            let host = match binding.host_address {
+                IpAddr::V4(v4) => v4.to_string(),
+                IpAddr::V6(v6) => format!("[{v6}]"),
+            };
+            let published = binding.host_port.map_or_else(|| format!("{host}:?"), |port| format!("{host}:{port}"));
+            let port = format!("{}/{}", binding.container_port, binding.protocol);
+            rows.push(row(published, port, text, known.rules));
+        }
+    }
+    rows
+}
+
+/// Never less than what is open: while the kernel differs from the policy, a guard cannot be vouched for.
+fn spoken(access: &Access, in_force: bool) -> String {
+    match access.who {
+        Who::HostOnly => access.to_string(),
+        Who::Everyone if in_force || access.except.is_empty() => access.to_string(),
+        _ if in_force => access.to_string(),
+        _ => format!("unknown (the policy says: {access})"),
+    }
+}
+
+fn print(ctx: &mut Context, args: &LsArgs, rows: &[Row]) -> Result<(), Failure> {
+    let list = |rules: &[usize]| rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    match args.style.shape() {
+        Shape::Names => {
+            let mut names: Vec<&String> = rows.iter().map(|row| &row.container).collect();
+            names.dedup();
+            for name in names {
+                ctx.output.line(&printable(name));
+            }
+        }
+        Shape::Json => {
+            for row in rows {
+                ctx.output.json_line(&json!({
+                    "Container": row.container, "Published": row.published, "Port": row.port, "From": row.access,
+                    "Rules": list(&row.rules), "Managed": row.managed.to_string(),
+                }))?;
+            }
+        }
+        Shape::Table => {
+            let mut table = Table::new(&["CONTAINER", "PUBLISHED", "PORT", "FROM", "RULES", "MANAGED"]);
+            for row in rows {
+                let from =
+                    if args.style.no_trunc { row.access.clone() } else { shorten(&row.access, CELL).into_owned() };
+                let managed = if row.managed { "yes" } else { "no" };
+                table.row([
+                    row.container.clone(),
+                    row.published.clone(),
+                    row.port.clone(),
+                    from,
+                    list(&row.rules),
+                    managed.to_owned(),
+                ]);
+            }
+            ctx.output.table(&table);
+        }
+    }
+    Ok(())
 }

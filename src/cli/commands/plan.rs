@@ -1,10 +1,18 @@
-//! `plan`: how the kernel differs from the policy.
+//! `plan`: what `apply` would do.
 
 use crate::cli::args::PlanArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::session::{Need, Session};
 
-/// Runs it.
-pub fn run(_ctx: &mut Context, _args: PlanArgs) -> Result<Exit, Failure> {
-    Err(Failure::internal("not wired yet"))
+/// Runs it; exits 0 when there is nothing to do and 2 when there is.
+pub fn run(ctx: &mut Context, _args: PlanArgs) -> Result<Exit, Failure> {
+    let mut session = Session::open(ctx, Need::Engine)?;
+    super::apply::check(ctx, &mut session, None)?;
+    let config = session.config.clone();
+    let exit = session.show_plan(ctx, &config)?;
+    if exit == Exit::Success {
+        ctx.output.note("Nothing to do: the kernel holds what the policy says.");
+    }
+    Ok(exit)
 }

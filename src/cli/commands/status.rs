@@ -1,10 +1,96 @@
-//! `status`: whether the firewall is in force.
+//! `status`: what is in force, in a few lines.
 
+use serde_json::json;
+
+use crate::access::is_guarded;
 use crate::cli::args::StatusArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::format::Format;
+use crate::cli::report::count;
+use crate::cli::session::{Need, Session};
+use crate::net::Family;
+use crate::plan;
+use crate::ruleset::{Dump, Table, is_own_rule};
 
-/// Runs it.
-pub fn run(_ctx: &mut Context, _args: StatusArgs) -> Result<Exit, Failure> {
-    Err(Failure::internal("not wired yet"))
+/// Runs it; exits 1 when the kernel does not hold what the policy says.
+pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
+    let mut session = Session::open(ctx, Need::Engine)?;
+    let state = session.state()?;
+    let config = session.config.clone();
+    let changes = plan::diff(&state, &session.desired(&config, &state)).len();
+    let policy = session.policy();
+    let inventory = session.containers()?;
+    let running = inventory.containers.iter().filter(|container| container.running);
+    let guarded = running.clone().filter(|container| is_guarded(policy, inventory, container)).count();
+    let hooks = hooks(&state);
+    let (flavour, reason) = session.capabilities().map_or_else(
+        || ("unknown".to_owned(), String::new()),
+        |known| (known.flavour.kind.name().to_owned(), known.flavour.reason.clone()),
+    );
+    let without_backstop: Vec<String> = Family::ALL
+        .into_iter()
+        .filter(|family| !state.tables.contains_key(&(*family, Table::Security)))
+        .map(|family| family.to_string())
+        .collect();
+    let backend = inventory.engine.firewall_backend.clone().unwrap_or_else(|| "iptables".to_owned());
+    if args.format == Format::Json {
+        ctx.output.json_line(&json!({
+            "Engine": inventory.engine.version, "Api": inventory.engine.api, "Backend": backend,
+            "Flavour": flavour, "Default": policy.default.name(), "Hook": policy.hook.name(),
+            "Hooks": hooks, "Rules": policy.rules.len().to_string(), "Sets": config.sets.len().to_string(),
+            "Guarded": guarded.to_string(), "Running": running.count().to_string(),
+            "InForce": (changes == 0).to_string(), "Changes": changes.to_string(),
+            "WithoutBackstop": without_backstop,
+        }))?;
+    } else {
+        let in_force = if changes == 0 {
+            "yes".to_owned()
+        } else {
+            format!(
+                "NO: {} differ; `{} plan` shows them, `{} apply` mends them",
+                count(changes, "line", "lines"),
+                ctx.program,
+                ctx.program
+            )
+        };
+        let hooked = if hooks.is_empty() { "nowhere".to_owned() } else { hooks.join(", ") };
+        let missing = if without_backstop.is_empty() {
+            "security table, both families".to_owned()
+        } else {
+            format!("MISSING for {}: this kernel has no security table there", without_backstop.join(" and "))
+        };
+        for (name, value) in [
+            ("In force", in_force),
+            ("Rules", policy.rules.len().to_string()),
+            ("Sets", config.sets.len().to_string()),
+            ("Default", policy.default.to_string()),
+            ("Guarded", format!("{guarded} of {}", count(running.count(), "running container", "running containers"))),
+            ("Hook", policy.hook.to_string()),
+            ("Called from", hooked),
+            ("Backstop", missing),
+            ("iptables", format!("{flavour} ({reason})")),
+            (
+                "Engine",
+                format!("{} (API {}, firewall backend {backend})", inventory.engine.version, inventory.engine.api),
+            ),
+        ] {
+            ctx.output.line(&format!("{:<13}{value}", format!("{name}:")));
+        }
+    }
+    Ok(if changes == 0 { Exit::Success } else { Exit::SomeFailed })
+}
+
+/// The places from which our chains are called now: `IPv4 filter/DOCKER-USER 1`.
+fn hooks(state: &Dump) -> Vec<String> {
+    let mut found = Vec::new();
+    for ((family, table), dump) in &state.tables {
+        for (name, chain) in &dump.chains {
+            let own = chain.lines.iter().position(|line| line.rule.as_ref().is_some_and(is_own_rule));
+            if let Some(position) = own.filter(|_| !crate::ruleset::is_own_chain(name)) {
+                found.push(format!("{family} {table}/{name} {}", position + 1));
+            }
+        }
+    }
+    found
 }

@@ -132,14 +132,24 @@ fn most_specific(
     link: &str,
     prefix: impl Fn(&SetEntry) -> Option<u8>,
 ) -> Option<bool> {
-    let fitting = || members.iter().filter_map(|(entry, member)| Some((prefix(entry)?, entry, member)));
-    let longest = fitting().map(|(length, ..)| length).max();
-    let found = fitting()
-        .filter(|(length, ..)| Some(*length) == longest)
-        .find(|(_, entry, _)| !matches!(entry, SetEntry::NetIface(_, name) if name != link));
-    match found {
-        Some((_, _, member)) => Some(!member.nomatch),
-        // What an entry of a foreign form matches, nobody here knows.
-        None => (!members.keys().any(|entry| matches!(entry, SetEntry::Other(_)))).then_some(false),
+    let mut longest = None;
+    let mut found = None;
+    let mut foreign = false;
+    for (entry, member) in members {
+        let Some(length) = prefix(entry) else {
+            foreign |= matches!(entry, SetEntry::Other(_));
+            continue;
+        };
+        if Some(length) < longest {
+            continue;
+        }
+        if Some(length) > longest {
+            (longest, found) = (Some(length), None);
+        }
+        if !matches!(entry, SetEntry::NetIface(_, name) if name != link) {
+            found = Some(!member.nomatch);
+        }
     }
+    // What an entry of a foreign form matches, nobody here knows.
+    found.or((!foreign).then_some(false))
 }

@@ -1,10 +1,14 @@
-//! `set export`: the text that `ipset restore` reads.
+//! `set export`: the set as `ipset restore` reads it.
 
 use crate::cli::args::SetExportArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::offline;
 
 /// Runs it.
-pub fn run(_ctx: &mut Context, _args: SetExportArgs) -> Result<Exit, Failure> {
-    Err(Failure::internal("not wired yet"))
+pub fn run(ctx: &mut Context, args: SetExportArgs) -> Result<Exit, Failure> {
+    let config = offline::config(ctx)?;
+    let text = super::existing(&config, &args.name, &ctx.program)?.text();
+    ctx.output.print(&text);
+    Ok(Exit::Success)
 }

@@ -1,10 +1,62 @@
-//! `set import`: a file takes the place of the entries.
+//! `set import`: a file becomes the set.
 
-use crate::cli::args::SetImportArgs;
+use std::io::{self, Read as _};
+
+use crate::cli::args::{Input, SetImportArgs};
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::report::count;
+use crate::cli::session::{Need, Session};
+use crate::cli::text::printable;
+use crate::host::files;
+use crate::policy::SetFile;
 
-/// Runs it.
-pub fn run(_ctx: &mut Context, _args: SetImportArgs) -> Result<Exit, Failure> {
-    Err(Failure::internal("not wired yet"))
+/// Runs it: the set holds what the file says and nothing else; it is made if need be.
+pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
+    let (text, source) = read(&args.from)?;
+    let mut session = Session::open(ctx, Need::Nothing)?;
+    let (mut set, notes) = SetFile::import(&args.name, &text)
+        .map_err(|error| Failure::user(format!("{}: {error}", printable(&source))).hinted("Nothing was changed"))?;
+    for note in notes {
+        ctx.output.note(&format!("note: {}", printable(&note)));
+    }
+    set.pin_timeouts(session.now);
+    let name = args.name.to_string();
+    let known = session.config.sets.get(&name);
+    let held = |set: Option<&SetFile>, block| set.is_some_and(|set| set.contains(block));
+    let added = set.entries().filter(|entry| !held(known, entry.block())).count();
+    let gone = known.iter().flat_map(|set| set.entries()).filter(|entry| !set.contains(entry.block())).count();
+    if known.is_none() {
+        session.adopt(ctx, &set)?;
+    }
+    let mut config = session.config.clone();
+    config.sets.insert(name, set.clone());
+    session.change(ctx, config)?;
+    ctx.output.line(&format!(
+        "Imported {}: {} added, {gone} removed. {}",
+        args.name,
+        count(added, "entry", "entries"),
+        super::now_has(&set, session.policy())
+    ));
+    Ok(Exit::Success)
+}
+
+fn read(input: &Input) -> Result<(String, String), Failure> {
+    match input {
+        Input::File(path) => {
+            let name = path.display().to_string();
+            let text = files::read_limited(path, files::SET_FILE_MAX)
+                .map_err(|error| Failure::user(error.to_string()))?
+                .ok_or_else(|| Failure::user(format!("{} does not exist", printable(&name))))?;
+            Ok((text, name))
+        }
+        Input::Stdin => {
+            let mut text = String::new();
+            io::stdin()
+                .take(files::SET_FILE_MAX)
+                .read_to_string(&mut text)
+                .map_err(|error| Failure::user(format!("cannot read standard input: {error}")))?;
+            Ok((text, "standard input".to_owned()))
+        }
+    }
 }

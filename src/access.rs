@@ -1,0 +1,112 @@
+//! Who can reach a published port, read off the rules: the words of `ls`. Pure.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::inventory::{Binding, Container, Inventory};
+use crate::policy::{DefaultAccess, Policy, Rule, RuleSource, Verdict};
+use crate::resolve::{network_owner, rule_selects};
+
+/// Who reaches one port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Access {
+    /// The widest thing that is true.
+    pub who: Who,
+    /// Sources that a deny takes away before.
+    pub except: Vec<String>,
+    /// Numbers of the rules that speak of this port, from 1.
+    pub rules: Vec<usize>,
+}
+
+/// The answer in kind.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// Anybody whose packets arrive.
+    Everyone,
+    /// These sources, by the names they have in the rules.
+    Sources(Vec<String>),
+    /// No one.
+    Nobody,
+    /// Bound to a loopback address: processes of the host.
+    HostOnly,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.who {
+            Who::Everyone => f.write_str("everyone")?,
+            Who::Sources(sources) => f.write_str(&sources.join(", "))?,
+            Who::Nobody => return f.write_str("nobody"),
+            Who::HostOnly => return f.write_str("host only"),
+        }
+        if !self.except.is_empty() {
+            write!(f, " except {}", self.except.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+fn label(source: &RuleSource, rule: &Rule) -> String {
+    match &rule.interface {
+        Some(interface) => format!("{source} via {interface}"),
+        None => source.to_string(),
+    }
+}
+
+/// The rules that select a container, with their numbers from 1. Rules of the container whose network it shares count.
+pub fn rules_of<'a>(policy: &'a Policy, inventory: &Inventory, container: &Container) -> Vec<(usize, &'a Rule)> {
+    let owner = network_owner(inventory, container).unwrap_or(container);
+    let numbered = policy.rules.iter().enumerate().map(|(index, rule)| (index + 1, rule));
+    numbered.filter(|(_, rule)| rule_selects(rule, owner, inventory)).collect()
+}
+
+/// Whether what no rule allows is dropped.
+pub fn is_guarded(policy: &Policy, inventory: &Inventory, container: &Container) -> bool {
+    policy.default == DefaultAccess::Closed
+        || rules_of(policy, inventory, container).iter().any(|(_, rule)| rule.verdict == Verdict::Allow)
+}
+
+/// Who reaches `binding` of `container`.
+pub fn access(
+    policy: &Policy,
+    inventory: &Inventory,
+    container: &Container,
+    binding: &Binding,
+    now: Timestamp,
+) -> Access {
+    let speaks = |rule: &Rule| rule.ports.speak_of(binding.protocol, binding.container_port, binding.host_port);
+    let speaking: Vec<(usize, &Rule)> =
+        rules_of(policy, inventory, container).into_iter().filter(|(_, rule)| speaks(rule)).collect();
+    let rules = speaking.iter().map(|(number, _)| *number).collect();
+    if binding.host_address.is_loopback() {
+        return Access { who: Who::HostOnly, except: Vec::new(), rules };
+    }
+    let mut sources: Vec<String> = Vec::new();
+    let mut except: Vec<String> = Vec::new();
+    let mut everyone = !is_guarded(policy, inventory, container);
+    for (_, rule) in speaking.iter().filter(|(_, rule)| rule.expires.is_none_or(|at| at > now)) {
+        let all = rule.interface.is_none() && rule.sources.contains(&RuleSource::Any);
+        match rule.verdict {
+            Verdict::Allow if all => {
+                everyone = true;
+                break;
+            }
+            Verdict::Deny if all => {
+                everyone = false;
+                break;
+            }
+            Verdict::Allow => sources.extend(rule.sources.iter().map(|source| label(source, rule))),
+            Verdict::Deny => except.extend(rule.sources.iter().map(|source| label(source, rule))),
+        }
+    }
+    sources.dedup();
+    // A deny after every allow that matters takes nothing away from named sources that came before; said all the same,
+    // for a reader who sees more than is open is safer than one who sees less.
+    let who = match (everyone, sources.is_empty()) {
+        (true, _) => Who::Everyone,
+        (false, true) => Who::Nobody,
+        (false, false) => Who::Sources(sources),
+    };
+    Access { who, except, rules }
+}

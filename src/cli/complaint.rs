@@ -1,0 +1,111 @@
+//! What went wrong below, as the command's failure: the thing, the cause, and the next command to type.
+
+use super::failure::Failure;
+use super::text::printable;
+use crate::host::kernel::KernelError;
+use crate::host::privileges::PrivilegeError;
+use crate::lint::Finding;
+use crate::policy::nearest;
+use crate::reconcile::{ApplyError, ConfigError};
+
+pub(super) fn privilege(error: &PrivilegeError, _program: &str) -> Failure {
+    Failure::environment(error.to_string())
+}
+
+pub(super) fn config(error: &ConfigError) -> Failure {
+    let failure = Failure::user(error.to_string());
+    match error {
+        ConfigError::Policy { .. } | ConfigError::Set { .. } => {
+            failure.hinted("Nothing was changed; what was in force before still is. Mend the file and try again")
+        }
+        ConfigError::File(_) => failure.hinted("Nothing was changed; what was in force before still is"),
+    }
+}
+
+pub(super) fn kernel(error: &KernelError) -> Failure {
+    let failure = Failure::environment(error.to_string());
+    match error {
+        KernelError::ToolMissing { debian, fedora, .. } => {
+            failure.hinted(format!("Install it: apt-get install {debian}    (Fedora: dnf install {fedora})"))
+        }
+        _ => failure,
+    }
+}
+
+pub(super) fn apply(error: ApplyError) -> Failure {
+    match error {
+        ApplyError::Observe(error) => kernel(&error),
+        ApplyError::Cancelled(_) => Failure::cancelled(error.to_string()),
+        ApplyError::Step { .. } | ApplyError::ReadBack { .. } => Failure::environment(error.to_string()),
+    }
+}
+
+fn did_you_mean(word: &str, candidates: &[String]) -> String {
+    nearest(word, candidates.iter().map(String::as_str))
+        .map_or_else(String::new, |near| format!("; did you mean {}?", printable(near)))
+}
+
+/// The sentence for one finding; `number` is the rule's, when it has one already.
+pub(super) fn finding(finding: &Finding, sets: &[String]) -> String {
+    match finding {
+        Finding::NoTarget { target, candidates, .. } => {
+            let text = target.to_string();
+            format!("no container is meant by {}{}", printable(&text), did_you_mean(&text, candidates))
+        }
+        Finding::NoSet { set, .. } => format!("there is no set {set}{}", did_you_mean(set, sets)),
+        Finding::NoIpset { ipset, .. } => format!("the kernel has no ipset {}", printable(ipset)),
+        Finding::SharesNetwork { container, owner, .. } => {
+            format!("{container} uses the network of {owner}: its ports are {owner}'s, and {owner}'s rules decide")
+        }
+        Finding::HostNetwork { container, .. } => format!(
+            "{container} is on the host's own network, where Docker does not know which ports are its: rules cannot \
+             guard it"
+        ),
+        Finding::NotForwarded { container, network, driver, .. } => format!(
+            "{container} has an address on the {driver} network {network}, whose packets never cross this host's \
+             FORWARD hook: that address is not guarded"
+        ),
+        Finding::NotPublished { ports, published, .. } if published.is_empty() => {
+            format!("no target publishes the host port {ports}: it publishes none")
+        }
+        Finding::NotPublished { ports, published, .. } => {
+            format!("no target publishes the host port {ports}: published are {}", published.join(", "))
+        }
+        Finding::SharedAddress { address, containers } => format!(
+            "{} claim the address {address}: it is closed, for nobody can say whose rules hold",
+            containers.join(" and ")
+        ),
+        Finding::NeverMatches { because, .. } => {
+            format!("it can never match: rule {} always decides first", because + 1)
+        }
+    }
+}
+
+/// Whether a finding about a rule that is being written makes it senseless, or unsafe to believe in.
+pub(super) fn is_fatal(finding: &Finding, pending: bool) -> bool {
+    match finding {
+        Finding::NoTarget { .. } | Finding::NotPublished { .. } => !pending,
+        Finding::NoSet { .. }
+        | Finding::NoIpset { .. }
+        | Finding::SharesNetwork { .. }
+        | Finding::HostNetwork { .. } => true,
+        Finding::NotForwarded { .. } | Finding::SharedAddress { .. } | Finding::NeverMatches { .. } => false,
+    }
+}
+
+/// What to type after a fatal finding.
+pub(super) fn hint(finding: &Finding, program: &str) -> Option<String> {
+    match finding {
+        Finding::NoTarget { .. } => Some(format!(
+            "`docker ps -a` lists containers; for one that is yet to come, add --pending\n`{program} ls` shows what can be guarded"
+        )),
+        Finding::NotPublished { .. } => Some("For a port that is yet to be published, add --pending".to_owned()),
+        Finding::NoSet { set, .. } => Some(format!("Make it first: {program} set create {set}")),
+        Finding::NoIpset { .. } => Some("`ipset list -n` lists the kernel's sets".to_owned()),
+        Finding::SharesNetwork { owner, .. } => Some(format!("Name {owner} instead")),
+        Finding::HostNetwork { container, .. } => Some(format!(
+            "Give {container} a network of its own and publish its ports, or guard it with the host's own firewall"
+        )),
+        _ => None,
+    }
+}

@@ -1,0 +1,171 @@
+//! What commands say when they are done: differences, and what is now true.
+
+use std::collections::BTreeMap;
+
+use super::context::Context;
+use super::output::Output;
+use super::session::Session;
+use super::text::{natural_order, printable};
+use crate::access::{is_guarded, rules_of};
+use crate::inventory::{Container, Inventory};
+use crate::net::Family;
+use crate::plan::{DiffLine, Sign};
+use crate::policy::{Policy, Rule, RuleSource, SetFile, Verdict};
+use crate::ruleset::{Member, SetEntry, render_set_entry};
+
+/// Containers that are named one by one; more are counted.
+const NAMED: usize = 3;
+
+/// Prints a difference, a heading a place.
+pub(super) fn diff(output: &mut Output, lines: &[DiffLine]) {
+    let mut place = "";
+    for line in lines {
+        if line.place != place {
+            output.line(&printable(&line.place));
+            place = &line.place;
+        }
+        let sign = match line.sign {
+            Sign::Add => '+',
+            Sign::Remove => '-',
+        };
+        output.line(&format!("{sign} {}", printable(&line.text)));
+    }
+}
+
+/// Mentions members that somebody added by hand.
+pub(super) fn unsaved(ctx: &mut Context, sets: &[(String, Vec<SetEntry>)]) {
+    for (name, entries) in sets {
+        let shown: Vec<String> =
+            entries.iter().take(NAMED).map(|entry| render_set_entry(entry, &Member::default())).collect();
+        let more = if entries.len() > NAMED { ", ..." } else { "" };
+        let set = name.strip_suffix("-v6").unwrap_or(name);
+        ctx.output.note(&format!(
+            "note: {name} holds {} not saved in its file ({}{more}): kept; `{} set inspect {set}` shows them",
+            count(entries.len(), "entry", "entries"),
+            shown.join(", "),
+            ctx.program
+        ));
+    }
+}
+
+/// `1 entry`, `2 entries`.
+pub(super) fn count(number: usize, one: &str, many: &str) -> String {
+    format!("{number} {}", if number == 1 { one } else { many })
+}
+
+fn size(set: &SetFile) -> String {
+    let all: usize = Family::ALL.iter().map(|family| set.count(*family)).sum();
+    let single = set.entries().all(|entry| entry.block().prefix_len() == entry.block().max_prefix_len());
+    if single { count(all, "address", "addresses") } else { count(all, "entry", "entries") }
+}
+
+/// `ipfriends (3 addresses), 192.0.2.0/24 via eth0`.
+fn sources(rule: &Rule, sets: &BTreeMap<String, SetFile>) -> String {
+    let named = |source: &RuleSource| match source {
+        RuleSource::Any => "anybody".to_owned(),
+        RuleSource::Set(name) => match sets.get(name.as_str()) {
+            Some(set) => format!("{name} ({})", size(set)),
+            None => name.to_string(),
+        },
+        other => other.to_string(),
+    };
+    let list: Vec<String> = rule.sources.iter().map(named).collect();
+    let via = rule.interface.as_ref().map_or_else(String::new, |name| format!(" via {name}"));
+    let until = rule.expires.map_or_else(String::new, |at| format!(" until {at}"));
+    format!("{}{via}{until}", list.join(", "))
+}
+
+/// `80/tcp`, `published 8080/tcp`, or every port with those that are published.
+fn ports(rule: &Rule, container: Option<&Container>) -> String {
+    let mut parts = Vec::new();
+    if let Some(ports) = &rule.ports.container {
+        parts.push(ports.to_string());
+    }
+    if let Some(ports) = &rule.ports.published {
+        parts.push(format!("published {ports}"));
+    }
+    if !parts.is_empty() {
+        return parts.join(" and ");
+    }
+    let mut published: Vec<String> = container
+        .iter()
+        .flat_map(|container| &container.bindings)
+        .map(|binding| format!("{}/{}", binding.container_port, binding.protocol))
+        .collect();
+    published.sort_by(|a, b| natural_order(a, b));
+    published.dedup();
+    if published.is_empty() {
+        "every port".to_owned()
+    } else {
+        format!("every port (published: {})", published.join(", "))
+    }
+}
+
+/// What is now true of one container: `web is guarded: 80/tcp from ipfriends (3 addresses); everything else closed.`
+fn container_now(
+    policy: &Policy,
+    inventory: &Inventory,
+    container: &Container,
+    sets: &BTreeMap<String, SetFile>,
+) -> String {
+    let rules = rules_of(policy, inventory, container);
+    let of = |verdict: Verdict| -> Vec<String> {
+        rules
+            .iter()
+            .filter(|(_, rule)| rule.verdict == verdict)
+            .map(|(_, rule)| format!("{} from {}", ports(rule, Some(container)), sources(rule, sets)))
+            .collect()
+    };
+    let (allows, denies) = (of(Verdict::Allow), of(Verdict::Deny));
+    let taken = if denies.is_empty() { String::new() } else { format!("; denied: {}", denies.join("; ")) };
+    let name = &container.name;
+    if !is_guarded(policy, inventory, container) {
+        return if denies.is_empty() {
+            format!("{name} is not guarded: as open as Docker leaves it")
+        } else {
+            format!("{name} is open{taken}")
+        };
+    }
+    if allows.is_empty() {
+        return format!("{name} is guarded: closed to everybody");
+    }
+    format!("{name} is guarded: {}{taken}; everything else closed", allows.join("; "))
+}
+
+/// What is now true of everything a rule speaks of, in a line or two.
+pub(super) fn now_true(ctx: &mut Context, session: &Session, rules: &[&Rule], numbers: &[usize]) {
+    let (policy, sets) = (session.policy(), &session.config.sets);
+    let Some(inventory) = &session.inventory else { return };
+    let mut meant: Vec<&Container> = inventory
+        .containers
+        .iter()
+        .filter(|container| rules.iter().any(|rule| crate::resolve::rule_selects(rule, container, inventory)))
+        .collect();
+    meant.sort_by(|a, b| natural_order(&a.name, &b.name));
+    let suffix = match numbers {
+        [] => String::new(),
+        [one] => format!(" Rule {one}."),
+        several => format!(" Rules {}.", several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
+    };
+    if meant.is_empty() {
+        let targets: Vec<String> = rules.iter().flat_map(|rule| &rule.targets).map(ToString::to_string).collect();
+        ctx.output.line(&format!("No container is named by {} yet.{suffix}", printable(&targets.join(", "))));
+        return;
+    }
+    for (index, container) in meant.iter().take(NAMED).enumerate() {
+        let last = index + 1 == meant.len().min(NAMED);
+        let stopped = if container.running { "" } else { " (when it runs)" };
+        let line = container_now(policy, inventory, container, sets);
+        ctx.output.line(&format!("{}{stopped}.{}", printable(&line), if last { &suffix } else { "" }));
+    }
+    if meant.len() > NAMED {
+        ctx.output.line(&format!("And {} more; `{} ls` shows them all.", meant.len() - NAMED, ctx.program));
+    }
+}
+
+/// Ways into the containers of `rules` that the rules cannot guard.
+pub(super) fn uncovered(ctx: &mut Context, findings: &[String]) {
+    for finding in findings {
+        ctx.output.note(&format!("warning: {}", printable(finding)));
+    }
+}

@@ -1,0 +1,331 @@
+//! What every command that touches rules or sets works with: the lock, the files, the engine and the kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::context::Context;
+use super::failure::{Exit, Failure};
+use super::{complaint, offline, report};
+use crate::docker::{self, EngineError};
+use crate::host::files::{self, FileError, Staged};
+use crate::host::interfaces::HostInterfaces;
+use crate::host::kernel::HostKernel;
+use crate::host::lock::Lock;
+use crate::host::paths::Paths;
+use crate::host::privileges::require_net_admin;
+use crate::host::tools::Tools;
+use crate::inventory::Inventory;
+use crate::net::Family;
+use crate::plan;
+use crate::policy::{Policy, SetFile};
+use crate::reconcile::{self, Applied, Config, Pass};
+use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry};
+
+/// How long a command waits for another one that holds the lock.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// How long to wait before an engine that seems to be elsewhere is asked again: a network may just be coming or going.
+const SECOND_LOOK: Duration = Duration::from_millis(300);
+
+/// What a command needs of the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing can be said without it.
+    Engine,
+    /// Sets can be changed while it is down.
+    Nothing,
+}
+
+/// One command's hold on the world.
+pub(super) struct Session {
+    /// The files as they are.
+    pub(super) config: Config,
+    /// The containers; `None` when the engine does not answer and is not needed.
+    pub(super) inventory: Option<Inventory>,
+    /// One moment for everything the command says and does.
+    pub(super) now: Timestamp,
+    /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
+    pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
+    last: Config,
+    paths: Paths,
+    kernel: HostKernel,
+    _lock: Option<Lock>,
+}
+
+impl Session {
+    /// For commands that change something, or that must see the kernel exactly.
+    pub(super) fn open(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
+        require_net_admin().map_err(|error| complaint::privilege(&error, &ctx.program))?;
+        let paths = Self::paths(ctx);
+        let terminal = ctx.output.terminal().stderr;
+        let lock = Lock::acquire(&paths, PATIENCE, |holder| {
+            if terminal {
+                let who = holder.map_or_else(|| "another command".to_owned(), |pid| format!("process {pid}"));
+                ctx.output.note(&format!("Waiting for {who} to finish changing the firewall..."));
+            }
+        });
+        let lock = lock.map_err(|error| Failure::environment(error.to_string()))?;
+        Self::read(ctx, paths, need, Some(lock))
+    }
+
+    /// For commands that only look, and that say less without privileges.
+    pub(super) fn look(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
+        let paths = Self::paths(ctx);
+        Self::read(ctx, paths, need, None)
+    }
+
+    /// Whether this process may read the kernel.
+    pub(super) fn is_privileged() -> bool {
+        require_net_admin().is_ok()
+    }
+
+    fn paths(ctx: &Context) -> Paths {
+        offline::paths(ctx)
+    }
+
+    fn read(ctx: &mut Context, paths: Paths, need: Need, lock: Option<Lock>) -> Result<Self, Failure> {
+        let config = Config::load(&paths).map_err(|error| complaint::config(&error))?;
+        // What was last in force only helps to understand; a damaged copy must not stop a repair.
+        let last = Config::last_good(&paths).unwrap_or_else(|error| {
+            ctx.output.note(&format!("warning: the record of what was last in force cannot be used: {error}"));
+            config.clone()
+        });
+        let inventory = match inventory(ctx) {
+            Ok(inventory) => Some(inventory),
+            Err(Trouble::Unreachable(_)) if need == Need::Nothing => None,
+            Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
+        };
+        let kernel = HostKernel::new(Tools::from_env());
+        Ok(Self {
+            config,
+            inventory,
+            now: Timestamp::now(),
+            dismissed: BTreeMap::new(),
+            last,
+            paths,
+            kernel,
+            _lock: lock,
+        })
+    }
+
+    /// The rules in the file.
+    pub(super) fn policy(&self) -> &Policy {
+        self.config.document.policy()
+    }
+
+    /// The rules that were in force when the kernel was last written.
+    pub(super) fn last_policy(&self) -> &Policy {
+        self.last.document.policy()
+    }
+
+    /// The containers, of a session that was opened with [`Need::Engine`].
+    pub(super) fn containers(&self) -> Result<&Inventory, Failure> {
+        self.inventory.as_ref().ok_or_else(|| Failure::internal("the engine was not asked"))
+    }
+
+    /// The kernel's state, as far as it concerns `config`.
+    pub(super) fn state(&mut self) -> Result<Dump, Failure> {
+        let users = self.users(&self.config.clone());
+        reconcile::observe(&mut self.kernel, &users).map_err(|error| complaint::kernel(&error))
+    }
+
+    /// What the tools can do here, once the kernel has been read.
+    pub(super) fn capabilities(&self) -> Option<&crate::host::kernel::Capabilities> {
+        self.kernel.capabilities()
+    }
+
+    fn users(&self, config: &Config) -> BTreeSet<String> {
+        kernel_names(config.sets.keys().chain(self.last.sets.keys()).chain(self.config.sets.keys())).collect()
+    }
+
+    /// What the kernel shall hold for `config`, given what it holds.
+    pub(super) fn desired(&self, config: &Config, state: &Dump) -> Desired {
+        let mut desired = match &self.inventory {
+            Some(inventory) => {
+                let pass = Pass {
+                    policy: config.document.policy(),
+                    sets: &config.sets,
+                    last_sets: &self.last.sets,
+                    inventory,
+                    now: self.now,
+                };
+                pass.desired(state)
+            }
+            None => self.sets_only(config, state),
+        };
+        for (name, entries) in &self.dismissed {
+            if let Some(DesiredSet::User { removed, .. }) = desired.sets.get_mut(name) {
+                removed.extend(entries.iter().cloned());
+            }
+        }
+        desired
+    }
+
+    /// Without an engine everything stays as it is but the users' sets.
+    fn sets_only(&self, config: &Config, state: &Dump) -> Desired {
+        let users = self.users(config);
+        let mut desired = Desired::from_dump(state, &users);
+        let users_sets = reconcile::user_sets(&config.sets, &self.last.sets, self.now);
+        desired.sets.extend(users_sets);
+        let kept: BTreeSet<String> = kernel_names(config.sets.keys()).collect();
+        desired.sets.retain(|name, _| crate::ruleset::is_own_set(name) || kept.contains(name));
+        desired.gone = users.difference(&kept).cloned().collect();
+        desired
+    }
+
+    /// Prints what `config` would change in the kernel; exits 2 when there is anything.
+    pub(super) fn show_plan(&mut self, ctx: &mut Context, config: &Config) -> Result<Exit, Failure> {
+        let users = self.users(config);
+        let state = reconcile::observe(&mut self.kernel, &users).map_err(|error| complaint::kernel(&error))?;
+        let desired = self.desired(config, &state);
+        let lines = plan::diff(&state, &desired);
+        report::diff(&mut ctx.output, &lines);
+        report::unsaved(ctx, &plan::unsaved(&state, &desired));
+        Ok(if lines.is_empty() { Exit::Success } else { Exit::ThingsToDo })
+    }
+
+    /// Makes `config` true: files staged, kernel written, files placed. On an error nothing has changed, or it says so.
+    pub(super) fn change(&mut self, ctx: &mut Context, config: Config) -> Result<Applied, Failure> {
+        let staged = self.stage(&config)?;
+        let _mutation = ctx.cancel.begin()?;
+        let users = self.users(&config);
+        let mut kernel = std::mem::replace(&mut self.kernel, HostKernel::new(Tools::from_env()));
+        let applied =
+            reconcile::apply(&mut kernel, &users, &|state| self.desired(&config, state), &|| ctx.cancel.is_cancelled());
+        self.kernel = kernel;
+        let applied = applied.map_err(complaint::apply)?;
+        for remark in &applied.remarks {
+            ctx.output.note(&format!("warning: {remark}"));
+        }
+        self.place(ctx, staged, &config)?;
+        self.last = config.clone();
+        self.config = config;
+        Ok(applied)
+    }
+
+    /// Writes everything that differs beside its place, in the files that people edit and in the record.
+    fn stage(&self, config: &Config) -> Result<Vec<Staged>, Failure> {
+        let mut staged = Vec::new();
+        for (paths, old) in [(&self.paths, &self.config), (&self.paths.last_good_paths(), &self.last)] {
+            let text = config.document.text();
+            if text != old.document.text() {
+                staged.push(files::stage(&paths.policy_file(), &text).map_err(|error| file_failure(&error))?);
+            }
+            for (name, set) in &config.sets {
+                if old.sets.get(name).is_none_or(|old| old.text() != set.text()) {
+                    staged.push(files::stage(&paths.set_file(set.name()), &set.text()).map_err(|error| file_failure(&error))?);
+                }
+            }
+        }
+        Ok(staged)
+    }
+
+    fn place(&self, ctx: &mut Context, staged: Vec<Staged>, config: &Config) -> Result<(), Failure> {
+        let mut fault = None;
+        for file in staged {
+            match file.place() {
+                Ok(()) => {}
+                Err(error @ FileError::NotDurable { .. }) => ctx.output.note(&format!("warning: {error}")),
+                Err(error) => fault = Some(error),
+            }
+        }
+        for (paths, old) in [(&self.paths, &self.config), (&self.paths.last_good_paths(), &self.last)] {
+            for set in old.sets.values().filter(|set| !config.sets.contains_key(set.name().as_str())) {
+                if let Err(error) = files::remove(&paths.set_file(set.name())) {
+                    fault = Some(error);
+                }
+            }
+        }
+        match fault {
+            None => Ok(()),
+            Some(error) => Err(Failure::environment(format!(
+                "the kernel has been changed, but not every file: {error}"
+            ))
+            .hinted(format!(
+                "Make room or repair it, then repeat the command; `{} plan` shows what differs",
+                ctx.program
+            ))),
+        }
+    }
+
+    /// Looks whether the kernel has a set of that name already, of the recipe's making: it is taken over with its
+    /// members if its type allows, and never thrown away.
+    pub(super) fn adopt(&mut self, ctx: &mut Context, set: &SetFile) -> Result<(), Failure> {
+        let names = Family::ALL.map(|family| set.kernel_name(family));
+        let state =
+            reconcile::observe(&mut self.kernel, &names.clone().into()).map_err(|error| complaint::kernel(&error))?;
+        for family in Family::ALL {
+            let name = set.kernel_name(family);
+            let Some(present) = state.sets.get(&name) else { continue };
+            let wanted = set.shape(family);
+            if present.shape.kind != wanted.kind || present.shape.family != family {
+                return Err(Failure::user(format!(
+                    "the kernel has a set {name} already, of type {} for {}, and this one would be {}",
+                    present.shape.kind.name(),
+                    present.shape.family,
+                    wanted.kind.name()
+                ))
+                .hinted(format!("Choose another name, or a type that agrees, or remove it: ipset destroy {name}")));
+            }
+            if !present.members.is_empty() {
+                ctx.output.note(&format!(
+                    "note: the kernel has a set {name} already: it is taken over with its {}; those that the file does \
+                     not hold are kept and shown as not saved",
+                    report::count(present.members.len(), "entry", "entries")
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes everything of ours out of the kernel. The files stay.
+    pub(super) fn clear(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
+        let _mutation = ctx.cancel.begin()?;
+        let users = self.users(&self.config.clone());
+        let nothing = Desired { gone: users.clone(), ..Desired::default() };
+        let cancelled = || ctx.cancel.is_cancelled();
+        reconcile::apply(&mut self.kernel, &users, &|_| nothing.clone(), &cancelled).map_err(complaint::apply)
+    }
+}
+
+fn kernel_names<'a>(sets: impl Iterator<Item = &'a String>) -> impl Iterator<Item = String> {
+    sets.flat_map(|name| Family::ALL.map(|family| reconcile::kernel_set_name(name, family)))
+}
+
+fn file_failure(error: &FileError) -> Failure {
+    Failure::environment(error.to_string())
+}
+
+enum Trouble {
+    Unreachable(Failure),
+    Refused(Failure),
+}
+
+/// Asks the engine, and refuses one that lives elsewhere.
+fn inventory(ctx: &Context) -> Result<Inventory, Trouble> {
+    let environment = docker::Environment::of_process();
+    let address = docker::resolve_endpoint(&ctx.globals, &environment)
+        .map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
+    let options = docker::ConnectOptions::from_environment(&environment);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::Refused(Failure::internal(format!("cannot start the runtime: {error}"))))?;
+    let unreachable = |error: EngineError| Trouble::Unreachable(Failure::environment(error.to_string()));
+    runtime.block_on(async {
+        let mut second = false;
+        loop {
+            let engine = docker::Engine::connect(&address, &options).await.map_err(unreachable)?;
+            let inventory = engine.snapshot().await.map_err(unreachable)?;
+            let host =
+                HostInterfaces::read().map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
+            match docker::locality(&inventory, &host, &address) {
+                Ok(()) => return Ok(inventory),
+                Err(error) if second => return Err(Trouble::Refused(Failure::refused(error.to_string()))),
+                Err(_) => second = true,
+            }
+            tokio::time::sleep(SECOND_LOOK).await;
+        }
+    })
+}
