@@ -67,7 +67,12 @@ impl<'a> Trap<'a> {
 
     /// Types a command with the stand-ins in place. Call 0 never comes: nothing happens then.
     pub(crate) fn spring(&self, command: &str, at: usize, how: How) -> Result<Sprung, LabError> {
-        for (file, text) in [("count", "0\n".to_owned()), ("calls", String::new()), ("struck", String::new()), ("plan", format!("{at} {how}\n"))] {
+        for (file, text) in [
+            ("count", "0\n".to_owned()),
+            ("calls", String::new()),
+            ("struck", String::new()),
+            ("plan", format!("{at} {how}\n")),
+        ] {
             fs::write(self.dir.join(file), text).map_err(LabError::io(file))?;
         }
         let path = format!("{}:{PATH}", self.dir.join("bin").display());

@@ -107,7 +107,8 @@ pub(crate) fn table(world: &World<'_>) -> Result<Vec<Cell>, LabError> {
     }
     for caller in &world.inner {
         for client in [Client::Friend, Client::Stranger] {
-            for (protocol, to) in cross([Protocol::Tcp, Protocol::Udp], &[client.v4(), client.v6()]) {
+            let both = [Protocol::Tcp, Protocol::Udp].into_iter();
+            for (protocol, to) in both.flat_map(|protocol| [client.v4(), client.v6()].map(|to| (protocol, to))) {
                 // IPv6 cannot be reached from where there is none.
                 if caller.name == "plain" && to.is_ipv6() {
                     continue;
@@ -160,8 +161,4 @@ pub(crate) fn inward(
         }
     }
     Ok(cells)
-}
-
-fn cross<'a>(protocols: [Protocol; 2], addresses: &'a [IpAddr]) -> impl Iterator<Item = (Protocol, IpAddr)> + 'a {
-    protocols.into_iter().flat_map(move |protocol| addresses.iter().map(move |to| (protocol, *to)))
 }

@@ -43,7 +43,7 @@ pub(crate) fn hold(world: &World<'_>, cells: Vec<Cell>) -> Vec<Held> {
     };
     thread::scope(|scope| {
         let threads: Vec<_> = cells.into_iter().map(|cell| scope.spawn(|| open(cell))).collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
+        let joined = threads.into_iter().map(thread::ScopedJoinHandle::join);
         joined.map(|held| held.unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
     })
 }

@@ -1,0 +1,70 @@
+//! What the test programs are called with: `ENGINE [nft|legacy] [--plugin FILE]`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::{LabError, LabSpec, built_plugin};
+
+/// One program's task.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    /// The lab to make.
+    pub spec: LabSpec,
+    /// The plugin to try.
+    pub plugin: PathBuf,
+}
+
+impl Errand {
+    /// Reads the words; builds the plugin where none is named. `None` when the words make no sense.
+    pub fn read(program: &str, words: &[&str]) -> Result<Option<Self>, LabError> {
+        let [engine, rest @ ..] = words else { return Ok(None) };
+        if engine.starts_with('-') {
+            return Ok(None);
+        }
+        let mut spec = LabSpec::new(engine.parse()?).name(program);
+        let mut plugin = None;
+        let mut rest = rest;
+        loop {
+            rest = match rest {
+                [] => break,
+                ["--plugin", file, rest @ ..] => {
+                    plugin = Some(PathBuf::from(file));
+                    rest
+                }
+                [flavour, rest @ ..] if !flavour.starts_with('-') => {
+                    spec = spec.flavour(flavour.parse()?);
+                    rest
+                }
+                _ => return Ok(None),
+            };
+        }
+        Ok(Some(Self { spec, plugin: plugin.map_or_else(built_plugin, Ok)? }))
+    }
+
+    /// The engine and its flavour, for the line that sums up.
+    pub fn title(&self) -> String {
+        format!("{} {}", self.spec.engine, self.spec.flavour)
+    }
+
+    /// A program that does one errand: exits with 0 if it says that all is well.
+    pub fn run(program: &str, errand: impl FnOnce(Self) -> Result<bool, LabError>) -> ExitCode {
+        let arguments: Vec<String> = std::env::args().skip(1).collect();
+        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let outcome = Self::read(program, &words).and_then(|read| read.map(errand).transpose());
+        match outcome {
+            Ok(Some(true)) => ExitCode::SUCCESS,
+            Ok(Some(false)) => ExitCode::FAILURE,
+            Ok(None) => {
+                eprintln!(
+                    "usage: {program} ENGINE [nft|legacy] [--plugin FILE]\n  \
+                     ENGINE: 20.10, 26.1, 28.5. Without --plugin the plugin is built first."
+                );
+                ExitCode::from(125)
+            }
+            Err(error) => {
+                eprintln!("{program}: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
