@@ -76,7 +76,8 @@ fn fork(kernel: &MemoryKernel) -> MemoryKernel {
 }
 
 fn apply(kernel: &mut MemoryKernel, world: &World) -> Result<reconcile::Applied, reconcile::ApplyError> {
-    reconcile::apply(kernel, &users(), &|state| desired(world, state), &|| false)
+    let before = reconcile::observe(kernel, &users()).unwrap();
+    reconcile::apply(kernel, &users(), &before, &|state| desired(world, state), &|| false)
 }
 
 fn expected(world: &World, packet: &Packet) -> bool {
@@ -132,7 +133,8 @@ proptest! {
         apply(&mut kernel, &first).unwrap();
         apply(&mut kernel, &second).unwrap();
         let gone = Desired { gone: users(), ..Desired::default() };
-        reconcile::apply(&mut kernel, &users(), &|_| gone.clone(), &|| false).unwrap();
+        let state = kernel.state.clone();
+        reconcile::apply(&mut kernel, &users(), &state, &|_| gone.clone(), &|| false).unwrap();
         prop_assert_eq!(&kernel.state, &before);
     }
 
@@ -239,7 +241,7 @@ fn check_change(first: &World, second: &World, packets: &[Packet]) -> Result<(),
 fn an_unused_kernel_is_left_alone() {
     let mut kernel = MemoryKernel::with_docker();
     let before = kernel.state.clone();
-    let applied = reconcile::apply(&mut kernel, &users(), &|_| Desired::default(), &|| false).unwrap();
+    let applied = reconcile::apply(&mut kernel, &users(), &before, &|_| Desired::default(), &|| false).unwrap();
     assert_eq!((applied.calls, &kernel.state), (0, &before));
     kernel.restore_sets("").unwrap();
 }

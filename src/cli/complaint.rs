@@ -32,9 +32,8 @@ pub(super) fn kernel(error: &KernelError) -> Failure {
     }
 }
 
-pub(super) fn apply(error: ApplyError) -> Failure {
+pub(super) fn apply(error: &ApplyError) -> Failure {
     match error {
-        ApplyError::Observe(error) => kernel(&error),
         ApplyError::Cancelled(_) => Failure::cancelled(error.to_string()),
         ApplyError::Step { .. } | ApplyError::ReadBack { .. } => Failure::environment(error.to_string()),
     }

@@ -30,6 +30,7 @@ pub mod prompt;
 mod report;
 pub mod run;
 mod session;
+mod soundness;
 pub mod table;
 pub mod text;
 mod tree;

@@ -162,10 +162,3 @@ pub(super) fn now_true(ctx: &mut Context, session: &Session, rules: &[&Rule], nu
         ctx.output.line(&format!("And {} more; `{} ls` shows them all.", meant.len() - NAMED, ctx.program));
     }
 }
-
-/// Ways into the containers of `rules` that the rules cannot guard.
-pub(super) fn uncovered(ctx: &mut Context, findings: &[String]) {
-    for finding in findings {
-        ctx.output.note(&format!("warning: {}", printable(finding)));
-    }
-}

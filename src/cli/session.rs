@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::failure::{Exit, Failure};
-use super::{complaint, offline, report};
+use super::{complaint, offline, report, soundness};
 use crate::docker::{self, EngineError};
 use crate::host::files::{self, FileError, Staged};
 use crate::host::interfaces::HostInterfaces;
@@ -35,6 +35,8 @@ pub(super) enum Need {
     Engine,
     /// Sets can be changed while it is down.
     Nothing,
+    /// As `Nothing`, and a broken file is no reason to stop: everything is to go.
+    Rescue,
 }
 
 /// One command's hold on the world.
@@ -50,6 +52,8 @@ pub(super) struct Session {
     last: Config,
     paths: Paths,
     kernel: HostKernel,
+    /// What was read of the kernel, and the users' sets whose members were read with it.
+    seen: Option<(BTreeSet<String>, Dump)>,
     _lock: Option<Lock>,
 }
 
@@ -85,7 +89,14 @@ impl Session {
     }
 
     fn read(ctx: &mut Context, paths: Paths, need: Need, lock: Option<Lock>) -> Result<Self, Failure> {
-        let config = Config::load(&paths).map_err(|error| complaint::config(&error))?;
+        let config = match Config::load(&paths) {
+            Ok(config) => config,
+            Err(error) if need == Need::Rescue => {
+                ctx.output.note(&format!("warning: {error}"));
+                Config::last_good(&paths).map_err(|error| complaint::config(&error))?
+            }
+            Err(error) => return Err(complaint::config(&error)),
+        };
         // What was last in force only helps to understand; a damaged copy must not stop a repair.
         let last = Config::last_good(&paths).unwrap_or_else(|error| {
             ctx.output.note(&format!("warning: the record of what was last in force cannot be used: {error}"));
@@ -93,7 +104,7 @@ impl Session {
         });
         let inventory = match inventory(ctx) {
             Ok(inventory) => Some(inventory),
-            Err(Trouble::Unreachable(_)) if need == Need::Nothing => None,
+            Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
         };
         let kernel = HostKernel::new(Tools::from_env());
@@ -105,6 +116,7 @@ impl Session {
             last,
             paths,
             kernel,
+            seen: None,
             _lock: lock,
         })
     }
@@ -124,10 +136,20 @@ impl Session {
         self.inventory.as_ref().ok_or_else(|| Failure::internal("the engine was not asked"))
     }
 
-    /// The kernel's state, as far as it concerns `config`.
+    /// The kernel's state, as far as it concerns the files as they are.
     pub(super) fn state(&mut self) -> Result<Dump, Failure> {
-        let users = self.users(&self.config.clone());
-        reconcile::observe(&mut self.kernel, &users).map_err(|error| complaint::kernel(&error))
+        self.state_for(&self.config.clone())
+    }
+
+    /// The kernel's state, as far as it concerns `config`. Read once: nobody else of ours writes while we hold the lock.
+    fn state_for(&mut self, config: &Config) -> Result<Dump, Failure> {
+        let users = self.users(config);
+        if let Some((_, state)) = self.seen.as_ref().filter(|(known, _)| *known == users) {
+            return Ok(state.clone());
+        }
+        let state = reconcile::observe(&mut self.kernel, &users).map_err(|error| complaint::kernel(&error))?;
+        self.seen = Some((users, state.clone()));
+        Ok(state)
     }
 
     /// What the tools can do here, once the kernel has been read.
@@ -176,8 +198,7 @@ impl Session {
 
     /// Prints what `config` would change in the kernel; exits 2 when there is anything.
     pub(super) fn show_plan(&mut self, ctx: &mut Context, config: &Config) -> Result<Exit, Failure> {
-        let users = self.users(config);
-        let state = reconcile::observe(&mut self.kernel, &users).map_err(|error| complaint::kernel(&error))?;
+        let state = self.state_for(config)?;
         let desired = self.desired(config, &state);
         let lines = plan::diff(&state, &desired);
         report::diff(&mut ctx.output, &lines);
@@ -187,14 +208,21 @@ impl Session {
 
     /// Makes `config` true: files staged, kernel written, files placed. On an error nothing has changed, or it says so.
     pub(super) fn change(&mut self, ctx: &mut Context, config: Config) -> Result<Applied, Failure> {
+        let before = self.state_for(&config)?;
+        if self.inventory.is_some() {
+            // Whatever the command is about, it puts the whole policy in force; people edit the file too.
+            soundness::check(self, &config, &before)?;
+        }
         let staged = self.stage(&config)?;
         let _mutation = ctx.cancel.begin()?;
         let users = self.users(&config);
+        // Taken out for the while, so that the rest of the session can be asked meanwhile.
         let mut kernel = std::mem::replace(&mut self.kernel, HostKernel::new(Tools::from_env()));
-        let applied =
-            reconcile::apply(&mut kernel, &users, &|state| self.desired(&config, state), &|| ctx.cancel.is_cancelled());
+        let desired = |state: &Dump| self.desired(&config, state);
+        let applied = reconcile::apply(&mut kernel, &users, &before, &desired, &|| ctx.cancel.is_cancelled());
         self.kernel = kernel;
-        let applied = applied.map_err(complaint::apply)?;
+        self.seen = None;
+        let applied = applied.map_err(|error| complaint::apply(&error))?;
         for remark in &applied.remarks {
             ctx.output.note(&format!("warning: {remark}"));
         }
@@ -214,7 +242,9 @@ impl Session {
             }
             for (name, set) in &config.sets {
                 if old.sets.get(name).is_none_or(|old| old.text() != set.text()) {
-                    staged.push(files::stage(&paths.set_file(set.name()), &set.text()).map_err(|error| file_failure(&error))?);
+                    staged.push(
+                        files::stage(&paths.set_file(set.name()), &set.text()).map_err(|error| file_failure(&error))?,
+                    );
                 }
             }
         }
@@ -282,10 +312,13 @@ impl Session {
     /// Takes everything of ours out of the kernel. The files stay.
     pub(super) fn clear(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
         let _mutation = ctx.cancel.begin()?;
-        let users = self.users(&self.config.clone());
+        let users = self.users(&self.config);
+        let before = self.state()?;
+        self.seen = None;
         let nothing = Desired { gone: users.clone(), ..Desired::default() };
         let cancelled = || ctx.cancel.is_cancelled();
-        reconcile::apply(&mut self.kernel, &users, &|_| nothing.clone(), &cancelled).map_err(complaint::apply)
+        reconcile::apply(&mut self.kernel, &users, &before, &|_| nothing.clone(), &cancelled)
+            .map_err(|error| complaint::apply(&error))
     }
 }
 

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::net::{Family, PortRange, PortSet, Protocol, kernel_blocks};
-use crate::policy::{Ports, RuleSource, Verdict};
+use crate::policy::{Ports, RuleSource, TIMEOUT_MAX, Verdict};
 use crate::resolve::Resolved;
 use crate::ruleset::{Member, SetEntry, SetKind};
 
@@ -219,15 +219,30 @@ impl Parts {
     }
 
     fn put(&self, atoms: &mut Atoms, key: Key, entries: Vec<SetEntry>, container: &str) {
+        let timeout = self.timeout(key.verdict());
         let members = atoms.entry(key).or_default();
         for entry in entries {
             let member = members.entry(entry).or_insert_with(|| Member {
-                timeout: self.remaining,
+                timeout,
                 comment: Some(container.to_owned()),
                 nomatch: false,
             });
-            // Two rules that end at different times share the entry until the later end.
-            member.timeout = member.timeout.max(self.remaining);
+            // Two rules that end at different times share the entry until the later end; 0 is never.
+            member.timeout = match (member.timeout, timeout) {
+                (Some(one), Some(other)) if one != 0 && other != 0 => Some(one.max(other)),
+                (Some(_), Some(_)) => Some(0),
+                _ => None,
+            };
+        }
+    }
+
+    /// The kernel's timeout. It takes 24 days at most; a longer allow ends then unless somebody applies before, a longer
+    /// deny stays until somebody applies after.
+    fn timeout(&self, verdict: Verdict) -> Option<u32> {
+        match (self.remaining?, verdict) {
+            (seconds, _) if seconds <= TIMEOUT_MAX => Some(seconds),
+            (_, Verdict::Allow) => Some(TIMEOUT_MAX),
+            (_, Verdict::Deny) => Some(0),
         }
     }
 }

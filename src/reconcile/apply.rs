@@ -25,9 +25,6 @@ pub struct Applied {
 /// Why the kernel does not hold what it should.
 #[derive(Debug, Error)]
 pub enum ApplyError {
-    /// The state could not be read; nothing was written.
-    #[error("cannot read the firewall: {0}")]
-    Observe(#[source] KernelError),
     /// A call failed.
     #[error("{phase} failed: {source}. {undone}")]
     Step {
@@ -91,16 +88,17 @@ pub fn observe(kernel: &mut dyn Kernel, users: &BTreeSet<String>) -> Result<Dump
     kernel.observe(&|name| is_own_set(name) || users.contains(name))
 }
 
-/// Makes the kernel hold `desired(state)`. `users` are all users' sets that we keep or kept.
+/// Makes the kernel hold `desired(state)`. `users` are all users' sets that we keep or kept, `before` is what
+/// [`observe`] just read for them.
 ///
 /// `cancelled` is asked between calls; a cancelled or failed apply is undone before this returns.
 pub fn apply(
     kernel: &mut dyn Kernel,
     users: &BTreeSet<String>,
+    before: &Dump,
     desired: &dyn Fn(&Dump) -> Desired,
     cancelled: &dyn Fn() -> bool,
 ) -> Result<Applied, ApplyError> {
-    let before = observe(kernel, users).map_err(ApplyError::Observe)?;
     let mut applied = Applied::default();
     let mut state = before.clone();
     for _ in 0..ROUNDS {
@@ -111,7 +109,7 @@ pub fn apply(
         }
         if let Err(failure) = carry_out(kernel, &plan, cancelled, &mut applied) {
             let undone =
-                if applied.calls == 0 && failure.wrote_nothing() { Undone::Yes } else { undo(kernel, &before, users) };
+                if applied.calls == 0 && failure.wrote_nothing() { Undone::Yes } else { undo(kernel, before, users) };
             return Err(match failure {
                 Failure::Cancelled => ApplyError::Cancelled(undone),
                 Failure::Call(phase, source) => ApplyError::Step { phase: phase_name(phase), source, undone },
@@ -120,7 +118,7 @@ pub fn apply(
         state = match observe(kernel, users) {
             Ok(state) => state,
             Err(error) => {
-                let undone = undo(kernel, &before, users);
+                let undone = undo(kernel, before, users);
                 return Err(ApplyError::ReadBack { difference: error.to_string(), undone });
             }
         };
@@ -131,7 +129,7 @@ pub fn apply(
         return Ok(applied);
     }
     let difference: Vec<String> = left.iter().take(5).map(|line| format!("  {}: {}", line.place, line.text)).collect();
-    Err(ApplyError::ReadBack { difference: difference.join("\n"), undone: undo(kernel, &before, users) })
+    Err(ApplyError::ReadBack { difference: difference.join("\n"), undone: undo(kernel, before, users) })
 }
 
 enum Failure {

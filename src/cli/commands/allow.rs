@@ -10,12 +10,13 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::report;
 use crate::cli::session::{Need, Session};
+use crate::cli::soundness;
 use crate::cli::text::printable;
 use crate::inventory::{Found, Inventory};
-use crate::lint::{self, Finding};
+use crate::lint::Finding;
 use crate::policy::{Policy, Rule, Target, Verdict, nearest};
-use crate::resolve::Facts;
-use crate::ruleset::{Dump, is_own_set};
+use crate::reconcile::Config;
+use crate::ruleset::Dump;
 
 /// Runs it.
 pub fn run(ctx: &mut Context, args: RuleArgs) -> Result<Exit, Failure> {
@@ -36,14 +37,14 @@ pub fn run(ctx: &mut Context, args: RuleArgs) -> Result<Exit, Failure> {
     config.document.insert(index, &rule).map_err(|error| Failure::internal(error.to_string()))?;
 
     let state = session.state()?;
-    let warnings = judge(ctx, &session, config.document.policy(), index, &state)?;
+    let warnings = judge(ctx, &session, &config, index, &state)?;
     if args.dry_run {
-        report::uncovered(ctx, &warnings);
+        soundness::warn(ctx, &warnings);
         return session.show_plan(ctx, &config);
     }
     session.change(ctx, config)?;
     report::now_true(ctx, &session, &[&rule], &[index + 1]);
-    report::uncovered(ctx, &warnings);
+    soundness::warn(ctx, &warnings);
     Ok(Exit::Success)
 }
 
@@ -136,18 +137,14 @@ fn place(rule: &Rule, policy: &Policy, before: Option<usize>) -> Result<usize, F
 fn judge(
     ctx: &Context,
     session: &Session,
-    policy: &Policy,
+    config: &Config,
     index: usize,
     state: &Dump,
 ) -> Result<Vec<String>, Failure> {
-    let sets = session.config.sets.keys().cloned().collect();
-    let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name));
-    let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
-    let facts = Facts { inventory: session.containers()?, sets: &sets, ipsets: &ipsets, now: session.now };
     let names: Vec<String> = session.config.sets.keys().cloned().collect();
-    let rule = &policy.rules[index];
+    let rule = &config.document.policy().rules[index];
     let (mut fatal, mut warnings) = (Vec::new(), Vec::new());
-    for finding in lint::findings(policy, &facts) {
+    for finding in soundness::findings(session, config, state)? {
         match finding.rule() {
             Some(about) if about == index => {
                 // A rule for many may pass over some that cannot be guarded, if it says so.

@@ -18,7 +18,7 @@ pub fn run(ctx: &mut Context, args: ResetArgs) -> Result<Exit, Failure> {
             return Err(Failure::refused("nothing was changed"));
         }
     }
-    let mut session = Session::open(ctx, Need::Nothing)?;
+    let mut session = Session::open(ctx, Need::Rescue)?;
     let applied = session.clear(ctx)?;
     for remark in &applied.remarks {
         ctx.output.note(&format!("warning: {remark}"));

@@ -1,0 +1,69 @@
+//! Whether a policy can be believed in, before anything of it reaches the kernel.
+//!
+//! A rule that was in force may name a container that is away. A rule that is new and names nothing is a slip of the
+//! pen, which must not leave open what its author believes is guarded.
+
+use super::complaint;
+use super::context::Context;
+use super::failure::Failure;
+use super::session::Session;
+use crate::lint::{self, Finding};
+use crate::policy::{Rule, Verdict};
+use crate::reconcile::Config;
+use crate::resolve::Facts;
+use crate::ruleset::{Dump, is_own_set};
+
+/// Refuses a policy that would not hold. Returns what is worth a warning, for those who asked about the whole policy.
+pub(super) fn check(session: &Session, config: &Config, state: &Dump) -> Result<Vec<String>, Failure> {
+    let findings = findings(session, config, state)?;
+    let policy = config.document.policy();
+    let names: Vec<String> = config.sets.keys().cloned().collect();
+    let known: Vec<String> = session.last_policy().rules.iter().map(Rule::id).collect();
+    let (mut fatal, mut warnings) = (Vec::new(), Vec::new());
+    for finding in &findings {
+        let rule = finding.rule().map(|index| (index, &policy.rules[index]));
+        let refuse = match (finding, rule) {
+            (Finding::NoSet { .. }, _) => true,
+            // A deny whose list is gone would let everybody in; an allow just lets nobody in.
+            (Finding::NoIpset { .. }, Some((_, rule))) => rule.verdict == Verdict::Deny,
+            (Finding::NoTarget { .. }, Some((_, rule))) => !rule.pending && !known.contains(&rule.id()),
+            _ => false,
+        };
+        let expected = matches!(finding, Finding::NoTarget { .. } | Finding::NotPublished { .. })
+            && rule.is_some_and(|(_, rule)| rule.pending);
+        let text = complaint::finding(finding, &names);
+        let message = match rule {
+            Some((index, rule)) => {
+                let line = rule.line.map_or_else(String::new, |line| format!(" (line {line} of the policy)"));
+                format!("rule {}{line}: {text}", index + 1)
+            }
+            None => text,
+        };
+        match (refuse, expected) {
+            (true, _) => fatal.push(message),
+            (false, false) => warnings.push(message),
+            (false, true) => {}
+        }
+    }
+    if fatal.is_empty() {
+        return Ok(warnings);
+    }
+    Err(Failure::user(fatal.join("\n"))
+        .hinted("Nothing was changed. For a container that is yet to come, write `pending = true` into its rule"))
+}
+
+/// What does not fit, of a policy read against the engine and the kernel.
+pub(super) fn findings(session: &Session, config: &Config, state: &Dump) -> Result<Vec<Finding>, Failure> {
+    let sets = config.sets.keys().cloned().collect();
+    let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name));
+    let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
+    let facts = Facts { inventory: session.containers()?, sets: &sets, ipsets: &ipsets, now: session.now };
+    Ok(lint::findings(config.document.policy(), &facts))
+}
+
+/// Prints warnings.
+pub(super) fn warn(ctx: &mut Context, warnings: &[String]) {
+    for warning in warnings {
+        ctx.output.note(&format!("warning: {}", super::text::printable(warning)));
+    }
+}
