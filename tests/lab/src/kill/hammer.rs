@@ -1,5 +1,6 @@
 //! The stranger, trying without pause: every success is written down with what was going on.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -17,12 +18,15 @@ use crate::{Client, Lab, Protocol};
 /// How long one attempt may take: an open port of the next host answers in a fraction of it.
 const BRIEF: Duration = Duration::from_millis(3);
 
+/// How often, by what was going on and what succeeded.
+pub(crate) type Successes = BTreeMap<(String, String), usize>;
+
 #[derive(Default)]
 struct Shared {
     stop: AtomicBool,
     attempts: AtomicU64,
     now: Mutex<String>,
-    successes: Mutex<Vec<String>>,
+    successes: Mutex<Successes>,
 }
 
 /// Some threads of the stranger's.
@@ -59,7 +63,7 @@ impl Hammer {
     }
 
     /// Ends it: the number of attempts, and the successes.
-    pub(crate) fn end(mut self) -> (u64, Vec<String>) {
+    pub(crate) fn end(mut self) -> (u64, Successes) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -83,7 +87,7 @@ impl Shared {
 
     fn success(&self, what: &str) {
         let now = self.now.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        self.successes.lock().unwrap_or_else(PoisonError::into_inner).push(format!("{what} during {now}"));
+        *self.successes.lock().unwrap_or_else(PoisonError::into_inner).entry((now, what.to_owned())).or_default() += 1;
     }
 }
 

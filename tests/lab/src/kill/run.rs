@@ -1,6 +1,6 @@
 //! Every command, every call, every way to be struck.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::hammer::Hammer;
@@ -53,6 +53,9 @@ struct Run<'a> {
     trap: Trap<'a>,
     hammer: Hammer,
     report: Report,
+    /// The tool that was struck, by what was going on.
+    struck: BTreeMap<String, String>,
+    left: Vec<String>,
 }
 
 /// Makes a lab and does it all with this plugin. Tells one line a command.
@@ -73,13 +76,32 @@ pub fn run(spec: LabSpec, plugin: &Path, tell: &mut dyn FnMut(&str)) -> Result<R
     }
     targets.extend(lab.addresses("web", "bridge")?.v4.map(|to| (Protocol::Tcp, to, 80)));
     let hammer = Hammer::start(&lab, &targets);
-    let mut run = Run { lab: &lab, trap: Trap::new(&lab)?, hammer, report: Report::default() };
+    let mut run = Run {
+        lab: &lab,
+        trap: Trap::new(&lab)?,
+        hammer,
+        report: Report::default(),
+        struck: BTreeMap::new(),
+        left: Vec::new(),
+    };
     for command in COMMANDS {
         let line = run.command(command)?;
         tell(&line);
     }
-    let Run { hammer, mut report, .. } = run;
-    (report.attempts, report.wider) = hammer.end();
+    let Run { hammer, mut report, struck, left, .. } = run;
+    let successes;
+    (report.attempts, successes) = hammer.end();
+    report.wider = successes
+        .into_iter()
+        .map(|((during, what), times)| {
+            let tool = struck.get(&during).map(|tool| format!(" ({tool})")).unwrap_or_default();
+            format!("{times} times {what} during: {during}{tool}")
+        })
+        .collect();
+    if let Some(first) = left.first() {
+        let number = left.len();
+        report.wrong.push(format!("{number} staged files were left after a kill and an apply, such as {first}"));
+    }
     Ok(report)
 }
 
@@ -134,8 +156,10 @@ impl Run<'_> {
     }
 
     fn strike(&mut self, command: &str, at: usize, how: How, old: &str, new: &str) -> Result<(), LabError> {
-        self.hammer.during(format!("{command}, {how} call {at}"));
+        let during = format!("{command}, {how} call {at}");
+        self.hammer.during(during.clone());
         let sprung = self.trap.spring(command, at, how)?;
+        self.struck.insert(during, sprung.struck.clone());
         self.report.runs += 1;
         if sprung.struck.is_empty() {
             // Calls side by side may come in another order, but there are as many each time.
@@ -164,6 +188,7 @@ impl Run<'_> {
                 self.report.wrong.push(format!("{what}: {verb} afterwards: exit {}: {}", output.code, output.said()));
             }
         }
+        self.leftovers()?;
         let state = self.state()?;
         if state != old && state != new {
             self.report.wrong.push(format!(
@@ -175,7 +200,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// All that the kernel holds, without counters, and the files that say why.
+    /// All that the kernel holds, without counters and chances, and the files' names.
     fn state(&self) -> Result<String, LabError> {
         let saves = self.lab.save()?;
         let mut text = String::new();
@@ -185,14 +210,30 @@ impl Run<'_> {
                 text.push('\n');
             }
         }
-        // Members come in no order.
-        let members: BTreeSet<&str> = saves.ipset.lines().collect();
+        // Members come in no order; the seed of a set is drawn anew each time, its size grows and never shrinks.
+        let chance = |line: &str| {
+            let words = line.split(" initval ").next().unwrap_or(line).split(' ');
+            words
+                .scan("", |before, word| Some((std::mem::replace(before, word), word)))
+                .filter(|(before, word)| *before != "hashsize" && *word != "hashsize")
+                .flat_map(|(_, word)| [word, " "])
+                .collect::<String>()
+        };
+        let members: BTreeSet<String> = saves.ipset.lines().map(chance).collect();
         for line in members {
-            text += line;
+            text += &line;
             text.push('\n');
         }
-        text += &self.lab.exec(&["sh", "-c", &format!("find {FILES} -type f | sort")])?.stdout;
+        // What was staged beside its place is looked for apart.
+        text += &self.lab.exec(&["sh", "-c", &format!("find {FILES} -type f ! -name '.*' | sort")])?.stdout;
         Ok(text)
+    }
+
+    /// Files that a kill left half-way, which nobody took away since.
+    fn leftovers(&mut self) -> Result<(), LabError> {
+        let found = self.lab.exec(&["sh", "-c", &format!("find {FILES} -type f -name '.*'")])?.stdout;
+        self.left.extend(found.lines().map(str::to_owned));
+        Ok(())
     }
 }
 

@@ -54,23 +54,33 @@ pub(crate) fn judge(held: &[Held], model: &Model, typed: Instant) -> (usize, Vec
     let mut wrong = Vec::new();
     let mut latest = None;
     for Held { cell, session } in held {
-        let late = match session {
-            Ok(session) => session.received_after(typed + CUT),
+        let session = match session {
+            Ok(session) => session,
             Err(error) => {
                 wrong.push(format!("session {cell}: not opened: {error}"));
                 continue;
             }
         };
+        let late = session.received_after(typed + CUT);
         let may = cell.inbound.is_none_or(|attempt| model.lets(&attempt));
         if may && late == 0 {
-            wrong.push(format!("session {cell}: expected to go on, observed cut"));
+            wrong.push(format!("session {cell}: expected to go on, observed cut: {}", obituary(session, typed)));
         } else if !may {
-            let last = session.as_ref().ok().and_then(Session::last);
-            latest = latest.max(last.and_then(|last| last.checked_duration_since(typed)));
+            latest = latest.max(session.last().and_then(|last| last.checked_duration_since(typed)));
             if late > 0 {
                 wrong.push(format!("session {cell}: expected cut, observed {late} received later than 1 s after"));
             }
         }
     }
     (held.len(), wrong, latest)
+}
+
+fn obituary(session: &Session, typed: Instant) -> String {
+    let last = match session.last() {
+        None => "never".to_owned(),
+        Some(last) if last > typed => format!("{} ms after the command", (last - typed).as_millis()),
+        Some(last) => format!("{} ms before its end", (typed - last).as_millis()),
+    };
+    let end = if session.is_over() { "closed by the other side" } else { "still open" };
+    format!("{} received, the last {last}, {end}", session.received())
 }

@@ -99,7 +99,10 @@ pub(crate) const SCRIPT: &[Phase] = &[
     live("open by default", &["default open"]),
     live("reset", &["reset --force"]),
     short_live("apply brings it back", &["apply"]),
-    short("the friends' rules again", &["rm 1 2 3 4", "allow web plain multi --from ipfriends"]),
+    short(
+        "the friends' rules again",
+        &["rm 1 2 3 4", "allow web plain --from ipfriends", "allow multi --from ipfriends"],
+    ),
     short_live("by hook docker", &["apply --hook docker"]),
     short(
         "by hook docker, with a port and a deny",
