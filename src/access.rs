@@ -1,12 +1,15 @@
 //! Who can reach a published port, read off the rules: the words of `ls`. Pure.
 
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 
 use crate::inventory::{Binding, Container, Inventory};
+use crate::net::Family;
 use crate::policy::{DefaultAccess, Policy, Rule, RuleSource, Verdict};
 use crate::resolve::{network_owner, rule_selects};
+use crate::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, Transport, through};
 
 /// Who reaches one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,4 +112,35 @@ pub fn access(
         (false, false) => Who::Sources(sources),
     };
     Access { who, except, rules }
+}
+
+/// Whether the rules in the kernel let a packet from an address that nobody listed (RFC 2544's and RFC 5180's, which
+/// the public network never carries) through to `binding`. Only our rules are judged: Docker's own may still drop it.
+pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container, binding: &Binding) -> bool {
+    let family = Family::of(&binding.host_address);
+    let stranger: IpAddr = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
+    };
+    let addresses = inventory.forwarded(container).filter_map(|(endpoint, _)| endpoint.address(family));
+    let mut ways: Vec<(Path, IpAddr, u16)> =
+        addresses.map(|address| (Path::Forward, address, binding.container_port)).collect();
+    // What the kernel does not rewrite, docker-proxy answers on the host.
+    if let Some(port) = binding.host_port {
+        ways.push((Path::Input, binding.host_address, port));
+    }
+    ways.into_iter().any(|(path, destination, port)| {
+        let packet = Packet {
+            path,
+            in_interface: String::new(),
+            out_interface: String::new(),
+            source: stranger,
+            destination,
+            transport: Transport::Ports { protocol: binding.protocol, source: 40_000, destination: port, syn: true },
+            state: ConnState::New,
+            direction: Some(ConnDirection::Original),
+            published: binding.host_port.filter(|_| path == Path::Forward),
+        };
+        !through(state, family, path.chain(), &packet).outcome.is_drop()
+    })
 }

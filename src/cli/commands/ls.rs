@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use crate::access::{Access, Who, access, is_guarded, rules_of};
+use crate::access::{Access, Who, access, is_guarded, rules_of, strangers_pass};
 use crate::cli::args::LsArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
@@ -17,6 +17,7 @@ use crate::inventory::{Container, Inventory, NetworkMode};
 use crate::plan;
 use crate::policy::{Policy, Target};
 use crate::resolve::selects;
+use crate::ruleset::Dump;
 
 /// Longest cell of the table unless `--no-trunc`.
 const CELL: usize = 50;
@@ -35,11 +36,11 @@ pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
     args.filters.only(&["container", "managed"])?;
     let privileged = Session::is_privileged();
     let mut session = if privileged { Session::open(ctx, Need::Engine)? } else { Session::look(ctx, Need::Engine)? };
-    let in_force = if privileged { Some(in_force(ctx, &mut session)?) } else { None };
+    let differing = if privileged { differing(ctx, &mut session)? } else { None };
     let policy = session.policy().clone();
     let inventory = session.containers()?;
     let meant = meant(&args.targets, inventory)?;
-    let mut rows = rows(&policy, inventory, &meant, &session, in_force != Some(false));
+    let mut rows = rows(&policy, inventory, &meant, &session, differing.as_ref());
     rows.retain(|row| {
         args.filters.pass(|key, value| match key {
             "container" => row.container == value,
@@ -47,27 +48,27 @@ pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
         })
     });
     print(ctx, &args, &rows)?;
-    if in_force.is_none() {
+    if !privileged {
         ctx.output.note("note: read from the policy, not from the kernel, which needs CAP_NET_ADMIN (sudo)");
     }
     Ok(Exit::Success)
 }
 
-/// Whether the kernel holds what the policy says; if not, says so.
-fn in_force(ctx: &mut Context, session: &mut Session) -> Result<bool, Failure> {
+/// The kernel's state when it does not hold what the policy says; says so.
+fn differing(ctx: &mut Context, session: &mut Session) -> Result<Option<Dump>, Failure> {
     let state = session.state()?;
     let config = session.config.clone();
     let changes = plan::diff(&state, &session.desired(&config, &state)).len();
-    if changes > 0 {
-        ctx.output.note(&format!(
-            "warning: the kernel differs from the policy in {}: what follows is what is certain now; `{} plan` shows \
-             the difference, `{} apply` mends it",
-            count(changes, "line", "lines"),
-            ctx.program,
-            ctx.program
-        ));
+    if changes == 0 {
+        return Ok(None);
     }
-    Ok(changes == 0)
+    ctx.output.note(&format!(
+        "warning: the kernel differs from the policy in {}: `{} plan` shows the difference, `{} apply` mends it",
+        count(changes, "line", "lines"),
+        ctx.program,
+        ctx.program
+    ));
+    Ok(Some(state))
 }
 
 fn meant<'a>(targets: &[Target], inventory: &'a Inventory) -> Result<Vec<&'a Container>, Failure> {
@@ -86,7 +87,13 @@ fn meant<'a>(targets: &[Target], inventory: &'a Inventory) -> Result<Vec<&'a Con
     Ok(meant)
 }
 
-fn rows(policy: &Policy, inventory: &Inventory, meant: &[&Container], session: &Session, in_force: bool) -> Vec<Row> {
+fn rows(
+    policy: &Policy,
+    inventory: &Inventory,
+    meant: &[&Container],
+    session: &Session,
+    differing: Option<&Dump>,
+) -> Vec<Row> {
     let mut rows = Vec::new();
     for container in meant {
         let rules: Vec<usize> = rules_of(policy, inventory, container).into_iter().map(|(number, _)| number).collect();
@@ -117,7 +124,8 @@ fn rows(policy: &Policy, inventory: &Inventory, meant: &[&Container], session: &
             .sort_by_key(|binding| (binding.container_port, binding.protocol, binding.host_address, binding.host_port));
         for binding in &bindings {
             let known = access(policy, inventory, container, binding, session.now);
-            let text = spoken(&known, in_force);
+            let open = differing.map(|state| strangers_pass(state, inventory, container, binding));
+            let text = spoken(&known, open);
             let host = match binding.host_address {
                 IpAddr::V4(v4) => v4.to_string(),
                 IpAddr::V6(v6) => format!("[{v6}]"),
@@ -130,13 +138,12 @@ fn rows(policy: &Policy, inventory: &Inventory, meant: &[&Container], session: &
     rows
 }
 
-/// Never less than what is open: while the kernel differs from the policy, a guard cannot be vouched for.
-fn spoken(access: &Access, in_force: bool) -> String {
-    match access.who {
-        Who::HostOnly => access.to_string(),
-        Who::Everyone if in_force || access.except.is_empty() => access.to_string(),
-        _ if in_force => access.to_string(),
-        _ => format!("unknown (the policy says: {access})"),
+/// Never less than what is open. `open` is what the kernel does to strangers, when it differs from the policy.
+fn spoken(access: &Access, open: Option<bool>) -> String {
+    match (&access.who, open) {
+        (Who::HostOnly, _) | (_, None) => access.to_string(),
+        (_, Some(true)) => "everyone".to_owned(),
+        (_, Some(false)) => format!("unknown (the policy says: {access})"),
     }
 }
 
