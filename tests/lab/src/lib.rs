@@ -19,6 +19,7 @@ mod client;
 mod command;
 mod containers;
 mod daemon;
+pub mod demo;
 mod engine;
 mod errand;
 mod error;

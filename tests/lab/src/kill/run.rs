@@ -144,7 +144,11 @@ impl Run<'_> {
 
     /// The files as they were, and the kernel made to hold them.
     fn back_to(&mut self, old: &str) -> Result<(), LabError> {
-        let script = format!("rm -rf {FILES}; cp -a /root/old/. /");
+        // Entries that no file ever knew count as the administrator's own, and stay: hence the sets are emptied.
+        let script = format!(
+            "rm -rf {FILES}; cp -a /root/old/. /
+             for set in ipfriends ipguests; do ipset flush $set; ipset flush $set-v6; done"
+        );
         self.lab.exec(&["sh", "-euc", &script])?.require("cp")?;
         typed(self.lab, "apply")?;
         let state = self.state()?;
@@ -225,7 +229,8 @@ impl Run<'_> {
             text.push('\n');
         }
         // What was staged beside its place is looked for apart.
-        text += &self.lab.exec(&["sh", "-c", &format!("find {FILES} -type f ! -name '.*' | sort")])?.stdout;
+        let script = "find /etc/docker-firewall -type f ! -name '.*' | sort | xargs -r grep -H '^[^#]'";
+        text += &self.lab.exec(&["sh", "-c", script])?.stdout;
         Ok(text)
     }
 

@@ -70,7 +70,6 @@ fn sets(save: &str, own: &[&str]) -> String {
     let mut text = String::new();
     for line in save.lines() {
         if !line.split(' ').nth(1).is_some_and(is_own) {
-            // Docker's sets are not ordered, and their seed is not told twice alike by all versions.
             text += line;
             text.push('\n');
         }
@@ -84,4 +83,26 @@ pub(crate) fn difference(before: &str, after: &str) -> String {
     let new = after.lines().filter(|line| !before.lines().any(|other| other == *line)).map(|line| format!("+ {line}"));
     let lines: Vec<String> = gone.chain(new).take(8).collect();
     if lines.is_empty() { "the same lines in another order".to_owned() } else { lines.join("\n      ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAVE: &str = "# Generated\n*security\n:INPUT ACCEPT [5:300]\n-A INPUT -j DOCKER-FIREWALL-HOST\nCOMMIT\n\
+                        *filter\n:INPUT ACCEPT [9:9]\n:DOCKER-FIREWALL - [0:0]\n-A INPUT -p tcp -j DROP\nCOMMIT\n";
+
+    #[test]
+    fn what_is_ours_and_what_only_counts_is_left_out() {
+        let foreign = tables(SAVE, is_foreign);
+        assert_eq!(foreign, "*filter\n:INPUT ACCEPT\n-A INPUT -p tcp -j DROP\nCOMMIT\n");
+        assert!(tables(SAVE, |_| true).contains("DOCKER-FIREWALL-HOST"));
+    }
+
+    #[test]
+    fn sets_are_told_apart_by_name() {
+        let save =
+            "create df4-ruled hash:ip\ncreate ipfriends-v6 hash:net\ncreate crowdsec hash:ip\nadd crowdsec 1.2.3.4\n";
+        assert_eq!(sets(save, &["ipfriends"]), "create crowdsec hash:ip\nadd crowdsec 1.2.3.4\n");
+    }
 }

@@ -148,3 +148,58 @@ fn ports(list: &str) -> impl Iterator<Item = (Protocol, u16)> + '_ {
 fn addresses<'a>(words: &'a [&'a str]) -> impl Iterator<Item = IpAddr> + 'a {
     words.iter().map(|word| word.parse().expect("an address"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::world::{NAMES, TARGETS, WEB};
+    use super::*;
+
+    const FRIEND: &str = "203.0.113.10";
+    const STRANGER: &str = "203.0.113.66";
+
+    fn model(commands: &[&str]) -> Model {
+        let mut model = Model::default();
+        commands.iter().for_each(|command| model.obey(command));
+        model
+    }
+
+    /// Whether somebody reaches port 80, published as 8080, of `web`.
+    fn web(model: &Model, from: &str) -> bool {
+        attempt(model, from, (Protocol::Tcp, WEB), Some(8080))
+    }
+
+    fn attempt(model: &Model, from: &str, port: (Protocol, u16), published: Option<u16>) -> bool {
+        model.lets(&Inbound { target: &TARGETS[0], from: from.parse().expect("an address"), port, published })
+    }
+
+    #[test]
+    fn an_allow_closes_to_everybody_else_and_a_deny_does_not() {
+        let allowed = model(&["set create ipfriends", "set add ipfriends 203.0.113.10", "allow web --from ipfriends"]);
+        assert!(web(&allowed, FRIEND) && !web(&allowed, STRANGER));
+        let denied = model(&["deny web --from 203.0.113.10"]);
+        assert!(!web(&denied, FRIEND) && web(&denied, STRANGER));
+        let other = model(&["allow plain --from 203.0.113.10"]);
+        assert!(web(&other, STRANGER));
+    }
+
+    #[test]
+    fn a_deny_goes_before_the_allows() {
+        let model = model(&["allow web --from any", "deny web --from 203.0.113.66"]);
+        assert!(web(&model, FRIEND) && !web(&model, STRANGER));
+    }
+
+    #[test]
+    fn a_port_is_that_of_the_container_or_of_the_host() {
+        let by_port = model(&["allow web --from any --port 80"]);
+        assert!(web(&by_port, FRIEND) && !attempt(&by_port, FRIEND, (Protocol::Udp, NAMES), Some(5353)));
+        let by_host_port = model(&["allow web --from any --published 8080"]);
+        assert!(web(&by_host_port, FRIEND) && !attempt(&by_host_port, FRIEND, (Protocol::Tcp, WEB), None));
+    }
+
+    #[test]
+    fn the_default_and_a_reset_speak_of_all() {
+        assert!(!web(&model(&["default closed"]), FRIEND));
+        assert!(web(&model(&["default closed", "reset --force"]), STRANGER));
+        assert!(!web(&model(&["default closed", "reset --force", "apply"]), STRANGER));
+    }
+}
