@@ -1,4 +1,4 @@
-//! The demonstration behind `install/demo.sh`: `demo ENGINE [nft|legacy] [--plugin FILE]`; with DEMO_VERBOSE set it
+//! The demonstration behind `install/demo.sh`: `demo ENGINE [nft|legacy] [--plugin FILE]`; with `DEMO_VERBOSE` set it
 //! also prints what the kernel holds.
 #![forbid(unsafe_code)]
 

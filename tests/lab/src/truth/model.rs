@@ -159,7 +159,9 @@ mod tests {
 
     fn model(commands: &[&str]) -> Model {
         let mut model = Model::default();
-        commands.iter().for_each(|command| model.obey(command));
+        for command in commands {
+            model.obey(command);
+        }
         model
     }
 

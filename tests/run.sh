@@ -1,0 +1,166 @@
+#!/bin/bash
+# Every test there is, and one number in the end: `N passed, M failed`. What was skipped counts as failed.
+#
+#   tests/run.sh [STEP...]      STEP: style unit lab truth kill; all of them without arguments
+#
+# Needs root, Debian 12 or later and cargo; the rest is installed. The steps:
+#
+#   style   cargo fmt and cargo clippy
+#   unit    the workspace's tests (with cargo-nextest where it is installed), its documentation's examples
+#   lab     the lab judged by itself: real engines without the plugin
+#   truth   who reaches what: each engine with each flavour of iptables, some thousand cells each
+#   kill    the plugin killed at every point of its work
+#
+# Logs stay in target/test-logs.
+set -euo pipefail
+
+die() { printf 'run.sh: %s\n' "$*" >&2; exit 1; }
+say() { printf '\n== %s (%d s)\n' "$*" "$SECONDS"; }
+
+[[ $EUID -eq 0 ]] || die "needs root, for the lab makes namespaces"
+export PATH=$PATH:/usr/sbin:/sbin:${CARGO_HOME:-$HOME/.cargo}/bin
+command -v cargo > /dev/null || die "cargo was not found: see https://rustup.rs"
+cd -- "$(dirname -- "$0")/.."
+readonly LOGS=target/test-logs
+readonly CACHE=${DOCKER_FIREWALL_LAB_CACHE:-/var/cache/docker-firewall-lab}
+# Tables that run at a time: they wait more than they work.
+readonly AT_ONCE=2
+
+steps=("$@")
+[[ ${#steps[@]} -gt 0 ]] || steps=(style unit lab truth kill)
+for step in "${steps[@]}"; do
+  case $step in style | unit | lab | truth | kill) ;; *) die "no step '$step': style, unit, lab, truth or kill" ;; esac
+done
+wanted() { [[ " ${steps[*]} " == *" $1 "* ]]; }
+
+passed=0 failed=0
+count() {
+  printf '%-28s %6d passed, %d failed\n' "$1" "$2" "$3"
+  passed=$((passed + $2))
+  failed=$((failed + $3))
+}
+
+install_tools() {
+  local missing=() need
+  for need in iptables:iptables ipset:ipset ip:iproute2 debootstrap:debootstrap; do
+    command -v "${need%%:*}" > /dev/null || missing+=("${need##*:}")
+  done
+  [[ ${#missing[@]} -gt 0 ]] || return 0
+  say "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  { apt-get update -q && apt-get install -q -y --no-install-recommends "${missing[@]}"; } > "$LOGS/apt.log" 2>&1 ||
+    die "apt-get could not install ${missing[*]}: see $LOGS/apt.log"
+}
+
+# One command that either passes or does not.
+check() {
+  local name=$1 log=$LOGS/$1.log
+  shift
+  if "$@" > "$log" 2>&1; then count "$name" 1 0; else count "$name" 0 1; tail -n 40 "$log"; fi
+}
+
+# A run of cargo's tests: every test counts. $2 is what the harness is asked for.
+tests() {
+  local name=$1 log=$LOGS/$1.log code=0 good=0 bad=0
+  shift
+  "$@" > "$log" 2>&1 || code=$?
+  if grep -q '^ *Summary \[' "$log"; then
+    good=$(sed -nE 's/^ *Summary .*[ :]([0-9]+) passed.*/\1/p' "$log" | tail -n 1)
+    bad=$(sed -nE 's/^ *Summary .* ([0-9]+) (failed|timed out).*/\1/p' "$log" | tail -n 1)
+  else
+    good=$(sed -nE 's/^test result: .* ([0-9]+) passed;.*/\1/p' "$log" | paste -sd+ | bc_)
+    bad=$(sed -nE 's/^test result: .* ([0-9]+) failed;.*/\1/p' "$log" | paste -sd+ | bc_)
+  fi
+  good=${good:-0} bad=${bad:-0}
+  # What did not even build has failed no test, and is no success.
+  if ((code != 0 && bad == 0)); then bad=1; fi
+  count "$name" "$good" "$bad"
+  if ((code != 0)); then grep -E '^ *(FAIL|SIGABRT|TIMEOUT)|^test .* FAILED|^error|panicked' "$log" | sort -u | head -n 40; fi
+}
+
+# The sum of a line of numbers joined by +.
+bc_() { local sum; read -r sum || true; echo $((${sum:-0})); }
+
+unit_tests() {
+  if command -v cargo-nextest > /dev/null; then
+    # The ignored ones are parts of other tests and measurements, except for those that `lab` asks for.
+    tests unit cargo nextest run --locked --workspace --no-fail-fast
+  else
+    tests unit cargo test --locked --workspace --no-fail-fast
+  fi
+  tests doc cargo test --locked --workspace --doc --no-fail-fast
+}
+
+lab_tests() {
+  # One engine after the other within a test, two tests at a time: more would only wait for each other.
+  tests lab cargo test --locked --package docker-firewall-lab --test plain --no-fail-fast -- --ignored --test-threads 2
+  tests docker-cli cargo test --locked --test docker_engine --no-fail-fast -- --ignored through_the_real_docker
+}
+
+# A program of the lab in the background; its last line says how it ended.
+launch() {
+  local program=$1 engine=$2 flavour=$3
+  "target/debug/$program" "$engine" "$flavour" --plugin target/debug/docker-firewall \
+    > "$LOGS/$program-$engine-$flavour.log" 2>&1 || true
+}
+
+settle() {
+  local program=$1 engine=$2 flavour=$3 last all wrong
+  local log=$LOGS/$program-$engine-$flavour.log
+  last=$(tail -n 1 "$log")
+  if [[ $last =~ ^"$engine $flavour: "([0-9]+)" cells, "([0-9]+)" wrong" ]]; then
+    all=${BASH_REMATCH[1]} wrong=${BASH_REMATCH[2]}
+  elif [[ $last =~ ^"$engine $flavour: ".*" "([0-9]+)" runs, ".*" "([0-9]+)" wider answers, "([0-9]+)" wrong" ]]; then
+    all=${BASH_REMATCH[1]} wrong=$((BASH_REMATCH[2] + BASH_REMATCH[3]))
+  else
+    all=1 wrong=1
+  fi
+  count "$program $engine $flavour" $((all > wrong ? all - wrong : 0)) "$wrong"
+  if ((wrong > 0)); then { grep -E '^(WRONG|WIDER)' "$log" || tail -n 5 "$log"; } | cut -c1-400 | head -n 20; fi
+}
+
+# The longest first, so that the last two end together.
+engine_tests() {
+  local job jobs=() running=0
+  if wanted kill; then jobs+=("kill 28.5 nft"); fi
+  if wanted truth; then
+    for engine in 28.5 26.1 20.10; do
+      for flavour in nft legacy; do jobs+=("truth $engine $flavour"); done
+    done
+  fi
+  for job in "${jobs[@]}"; do
+    if ((running == AT_ONCE)); then wait -n; running=$((running - 1)); fi
+    # shellcheck disable=SC2086
+    launch $job &
+    running=$((running + 1))
+  done
+  wait
+  # shellcheck disable=SC2086
+  for job in "${jobs[@]}"; do settle $job; done
+}
+
+mkdir -p "$LOGS"
+install_tools
+say "engines"
+tests/engines.sh
+# The client of one of them serves where the host has none.
+if ! command -v docker > /dev/null; then
+  mkdir -p "$LOGS/bin"
+  ln -sfn "$CACHE/roots/20.10/usr/bin/docker" "$LOGS/bin/docker"
+  PATH=$PATH:$PWD/$LOGS/bin
+fi
+
+if wanted style; then
+  say style
+  check fmt cargo fmt --all --check
+  check clippy cargo clippy --locked --workspace --all-targets -- -D warnings
+fi
+say build
+cargo build --locked --workspace --all-targets > "$LOGS/build.log" 2>&1 || { tail -n 40 "$LOGS/build.log"; count build 0 1; }
+if wanted unit; then say unit; unit_tests; fi
+if wanted lab; then say lab; lab_tests; fi
+if wanted truth || wanted kill; then say "truth and kill"; engine_tests; fi
+
+say done
+printf '\n%d passed, %d failed\n' "$passed" "$failed"
+((failed == 0))
