@@ -16,7 +16,7 @@ mod sets;
 use std::fmt::Write as _;
 
 use crate::net::Family;
-use crate::ruleset::{Desired, Dump, render_set_create, render_set_entry};
+use crate::ruleset::{Desired, Dump, is_temporary_set, render_set_create, render_set_entry, temporary_set};
 
 pub use diff::{DiffLine, Sign, diff, unsaved};
 use polarity::Polarities;
@@ -87,14 +87,6 @@ impl Plan {
     }
 }
 
-/// The temporary name under which a set is made anew before it takes the place of the old one.
-fn temporary(family: Family, index: usize) -> String {
-    match family {
-        Family::V4 => format!("df4-new-{index}"),
-        Family::V6 => format!("df6-new-{index}"),
-    }
-}
-
 fn create(text: &mut String, name: &str, set: &crate::ruleset::IpSet) {
     let _ = writeln!(text, "{}", render_set_create(name, &set.shape));
     for (entry, member) in &set.members {
@@ -109,6 +101,9 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
     let changes = sets::changes(have, want);
 
     let mut prepare = String::new();
+    for leftover in have.sets.keys().filter(|name| is_temporary_set(name)) {
+        let _ = writeln!(prepare, "destroy {leftover}");
+    }
     let mut behind = String::new();
     let mut narrow = String::new();
     let mut widen = String::new();
@@ -127,11 +122,7 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
                     create(&mut behind, name, set);
                     continue;
                 }
-                let new = temporary(family, index);
-                // A trial that was killed may have left one behind.
-                if have.sets.contains_key(&new) {
-                    let _ = writeln!(prepare, "destroy {new}");
-                }
+                let new = temporary_set(family, index);
                 create(&mut prepare, &new, set);
                 let _ = write!(behind, "swap {new} {name}\ndestroy {new}\n");
             }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::net::Family;
-use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, SetShape, is_own_set, render_set_entry};
+use crate::ruleset::{
+    Desired, DesiredSet, Dump, IpSet, Member, SetEntry, SetShape, is_own_set, is_temporary_set, render_set_entry,
+};
 
 /// Seconds by which an expiry may differ before it is written anew: the time between reading and writing.
 const TOLERANCE: u32 = 5;
@@ -115,7 +117,7 @@ pub(super) fn texts(name: &str, add: &[(SetEntry, Member)], remove: &[SetEntry])
 pub(super) fn stale(have: &Dump, want: &Desired) -> (String, String) {
     let (mut own, mut users) = (String::new(), String::new());
     for name in have.sets.keys().filter(|name| !want.sets.contains_key(*name)) {
-        if is_own_set(name) {
+        if is_own_set(name) && !is_temporary_set(name) {
             let _ = writeln!(own, "destroy {name}");
         } else if want.gone.contains(name) {
             let _ = writeln!(users, "destroy {name}");

@@ -67,6 +67,19 @@ pub fn is_own_set(name: &str) -> bool {
     SET_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
 }
 
+/// The name under which a set is made anew before it takes the place of the old one.
+pub fn temporary_set(family: Family, index: usize) -> String {
+    match family {
+        Family::V4 => format!("df4-new-{index}"),
+        Family::V6 => format!("df6-new-{index}"),
+    }
+}
+
+/// Whether a kernel set is the remains of a change that was killed.
+pub fn is_temporary_set(name: &str) -> bool {
+    SET_PREFIXES.iter().any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.starts_with("new-")))
+}
+
 /// Whether a chain of that name is ours.
 pub fn is_own_chain(name: &str) -> bool {
     name == names::MAIN || name.strip_prefix(names::PREFIX).is_some_and(|rest| rest.starts_with('-'))
@@ -102,7 +115,7 @@ impl Desired {
                 desired.tables.insert(key, part);
             }
         }
-        let ours = |name: &&String| is_own_set(name) || users.contains(*name);
+        let ours = |name: &&String| (is_own_set(name) && !is_temporary_set(name)) || users.contains(*name);
         let sets = dump.sets.iter().filter(|(name, _)| ours(name));
         desired.sets = sets.map(|(name, set)| (name.clone(), DesiredSet::Own(set.clone()))).collect();
         desired.gone = users.iter().filter(|name| !dump.sets.contains_key(*name)).cloned().collect();

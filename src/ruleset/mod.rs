@@ -12,7 +12,10 @@ mod rule;
 mod set;
 mod trace;
 
-pub use desired::{Desired, DesiredSet, DesiredTable, HookRules, SET_PREFIXES, is_own_chain, is_own_rule, is_own_set};
+pub use desired::{
+    Desired, DesiredSet, DesiredTable, HookRules, SET_PREFIXES, is_own_chain, is_own_rule, is_own_set,
+    is_temporary_set, temporary_set,
+};
 pub use dump::{Chain, Dump, Line, TableDump};
 pub use packet::{ConnDirection, ConnState, Packet, Path, Transport};
 pub use parse::{
