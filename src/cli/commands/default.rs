@@ -25,7 +25,8 @@ pub fn run(ctx: &mut Context, args: DefaultArgs) -> Result<Exit, Failure> {
     session.change(ctx, config)?;
     ctx.output.line(match access {
         DefaultAccess::Closed => {
-            "Every container is guarded: what no rule allows is closed, for containers that are yet to come too."
+            "Every container is guarded: what no rule allows is closed. Containers and networks made later are guarded \
+             from the next apply on."
         }
         DefaultAccess::Open => "Containers that no allow rule names are as open as Docker leaves them.",
     });

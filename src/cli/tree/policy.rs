@@ -20,7 +20,7 @@ const RM: &str = "  docker firewall rm 3
   docker firewall rm --target web";
 const LS: &str = "  docker firewall ls
   docker firewall ls web shop/api
-  docker firewall ls --filter network=frontend --format json";
+  docker firewall ls --filter managed=false --format json";
 const DEFAULT: &str = "  docker firewall default
   docker firewall default closed";
 const APPLY: &str = "  docker firewall apply
@@ -31,7 +31,7 @@ pub(super) fn commands() -> Vec<Command> {
     vec![
         rule("allow", "Allow sources to reach containers", ALLOW).long_about(
             "Allow sources to reach containers.\n\n\
-             A container that an allow rule selects is guarded: what no rule allows is dropped,\non all its ports.\n\n\
+             A container that an allow rule selects is guarded: what no rule allows is dropped,\non all its ports. That stays so when the rule has ended (--for).\n\n\
              TARGET is a container, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or '*'.\n\
              A source is any, an address, a CIDR block, a range, a set or ipset:NAME.",
         ),
@@ -56,9 +56,19 @@ pub(super) fn commands() -> Vec<Command> {
             filter(),
         ]),
         command("default", "Show or set what happens to containers without an allow rule")
+            .long_about(
+                "Show or set what happens to containers without an allow rule.\n\n\
+                 open    They stay as Docker left them.\n\
+                 closed  They are guarded like the others. Containers and networks made later are\n        \
+                 guarded from the next `docker firewall apply` on.",
+            )
             .after_help(DEFAULT)
             .args([at_most_one("access", "open|closed").value_parser(values::parse_default), dry_run()]),
-        command("apply", "Make the kernel hold what the policy says").after_help(APPLY).args([
+        command("apply", "Make the kernel hold what the policy says").long_about(
+            "Make the kernel hold what the policy says.\n\n\
+             Run it after containers, dockerd or the host were started again: containers may have\n\
+             other addresses then, and nothing follows them by itself.",
+        ).after_help(APPLY).args([
             value("file", Some('f'), "file", "Replace the policy by this file first (\"-\" for standard input)")
                 .value_parser(values::parse_input),
             value("hook", None, "string", "Set where the rules hang: docker-user, docker or forward")
@@ -69,12 +79,20 @@ pub(super) fn commands() -> Vec<Command> {
             "Show how the kernel differs from the policy.\n\n\
              Exits with 0 if they agree, with 2 if there is something to do and with 1 on errors.",
         ),
-        command("reset", "Remove everything docker-firewall put into the kernel").arg(switch(
+        command("reset", "Remove everything docker-firewall put into the kernel").long_about(
+            "Remove everything docker-firewall put into the kernel.\n\n\
+             The files stay. Entries that were added to a set by hand (ipset add) and are in no\nfile are lost.",
+        ).arg(switch(
             "force",
             Some('f'),
             "Do not prompt for confirmation",
         )),
-        command("status", "Show whether the firewall is in force").arg(format()),
+        command("status", "Show whether the firewall is in force")
+            .long_about(
+                "Show whether the firewall is in force.\n\n\
+                 Exits with 0 if the kernel holds what the policy says and with 1 if not.",
+            )
+            .arg(format()),
         command("version", "Show the version"),
     ]
 }
@@ -88,7 +106,7 @@ fn targets(arg: Arg) -> Arg {
 }
 
 fn filter() -> Arg {
-    list("filter", Some('f'), "filter", "Filter output based on conditions provided (\"key=value\")")
+    list("filter", Some('f'), "filter", "Filter output: \"container=NAME\", \"managed=true\" or \"managed=false\"")
         .value_parser(values::parse_filter)
 }
 
@@ -99,10 +117,11 @@ fn rule(name: &'static str, about: &'static str, examples: &'static str) -> Comm
         list("from", None, "list", "Sources: any, address, CIDR, range, set or ipset:NAME")
             .value_parser(values::parse_sources),
         list("port", None, "ports", "Ports of the container (443, 53/udp, 8000-8010)").value_parser(parse_ports),
-        list("published", None, "ports", "Ports of the host that Docker publishes").value_parser(parse_ports),
+        list("published", None, "ports", "Ports of the host that Docker publishes; with --port, either")
+            .value_parser(parse_ports),
         value("interface", None, "string", "Only what comes in over this interface of the host")
             .value_parser(values::parse_interface),
-        value("for", None, "duration", "Forget the rule after this time (30m, 2h, 7d)").value_parser(parse_duration),
+        value("for", None, "duration", "End the rule after this time (30m, 2h, 7d)").value_parser(parse_duration),
         value("comment", None, "string", "A remark to be stored with the rule").value_parser(values::parse_comment),
         value("before", None, "int", "Insert before the rule of this number").value_parser(values::parse_place),
         switch("pending", None, "Accept targets that do not exist yet"),

@@ -26,8 +26,7 @@ pub(super) fn command() -> Command {
         leaf("add", "Add entries to a set").after_help(ADD).args([
             name(one("name", "NAME")),
             some("entry", "ENTRY").value_parser(values::parse_entry),
-            value("for", None, "duration", "Forget the entries after this time (30m, 2h, 7d)")
-                .value_parser(parse_timeout),
+            value("for", None, "duration", "End the entries after this time (30m, 2h, 7d)").value_parser(parse_timeout),
             comment("A remark to be stored with the entries"),
         ]),
         leaf("del", "Delete entries from a set")
@@ -39,13 +38,14 @@ pub(super) fn command() -> Command {
                 .value_parser(values::parse_inspect_format),
         ]),
         leaf("rm", "Remove one or more sets").visible_alias("remove").arg(name(some("name", "NAME"))),
-        leaf("import", "Replace the entries of a set by those of a file")
+        leaf("import", "Make a set hold what a file says and nothing else")
             .after_help(IMPORT)
             .args([name(one("name", "NAME")), one("file", "FILE|-").value_parser(values::parse_input)]),
         leaf("export", "Write a set in the form that ipset restore reads")
             .after_help(EXPORT)
             .arg(name(one("name", "NAME"))),
         leaf("test", "Test whether an address is in a set")
+            .long_about("Test whether an address is in a set.\n\nExits with 0 if it is and with 1 if not.")
             .args([name(one("name", "NAME")), one("address", "IP").value_parser(values::parse_address)]),
     ])
 }
