@@ -344,10 +344,23 @@ impl Session {
         let users = self.users(&self.config);
         let before = self.state()?;
         self.seen = None;
-        let nothing = Desired { gone: users.clone(), ..Desired::default() };
+        let saved =
+            Desired { sets: reconcile::user_sets(&self.config.sets, &self.last.sets, self.now), ..Desired::default() };
+        // Their members are nowhere else: who put them there by hand did not ask us to forget them.
+        let unsaved = plan::unsaved(&before, &saved);
+        let gone = users.iter().filter(|name| !unsaved.iter().any(|(kept, _)| kept == *name)).cloned().collect();
+        let nothing = Desired { gone, ..Desired::default() };
         let cancelled = || ctx.cancel.is_cancelled();
-        reconcile::apply(&mut self.kernel, &users, &before, &|_| nothing.clone(), &cancelled)
-            .map_err(|error| complaint::apply(&error))
+        let mut applied = reconcile::apply(&mut self.kernel, &users, &before, &|_| nothing.clone(), &cancelled)
+            .map_err(|error| complaint::apply(&error))?;
+        for (name, entries) in unsaved {
+            let entries = report::count(entries.len(), "entry", "entries");
+            applied.remarks.push(format!(
+                "the ipset {name} stays in the kernel, where no rule asks it: it holds {entries} that no file has. To \
+                 remove it: ipset destroy {name}"
+            ));
+        }
+        Ok(applied)
     }
 }
 
