@@ -6,11 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::context::Context;
+use super::engine::{Trouble, inventory};
 use super::failure::{Exit, Failure};
 use super::{complaint, offline, report, soundness};
-use crate::docker::{self, EngineError};
 use crate::host::files::{self, FileError, Staged};
-use crate::host::interfaces::HostInterfaces;
 use crate::host::kernel::HostKernel;
 use crate::host::lock::Lock;
 use crate::host::paths::Paths;
@@ -25,8 +24,6 @@ use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry, is_own_chain};
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait before an engine that seems to be elsewhere is asked again: a network may just be coming or going.
-const SECOND_LOOK: Duration = Duration::from_millis(300);
 
 /// What a command needs of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -370,37 +367,4 @@ fn kernel_names<'a>(sets: impl Iterator<Item = &'a String>) -> impl Iterator<Ite
 
 fn file_failure(error: &FileError) -> Failure {
     Failure::environment(error.to_string())
-}
-
-enum Trouble {
-    Unreachable(Failure),
-    Refused(Failure),
-}
-
-/// Asks the engine, and refuses one that lives elsewhere.
-fn inventory(ctx: &Context) -> Result<Inventory, Trouble> {
-    let environment = docker::Environment::of_process();
-    let address = docker::resolve_endpoint(&ctx.globals, &environment)
-        .map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
-    let options = docker::ConnectOptions::from_environment(&environment);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Trouble::Refused(Failure::internal(format!("cannot start the runtime: {error}"))))?;
-    let unreachable = |error: EngineError| Trouble::Unreachable(complaint::engine(&error));
-    runtime.block_on(async {
-        let mut second = false;
-        loop {
-            let engine = docker::Engine::connect(&address, &options).await.map_err(unreachable)?;
-            let inventory = engine.snapshot().await.map_err(unreachable)?;
-            let host =
-                HostInterfaces::read().map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
-            match docker::locality(&inventory, &host, &address) {
-                Ok(()) => return Ok(inventory),
-                Err(error) if second => return Err(Trouble::Refused(Failure::refused(error.to_string()))),
-                Err(_) => second = true,
-            }
-            tokio::time::sleep(SECOND_LOOK).await;
-        }
-    })
 }
