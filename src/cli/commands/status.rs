@@ -48,7 +48,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             "yes".to_owned()
         } else {
             format!(
-                "NO: {} differ; `{} plan` shows them, `{} apply` mends them",
+                "NO: the kernel differs in {}; `{} plan` shows the difference, `{} apply` mends it",
                 count(changes, "line", "lines"),
                 ctx.program,
                 ctx.program
