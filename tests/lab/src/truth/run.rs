@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cell::{Cell, table};
 use super::model::Model;
@@ -11,6 +11,9 @@ use super::script::{Extent, Phase, SCRIPT};
 use super::world::World;
 use super::{foreign, live};
 use crate::{Client, Engine, Flavour, Lab, LabError, LabSpec, Saves};
+
+/// A command that takes longer than this is told of.
+const SLOW: Duration = Duration::from_secs(3);
 
 /// What came of a run.
 #[derive(Clone, Debug, Default)]
@@ -139,7 +142,11 @@ impl Run<'_> {
     fn type_in(&mut self, phase: &str, command: &str) -> Result<(), LabError> {
         let mut words = vec!["firewall"];
         words.extend(command.split_whitespace());
+        let start = Instant::now();
         let output = self.world.lab.docker(&words)?;
+        if start.elapsed() > SLOW {
+            (self.tell)(&format!("docker firewall {command}: took {:.1} s", start.elapsed().as_secs_f32()));
+        }
         self.model.obey(command);
         let wrong =
             (!output.success()).then(|| format!("docker firewall {command}: exit {}: {}", output.code, output.said()));
