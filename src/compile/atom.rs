@@ -152,7 +152,7 @@ impl Parts {
         for source in &rule.sources {
             match source {
                 RuleSource::Any => parts.any = true,
-                RuleSource::Set(name) => parts.named.push(user_set_name(name.as_str(), family)),
+                RuleSource::Set(name) => parts.named.push(name.kernel_name(family)),
                 RuleSource::Ipset(name) if resolved.ipsets.get(name) == Some(&family) => parts.named.push(name.clone()),
                 RuleSource::Ipset(_) => {}
                 RuleSource::Literal { blocks, .. } => {
@@ -244,14 +244,6 @@ impl Parts {
             (_, Verdict::Allow) => Some(TIMEOUT_MAX),
             (_, Verdict::Deny) => Some(0),
         }
-    }
-}
-
-/// The kernel's name of one half of a user's set.
-pub(super) fn user_set_name(name: &str, family: Family) -> String {
-    match family {
-        Family::V4 => name.to_owned(),
-        Family::V6 => format!("{name}-v6"),
     }
 }
 

@@ -29,8 +29,7 @@ pub struct Pass<'a> {
 impl Pass<'_> {
     /// Kernel names of all users' sets that we keep or kept.
     pub fn users(&self) -> BTreeSet<String> {
-        let names = self.sets.keys().chain(self.last_sets.keys());
-        names.flat_map(|name| Family::ALL.map(|family| kernel_set_name(name, family))).collect()
+        kernel_names(self.sets.values().chain(self.last_sets.values())).collect()
     }
 
     /// The policy with its names resolved against the world and the kernel's foreign sets.
@@ -70,10 +69,7 @@ pub fn user_sets(
     desired
 }
 
-/// The kernel's name of one half of a user's set.
-pub fn kernel_set_name(name: &str, family: Family) -> String {
-    match family {
-        Family::V4 => name.to_owned(),
-        Family::V6 => format!("{name}-v6"),
-    }
+/// The kernel's names of users' sets, both halves of each.
+pub fn kernel_names<'a>(sets: impl Iterator<Item = &'a SetFile>) -> impl Iterator<Item = String> {
+    sets.flat_map(|set| Family::ALL.map(|family| set.kernel_name(family)))
 }
