@@ -204,6 +204,9 @@ impl Session {
     /// Prints what `config` would change in the kernel; exits 2 when there is anything.
     pub(super) fn show_plan(&mut self, ctx: &mut Context, config: &Config) -> Result<Exit, Failure> {
         let state = self.state_for(config)?;
+        if let Err(failure) = self.refuse_lost_policy(&state) {
+            ctx.output.note(&format!("warning: {}", failure.message));
+        }
         let desired = self.desired(config, &state);
         let lines = plan::diff(&state, &desired);
         report::diff(&mut ctx.output, &lines);
@@ -251,7 +254,7 @@ impl Session {
         }
         let (policy, copy) = (self.paths.policy_file(), self.paths.last_good_paths().policy_file());
         let rules = report::count(self.last_policy().rules.len(), "rule", "rules");
-        Err(Failure::refused(format!("{} is missing, but {rules} of it are in force", policy.display()))
+        Err(Failure::refused(format!("{} is missing, but what it said last is in force: {rules}", policy.display()))
             .hinted(format!("Nothing was changed. To have it back: cp {} {}", copy.display(), policy.display()))
             .hinted(format!("To begin anew without any rule: echo 'version = 1' > {}", policy.display())))
     }
