@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use jiff::Timestamp;
 
-use crate::inventory::{Binding, Container, Inventory};
+use crate::inventory::{Binding, Container, Inventory, Network, NetworkMode};
 use crate::net::Family;
 use crate::policy::{DefaultAccess, Policy, Rule, RuleSource, Verdict};
 use crate::resolve::{network_owner, rule_selects};
@@ -68,6 +68,25 @@ pub fn rules_of<'a>(policy: &'a Policy, inventory: &Inventory, container: &Conta
 pub fn is_guarded(policy: &Policy, inventory: &Inventory, container: &Container) -> bool {
     policy.default == DefaultAccess::Closed
         || rules_of(policy, inventory, container).iter().any(|(_, rule)| rule.verdict == Verdict::Allow)
+}
+
+/// Where a container lives that no rule made here can guard: on the host's own network, or on networks whose packets
+/// never cross the host's FORWARD hook. `None` for all others, and for those of which nothing is known while they rest.
+pub fn beyond_reach(inventory: &Inventory, container: &Container) -> Option<String> {
+    let owner = network_owner(inventory, container).unwrap_or(container);
+    if owner.mode == NetworkMode::Host {
+        return Some("the host's own network".to_owned());
+    }
+    if inventory.forwarded(owner).next().is_some() {
+        return None;
+    }
+    unforwarded(inventory, owner).next().map(|network| format!("the {} network {}", network.driver, network.name))
+}
+
+/// The networks of a container that lead outside past the host's FORWARD hook: macvlan, ipvlan and the like.
+pub fn unforwarded<'a>(inventory: &'a Inventory, container: &'a Container) -> impl Iterator<Item = &'a Network> {
+    let networks = container.endpoints.iter().filter_map(|endpoint| inventory.network(&endpoint.network));
+    networks.filter(|network| !matches!(network.driver.as_str(), "bridge" | "overlay" | "host" | "null"))
 }
 
 /// Who reaches `binding` of `container`.

@@ -1,7 +1,11 @@
 //! What went wrong below, as the command's failure: the thing, the cause, and the next command to type.
 
+use std::io::ErrorKind;
+
 use super::failure::Failure;
 use super::text::printable;
+use crate::docker::EngineError;
+use crate::host::files::FileError;
 use crate::host::kernel::KernelError;
 use crate::host::privileges::PrivilegeError;
 use crate::lint::Finding;
@@ -18,17 +22,33 @@ pub(super) fn config(error: &ConfigError) -> Failure {
         ConfigError::Policy { .. } | ConfigError::Set { .. } => {
             failure.hinted("Nothing was changed; what was in force before still is. Mend the file and try again")
         }
+        ConfigError::File(FileError::Unreadable { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
+            failure.hinted("Policy and sets are for root to read: run the command again with sudo")
+        }
         ConfigError::File(_) => failure.hinted("Nothing was changed; what was in force before still is"),
     }
 }
 
+/// The kernel could not be read.
 pub(super) fn kernel(error: &KernelError) -> Failure {
     let failure = Failure::environment(error.to_string());
     match error {
-        KernelError::ToolMissing { debian, fedora, .. } => {
-            failure.hinted(format!("Install it: apt-get install {debian}    (Fedora: dnf install {fedora})"))
-        }
-        _ => failure,
+        KernelError::ToolMissing { debian, fedora, .. } => failure.hinted(format!(
+            "Nothing was changed. Install it: apt-get install {debian}    (Fedora: dnf install {fedora})"
+        )),
+        _ => failure.hinted("Nothing was changed; what was in force before still is"),
+    }
+}
+
+/// The engine gave no answer.
+pub(super) fn engine(error: &EngineError) -> Failure {
+    let failure = Failure::environment(error.to_string());
+    match error {
+        EngineError::CannotConnect(_) => failure.hinted(
+            "Nothing was changed; what was in force before still is. `systemctl status docker` says what the engine does",
+        ),
+        EngineError::Permission(_) => failure.hinted("Run the command again with sudo"),
+        _ => failure.hinted("Nothing was changed; what was in force before still is"),
     }
 }
 
@@ -60,6 +80,10 @@ pub(super) fn finding(finding: &Finding, sets: &[String]) -> String {
             "{container} is on the host's own network, where Docker does not know which ports are its: rules cannot \
              guard it"
         ),
+        Finding::NotForwarded { container, network, driver, only: true, .. } => format!(
+            "{container} is on the {driver} network {network} alone, whose packets never cross this host's FORWARD \
+             hook: rules cannot guard it"
+        ),
         Finding::NotForwarded { container, network, driver, .. } => format!(
             "{container} has an address on the {driver} network {network}, whose packets never cross this host's \
              FORWARD hook: that address is not guarded"
@@ -87,7 +111,8 @@ pub(super) fn is_fatal(finding: &Finding, pending: bool) -> bool {
         Finding::NoSet { .. }
         | Finding::NoIpset { .. }
         | Finding::SharesNetwork { .. }
-        | Finding::HostNetwork { .. } => true,
+        | Finding::HostNetwork { .. }
+        | Finding::NotForwarded { only: true, .. } => true,
         Finding::NotForwarded { .. } | Finding::SharedAddress { .. } | Finding::NeverMatches { .. } => false,
     }
 }
@@ -104,6 +129,9 @@ pub(super) fn hint(finding: &Finding, program: &str) -> Option<String> {
         Finding::SharesNetwork { owner, .. } => Some(format!("Name {owner} instead")),
         Finding::HostNetwork { container, .. } => Some(format!(
             "Give {container} a network of its own and publish its ports, or guard it with the host's own firewall"
+        )),
+        Finding::NotForwarded { container, .. } => Some(format!(
+            "Put {container} on a bridge network and publish its ports, or guard it where its packets pass"
         )),
         _ => None,
     }

@@ -6,11 +6,11 @@ use super::context::Context;
 use super::output::Output;
 use super::session::Session;
 use super::text::{natural_order, printable};
-use crate::access::{is_guarded, rules_of};
+use crate::access::{beyond_reach, is_guarded, rules_of};
 use crate::inventory::{Container, Inventory};
 use crate::net::Family;
 use crate::plan::{DiffLine, Sign};
-use crate::policy::{Policy, Rule, RuleSource, SetFile, Verdict};
+use crate::policy::{Rule, RuleSource, SetFile, Verdict};
 use crate::ruleset::{Member, SetEntry, render_set_entry};
 
 /// Containers that are named one by one; more are counted.
@@ -102,39 +102,51 @@ fn ports(rule: &Rule, container: Option<&Container>) -> String {
 }
 
 /// What is now true of one container: `web is guarded: 80/tcp from ipfriends (3 addresses); everything else closed.`
-fn container_now(
-    policy: &Policy,
-    inventory: &Inventory,
-    container: &Container,
-    sets: &BTreeMap<String, SetFile>,
-) -> String {
-    let rules = rules_of(policy, inventory, container);
-    let of = |verdict: Verdict| -> Vec<String> {
-        rules
-            .iter()
-            .filter(|(_, rule)| rule.verdict == verdict)
-            .map(|(_, rule)| format!("{} from {}", ports(rule, Some(container)), sources(rule, sets)))
-            .collect()
-    };
-    let (allows, denies) = (of(Verdict::Allow), of(Verdict::Deny));
+fn container_now(session: &Session, inventory: &Inventory, container: &Container) -> String {
+    let (policy, sets, name) = (session.policy(), &session.config.sets, &container.name);
+    if let Some(place) = beyond_reach(inventory, container) {
+        return format!("{name} is NOT guarded: it is on {place}, where no rule reaches");
+    }
+    let (mut allows, mut denies, mut last_word) = (Vec::new(), Vec::new(), None);
+    let rules = rules_of(policy, inventory, container).into_iter().map(|(_, rule)| rule);
+    for rule in rules.filter(|rule| rule.expires.is_none_or(|at| at > session.now)) {
+        let text = || format!("{} from {}", ports(rule, Some(container)), sources(rule, sets));
+        match rule.verdict {
+            Verdict::Allow => allows.push(text()),
+            Verdict::Deny if !is_about_all(rule) => denies.push(text()),
+            Verdict::Deny => {}
+        }
+        if is_about_all(rule) {
+            // What stands behind it never matches.
+            last_word = Some(rule.verdict);
+            break;
+        }
+    }
     let taken = if denies.is_empty() { String::new() } else { format!("; denied: {}", denies.join("; ")) };
-    let name = &container.name;
-    if !is_guarded(policy, inventory, container) {
-        return if denies.is_empty() {
-            format!("{name} is not guarded: as open as Docker leaves it")
-        } else {
-            format!("{name} is open{taken}")
-        };
+    let allows = allows.join("; ");
+    match (is_guarded(policy, inventory, container), last_word) {
+        (_, Some(Verdict::Allow)) => format!("{name} is open: {allows}{taken}"),
+        (guarded, last_word) if allows.is_empty() => match (guarded || last_word.is_some(), guarded) {
+            (true, true) => format!("{name} is guarded: closed to everybody"),
+            (true, false) => format!("{name} is closed to everybody"),
+            _ if denies.is_empty() => format!("{name} is not guarded: as open as Docker leaves it"),
+            _ => format!("{name} is open{taken}"),
+        },
+        _ => format!("{name} is guarded: {allows}{taken}; everything else closed"),
     }
-    if allows.is_empty() {
-        return format!("{name} is guarded: closed to everybody");
-    }
-    format!("{name} is guarded: {}{taken}; everything else closed", allows.join("; "))
+}
+
+/// Whether a rule decides for everybody, on every port.
+fn is_about_all(rule: &Rule) -> bool {
+    let ports = &rule.ports;
+    rule.interface.is_none()
+        && ports.container.is_none()
+        && ports.published.is_none()
+        && rule.sources.contains(&RuleSource::Any)
 }
 
 /// What is now true of everything a rule speaks of, in a line or two.
 pub(super) fn now_true(ctx: &mut Context, session: &Session, rules: &[&Rule], numbers: &[usize]) {
-    let (policy, sets) = (session.policy(), &session.config.sets);
     let Some(inventory) = &session.inventory else { return };
     let mut meant: Vec<&Container> = inventory
         .containers
@@ -155,7 +167,7 @@ pub(super) fn now_true(ctx: &mut Context, session: &Session, rules: &[&Rule], nu
     for (index, container) in meant.iter().take(NAMED).enumerate() {
         let last = index + 1 == meant.len().min(NAMED);
         let stopped = if container.running { "" } else { " (when it runs)" };
-        let line = container_now(policy, inventory, container, sets);
+        let line = container_now(session, inventory, container);
         ctx.output.line(&format!("{}{stopped}.{}", printable(&line), if last { &suffix } else { "" }));
     }
     if meant.len() > NAMED {

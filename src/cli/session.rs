@@ -19,9 +19,9 @@ use crate::host::tools::Tools;
 use crate::inventory::Inventory;
 use crate::net::Family;
 use crate::plan;
-use crate::policy::{Policy, SetFile};
+use crate::policy::{DefaultAccess, Policy, SetFile};
 use crate::reconcile::{self, Applied, Config, Pass};
-use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry};
+use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry, is_own_chain};
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,6 +49,8 @@ pub(super) struct Session {
     pub(super) now: Timestamp,
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
     pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
+    /// The policy file is missing although rules of it were in force.
+    policy_gone: bool,
     last: Config,
     paths: Paths,
     kernel: HostKernel,
@@ -62,12 +64,9 @@ impl Session {
     pub(super) fn open(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
         require_net_admin().map_err(|error| complaint::privilege(&error, &ctx.program))?;
         let paths = Self::paths(ctx);
-        let terminal = ctx.output.terminal().stderr;
         let lock = Lock::acquire(&paths, PATIENCE, |holder| {
-            if terminal {
-                let who = holder.map_or_else(|| "another command".to_owned(), |pid| format!("process {pid}"));
-                ctx.output.note(&format!("Waiting for {who} to finish changing the firewall..."));
-            }
+            let who = holder.map_or_else(|| "another command".to_owned(), |pid| format!("process {pid}"));
+            ctx.output.note(&format!("Waiting for {who} to finish changing the firewall..."));
         });
         let lock = lock.map_err(|error| Failure::environment(error.to_string()))?;
         Self::read(ctx, paths, need, Some(lock))
@@ -97,11 +96,18 @@ impl Session {
             }
             Err(error) => return Err(complaint::config(&error)),
         };
-        // What was last in force only helps to understand; a damaged copy must not stop a repair.
-        let last = Config::last_good(&paths).unwrap_or_else(|error| {
-            ctx.output.note(&format!("warning: the record of what was last in force cannot be used: {error}"));
-            config.clone()
-        });
+        // What was last in force only helps to understand; a damaged copy must not stop a repair. Whoever only looks
+        // may not be allowed to read it.
+        let last = match Config::last_good(&paths) {
+            Ok(last) => last,
+            Err(_) if lock.is_none() => config.clone(),
+            Err(error) => {
+                ctx.output.note(&format!("warning: the record of what was last in force cannot be used: {error}"));
+                config.clone()
+            }
+        };
+        let policy_gone = matches!(paths.policy_file().try_exists(), Ok(false))
+            && (!last.document.policy().rules.is_empty() || last.document.policy().default == DefaultAccess::Closed);
         let inventory = match inventory(ctx) {
             Ok(inventory) => Some(inventory),
             Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
@@ -113,6 +119,7 @@ impl Session {
             inventory,
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
+            policy_gone,
             last,
             paths,
             kernel,
@@ -209,6 +216,7 @@ impl Session {
     /// Makes `config` true: files staged, kernel written, files placed. On an error nothing has changed, or it says so.
     pub(super) fn change(&mut self, ctx: &mut Context, config: Config) -> Result<Applied, Failure> {
         let before = self.state_for(&config)?;
+        self.refuse_lost_policy(&before)?;
         if self.inventory.is_some() {
             // Whatever the command is about, it puts the whole policy in force; people edit the file too.
             soundness::check(self, &config, &before)?;
@@ -230,6 +238,24 @@ impl Session {
         self.last = config.clone();
         self.config = config;
         Ok(applied)
+    }
+
+    /// The command brings a whole policy of its own: that the old one is missing does not matter.
+    pub(super) fn policy_replaced(&mut self) {
+        self.policy_gone = false;
+    }
+
+    /// A file that is missing says "no rules", and nobody who deletes it by mistake means to open every door.
+    fn refuse_lost_policy(&self, state: &Dump) -> Result<(), Failure> {
+        let in_force = state.tables.values().any(|table| table.chains.keys().any(|chain| is_own_chain(chain)));
+        if !self.policy_gone || !in_force {
+            return Ok(());
+        }
+        let (policy, copy) = (self.paths.policy_file(), self.paths.last_good_paths().policy_file());
+        let rules = report::count(self.last_policy().rules.len(), "rule", "rules");
+        Err(Failure::refused(format!("{} is missing, but {rules} of it are in force", policy.display()))
+            .hinted(format!("Nothing was changed. To have it back: cp {} {}", copy.display(), policy.display()))
+            .hinted(format!("To begin anew without any rule: echo 'version = 1' > {}", policy.display())))
     }
 
     /// Writes everything that differs beside its place, in the files that people edit and in the record.
@@ -345,7 +371,7 @@ fn inventory(ctx: &Context) -> Result<Inventory, Trouble> {
         .enable_all()
         .build()
         .map_err(|error| Trouble::Refused(Failure::internal(format!("cannot start the runtime: {error}"))))?;
-    let unreachable = |error: EngineError| Trouble::Unreachable(Failure::environment(error.to_string()));
+    let unreachable = |error: EngineError| Trouble::Unreachable(complaint::engine(&error));
     runtime.block_on(async {
         let mut second = false;
         loop {

@@ -146,7 +146,10 @@ pub fn stage(path: &Path, text: &str) -> Result<Staged, FileError> {
     };
     // Beside the file, for a rename cannot cross file systems; the leading dot hides it from whoever lists sets. It is
     // made with mode 0600, and removed when it is dropped before it has its name.
-    let mut file = tempfile::Builder::new().prefix(".docker-firewall-").tempfile_in(directory).map_err(failed)?;
+    let mut file = tempfile::Builder::new().prefix(".docker-firewall-").tempfile_in(directory).map_err(|error| {
+        // Its message names the temporary file, which nobody has ever heard of.
+        failed(error.kind().into())
+    })?;
     file.write_all(text.as_bytes()).map_err(failed)?;
     if let Some(old) = old {
         let new = file.as_file().metadata().map_err(failed)?;

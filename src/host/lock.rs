@@ -16,6 +16,9 @@ use super::paths::Paths;
 /// How often a waiter looks; short against what a person notices, long against the cost of looking.
 const POLL: Duration = Duration::from_millis(5);
 
+/// How long a wait goes unmentioned: most are over before anybody could read of them.
+const NOTICE: Duration = Duration::from_millis(250);
+
 /// The lock, held until it is dropped.
 #[derive(Debug)]
 pub struct Lock {
@@ -49,7 +52,7 @@ fn holder_text(holder: Option<u32>) -> String {
 
 impl Lock {
     /// Takes the lock, waiting for at most `wait`. `on_wait` is called once, with the holder's process ID if it is
-    /// known, as soon as there is somebody to wait for.
+    /// known, once the wait has become worth a word.
     pub fn acquire(paths: &Paths, wait: Duration, on_wait: impl FnOnce(Option<u32>)) -> Result<Self, LockError> {
         let path = paths.lock_file();
         let failed = |source| LockError::Io { path: path.clone(), source };
@@ -70,7 +73,9 @@ impl Lock {
             if waited >= wait {
                 return Err(LockError::Busy { holder: lock.holder(), waited });
             }
-            if let Some(on_wait) = on_wait.take() {
+            if waited >= NOTICE.min(wait / 2)
+                && let Some(on_wait) = on_wait.take()
+            {
                 on_wait(lock.holder());
             }
             thread::sleep(POLL.min(wait.saturating_sub(waited)));

@@ -8,7 +8,7 @@ use thiserror::Error;
 pub enum PrivilegeError {
     /// The capability is missing.
     #[error(
-        "changing the firewall needs the capability CAP_NET_ADMIN, which this process does not have: run it as root, \
+        "the kernel's firewall is read and changed with the capability CAP_NET_ADMIN, which this process does not have: run it as root, \
          as in \"sudo docker firewall ...\". If root's docker then does not know the command \"firewall\", the plugin \
          is installed for you alone: put it into /usr/local/lib/docker/cli-plugins, where every user's docker finds it"
     )]

@@ -56,6 +56,8 @@ pub enum Finding {
         network: String,
         /// Its driver.
         driver: String,
+        /// It has no other address, so that no rule can guard it.
+        only: bool,
     },
     /// No target publishes such a port.
     NotPublished {

@@ -50,6 +50,7 @@ fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut 
             }
             _ => {}
         }
+        let only = inventory.forwarded(container).next().is_none();
         for endpoint in &container.endpoints {
             let Some(network) = inventory.network(&endpoint.network) else { continue };
             if !network.forwarded() && !matches!(network.driver.as_str(), "host" | "null") {
@@ -58,6 +59,7 @@ fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut 
                     container: name(),
                     network: network.name.clone(),
                     driver: network.driver.clone(),
+                    only,
                 });
             }
         }

@@ -12,6 +12,7 @@ use crate::cli::report;
 use crate::cli::session::{Need, Session};
 use crate::cli::soundness;
 use crate::cli::text::printable;
+use crate::host::interfaces::HostInterfaces;
 use crate::inventory::{Found, Inventory};
 use crate::lint::Finding;
 use crate::policy::{Policy, Rule, Target, Verdict, nearest};
@@ -33,6 +34,7 @@ pub fn run(ctx: &mut Context, args: RuleArgs) -> Result<Exit, Failure> {
         let known = (known, rules[known].clone());
         return again(ctx, &mut session, known, args.dry_run);
     }
+    known_interface(&rule)?;
     let index = place(&rule, session.policy(), args.before)?;
     config.document.insert(index, &rule).map_err(|error| Failure::internal(error.to_string()))?;
 
@@ -115,6 +117,19 @@ fn named(name: &str, inventory: &Inventory, pending: bool, program: &str) -> Res
     }
 }
 
+/// Refuses an interface that the host does not have: a slip there would leave a deny without effect.
+fn known_interface(rule: &Rule) -> Result<(), Failure> {
+    let Some(name) = rule.interface.as_ref().filter(|_| !rule.pending) else { return Ok(()) };
+    let host = HostInterfaces::read().map_err(|error| Failure::environment(error.to_string()))?;
+    if host.names.contains(name) {
+        return Ok(());
+    }
+    let near = nearest(name, host.names.iter().map(String::as_str));
+    let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+    Err(Failure::user(format!("this host has no interface {}{near}", printable(name)))
+        .hinted("Nothing was changed. `ip -brief link` lists them; for one that is yet to come, add --pending"))
+}
+
 /// Where the rule goes: denies after the denies, before the allows; allows last; `--before` overrides. From 0.
 fn place(rule: &Rule, policy: &Policy, before: Option<usize>) -> Result<usize, Failure> {
     let rules = &policy.rules;
@@ -149,10 +164,16 @@ fn judge(
             Some(about) if about == index => {
                 // A rule for many may pass over some that cannot be guarded, if it says so.
                 let many = rule.targets.iter().all(|target| !matches!(target, Target::Container(_)));
-                let spared = many && matches!(finding, Finding::HostNetwork { .. } | Finding::SharesNetwork { .. });
+                let spared = many
+                    && matches!(
+                        finding,
+                        Finding::HostNetwork { .. } | Finding::SharesNetwork { .. } | Finding::NotForwarded { .. }
+                    );
+                let expected =
+                    rule.pending && matches!(finding, Finding::NoTarget { .. } | Finding::NotPublished { .. });
                 if complaint::is_fatal(&finding, rule.pending) && !spared {
                     fatal.push(finding);
-                } else {
+                } else if !expected {
                     warnings.push(complaint::finding(&finding, &names));
                 }
             }

@@ -17,6 +17,7 @@ pub fn run(ctx: &mut Context, args: ApplyArgs) -> Result<Exit, Failure> {
     let mut config = session.config.clone();
     if let Some(input) = &args.file {
         config.document = read(input)?;
+        session.policy_replaced();
     }
     if let Some(hook) = args.hook.filter(|hook| config.document.policy().hook != *hook) {
         config.document.set_hook(hook).map_err(|error| Failure::internal(error.to_string()))?;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use crate::access::{Access, Who, access, is_guarded, rules_of, strangers_pass};
+use crate::access::{Access, Who, access, beyond_reach, is_guarded, rules_of, strangers_pass, unforwarded};
 use crate::cli::args::LsArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
@@ -97,7 +97,8 @@ fn rows(
     let mut rows = Vec::new();
     for container in meant {
         let rules: Vec<usize> = rules_of(policy, inventory, container).into_iter().map(|(number, _)| number).collect();
-        let managed = is_guarded(policy, inventory, container) || !rules.is_empty();
+        let managed = (is_guarded(policy, inventory, container) || !rules.is_empty())
+            && beyond_reach(inventory, container).is_none();
         let row = |published: String, port: String, access: String, rules: Vec<usize>| Row {
             container: container.name.clone(),
             published,
@@ -115,6 +116,13 @@ fn rows(
         if container.mode == NetworkMode::Host {
             rows.push(row("host network".to_owned(), String::new(), "everyone (not guarded)".to_owned(), rules));
             continue;
+        }
+        for network in unforwarded(inventory, container) {
+            let place = format!("{} {}", network.driver, network.name);
+            rows.push(Row {
+                managed: false,
+                ..row(place, String::new(), "everyone (not guarded)".to_owned(), rules.clone())
+            });
         }
         if container.bindings.is_empty() && managed {
             rows.push(row(String::new(), String::new(), "no published port".to_owned(), rules.clone()));

@@ -1,5 +1,6 @@
 //! `rules`: the ordered policy, numbered.
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::cli::args::RulesArgs;
@@ -17,6 +18,7 @@ const CELL: usize = 40;
 /// Runs it; needs neither engine nor privileges, for the policy is a file.
 pub fn run(ctx: &mut Context, args: RulesArgs) -> Result<Exit, Failure> {
     let config = offline::config(ctx)?;
+    let now = Timestamp::now();
     let mut table = Table::new(&["RULE", "ID", "VERDICT", "TARGET", "PORTS", "FROM", "UNTIL", "COMMENT"]);
     for (index, rule) in config.document.policy().rules.iter().enumerate() {
         let number = (index + 1).to_string();
@@ -37,7 +39,9 @@ pub fn run(ctx: &mut Context, args: RulesArgs) -> Result<Exit, Failure> {
                     Some(interface) => format!("{} via {interface}", sources(rule)),
                     None => sources(rule),
                 };
-                let until = rule.expires.map_or_else(String::new, |at| at.to_string());
+                let until = rule
+                    .expires
+                    .map_or_else(String::new, |at| if at <= now { format!("{at} (over)") } else { at.to_string() });
                 let comment = rule.comment.clone().unwrap_or_default();
                 table.row([
                     number,

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::access::is_guarded;
+use crate::access::{beyond_reach, is_guarded};
 use crate::cli::args::StatusArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
@@ -22,7 +22,10 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
     let policy = session.policy();
     let inventory = session.containers()?;
     let running = inventory.containers.iter().filter(|container| container.running);
-    let guarded = running.clone().filter(|container| is_guarded(policy, inventory, container)).count();
+    let guarded = running
+        .clone()
+        .filter(|container| is_guarded(policy, inventory, container) && beyond_reach(inventory, container).is_none())
+        .count();
     let hooks = hooks(&state);
     let (flavour, reason) = session.capabilities().map_or_else(
         || ("unknown".to_owned(), String::new()),
@@ -48,7 +51,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             "yes".to_owned()
         } else {
             format!(
-                "NO: {} differ; `{} plan` shows them, `{} apply` mends them",
+                "NO: the kernel differs in {}; `{} plan` shows the difference, `{} apply` mends it",
                 count(changes, "line", "lines"),
                 ctx.program,
                 ctx.program

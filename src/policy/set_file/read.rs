@@ -206,6 +206,11 @@ impl<'a> Reader<'a> {
                     value()?;
                     self.notes.counters = true;
                 }
+                text if text.starts_with('#') => {
+                    let message = "ipset takes no comment behind an entry: write it on a line of its own, or as \
+                                   `comment \"...\"`";
+                    return Err((option.offset, message.to_owned()));
+                }
                 _ => {
                     let known = ["timeout", "comment", "nomatch"];
                     let hint = nearest(option.text, known).map(|near| format!(", did you mean `{near}`"));

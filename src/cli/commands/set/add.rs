@@ -12,6 +12,7 @@ pub fn run(ctx: &mut Context, args: SetAddArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Nothing)?;
     super::say_normalised(ctx, &args.entries);
     let mut set = super::existing(&session.config, &args.name, &ctx.program)?.clone();
+    set.prune(session.now);
     let mut added = 0;
     for entry in args.entries.iter().flat_map(|arg| &arg.entries) {
         let mut entry = entry.clone();

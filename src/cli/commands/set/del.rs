@@ -38,6 +38,7 @@ pub fn run(ctx: &mut Context, args: SetDelArgs) -> Result<Exit, Failure> {
             return Err(missing(&arg.text, &set, ctx));
         }
     }
+    set.prune(session.now);
     let mut config = session.config.clone();
     config.sets.insert(args.name.to_string(), set.clone());
     session.change(ctx, config)?;

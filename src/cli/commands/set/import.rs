@@ -1,5 +1,6 @@
 //! `set import`: a file becomes the set.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 
 use crate::cli::args::{Input, SetImportArgs};
@@ -9,7 +10,9 @@ use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
 use crate::cli::text::printable;
 use crate::host::files;
+use crate::net::Family;
 use crate::policy::SetFile;
+use crate::ruleset::SetEntry;
 
 /// Runs it: the set holds what the file says and nothing else; it is made if need be.
 pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
@@ -28,6 +31,8 @@ pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
     let gone = known.iter().flat_map(|set| set.entries()).filter(|entry| !set.contains(entry.block())).count();
     if known.is_none() {
         session.adopt(ctx, &set)?;
+    } else {
+        dismiss_unsaved(ctx, &mut session, &set)?;
     }
     let mut config = session.config.clone();
     config.sets.insert(name, set.clone());
@@ -39,6 +44,26 @@ pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
         super::now_has(&set, session.policy())
     ));
     Ok(Exit::Success)
+}
+
+/// The file is the set: what somebody put into the kernel by hand goes, unless the file has it.
+fn dismiss_unsaved(ctx: &mut Context, session: &mut Session, set: &SetFile) -> Result<(), Failure> {
+    let state = session.state()?;
+    for family in Family::ALL {
+        let name = set.kernel_name(family);
+        let Some(kernel) = state.sets.get(&name) else { continue };
+        let known = session.config.sets.get(set.name().as_str());
+        let unsaved = |entry: &&SetEntry| {
+            !super::inspect::is_saved(set, entry) && known.is_none_or(|known| !super::inspect::is_saved(known, entry))
+        };
+        let gone: BTreeSet<SetEntry> = kernel.members.keys().filter(unsaved).cloned().collect();
+        if !gone.is_empty() {
+            let count = count(gone.len(), "entry", "entries");
+            ctx.output.note(&format!("note: {count} of {name}, put into the kernel by hand, went too"));
+            session.dismissed.entry(name).or_default().extend(gone);
+        }
+    }
+    Ok(())
 }
 
 fn read(input: &Input) -> Result<(String, String), Failure> {

@@ -75,7 +75,8 @@ fn describe(set: &SetFile, config: &Config, name: &SetName, state: Option<&Dump>
     })
 }
 
-fn is_saved(set: &SetFile, entry: &SetEntry) -> bool {
+/// Whether the file says that the kernel has this entry.
+pub(super) fn is_saved(set: &SetFile, entry: &SetEntry) -> bool {
     // A hash:ip set holds the single addresses of a block that its file has whole.
     matches!(entry, SetEntry::Net(block) if set.entries().any(|saved| saved.block().contains(block) && (saved.block() == *block || set.shape(Family::of(&block.addr())).kind == crate::ruleset::SetKind::Ip)))
 }
