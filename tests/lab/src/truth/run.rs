@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::cell::{Cell, table};
 use super::model::Model;
 use super::script::{Extent, Phase, SCRIPT};
-use super::world::World;
+use super::world::{TARGETS, World};
 use super::{foreign, live};
 use crate::{Client, Engine, Flavour, Lab, LabError, LabSpec, Saves};
 
@@ -49,7 +49,9 @@ pub fn run(spec: LabSpec, plugin: &Path, tell: &mut dyn FnMut(&str)) -> Result<R
     let lab = Lab::up(spec)?;
     lab.install_plugin(plugin)?;
     let world = World::start(&lab)?;
-    foreign::plant(&lab)?;
+    for web in world.addresses(&TARGETS[0], "bridge").into_iter().filter(IpAddr::is_ipv4) {
+        foreign::plant(&lab, web)?;
+    }
     let cells = table(&world)?;
     let sessions = live::sessions(&world)?;
     let mut run = Run {
