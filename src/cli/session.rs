@@ -342,6 +342,12 @@ impl Session {
         let users = self.users(&self.config);
         let before = self.state()?;
         self.seen = None;
+        let sets = reconcile::user_sets(&self.config.sets, &self.last.sets, self.now);
+        for (name, entries) in plan::unsaved(&before, &Desired { sets, ..Desired::default() }) {
+            let entries = report::count(entries.len(), "entry", "entries");
+            ctx.output
+                .note(&format!("note: {entries} of {name}, put into the kernel by hand and into no file, went too"));
+        }
         let nothing = Desired { gone: users.clone(), ..Desired::default() };
         let cancelled = || ctx.cancel.is_cancelled();
         reconcile::apply(&mut self.kernel, &users, &before, &|_| nothing.clone(), &cancelled)
