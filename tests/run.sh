@@ -75,7 +75,7 @@ tests() {
   # What did not even build has failed no test, and is no success.
   if ((code != 0 && bad == 0)); then bad=1; fi
   count "$name" "$good" "$bad"
-  if ((code != 0)); then grep -E '^ *(FAIL|SIGABRT|TIMEOUT)|^test .* FAILED|^error|panicked' "$log" | sort -u | head -n 40; fi
+  if ((code != 0)); then grep -E '^ *(FAIL|SIGABRT|TIMEOUT)|^test .* FAILED|^error|panicked' "$log" | sort -u | sed -n 1,40p || true; fi
 }
 
 sum() { awk '{ all += $1 } END { print all + 0 }'; }
@@ -121,7 +121,7 @@ settle() {
     all=1 wrong=1
   fi
   count "$program $engine $flavour" $((all > wrong ? all - wrong : 0)) "$wrong"
-  if ((wrong > 0)); then { grep -E '^(WRONG|WIDER)' "$log" || tail -n 5 "$log"; } | cut -c1-400 | head -n 20; fi
+  if ((wrong > 0)); then { grep -E '^(WRONG|WIDER)' "$log" || tail -n 5 "$log"; } | cut -c1-400 | sed -n 1,20p; fi
 }
 
 # The longest first, so that the last two end together.
