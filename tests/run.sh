@@ -59,7 +59,7 @@ check() {
   if "$@" > "$log" 2>&1; then count "$name" 1 0; else count "$name" 0 1; tail -n 40 "$log"; fi
 }
 
-# A run of cargo's tests: every test counts. $2 is what the harness is asked for.
+# A run of cargo's tests: every test counts.
 tests() {
   local name=$1 log=$LOGS/$1.log code=0 good=0 bad=0
   shift
@@ -68,27 +68,31 @@ tests() {
     good=$(sed -nE 's/^ *Summary .*[ :]([0-9]+) passed.*/\1/p' "$log" | tail -n 1)
     bad=$(sed -nE 's/^ *Summary .* ([0-9]+) (failed|timed out).*/\1/p' "$log" | tail -n 1)
   else
-    good=$(sed -nE 's/^test result: .* ([0-9]+) passed;.*/\1/p' "$log" | paste -sd+ | bc_)
-    bad=$(sed -nE 's/^test result: .* ([0-9]+) failed;.*/\1/p' "$log" | paste -sd+ | bc_)
+    good=$(sed -nE 's/^test result: .* ([0-9]+) passed;.*/\1/p' "$log" | sum)
+    bad=$(sed -nE 's/^test result: .* ([0-9]+) failed;.*/\1/p' "$log" | sum)
   fi
   good=${good:-0} bad=${bad:-0}
   # What did not even build has failed no test, and is no success.
   if ((code != 0 && bad == 0)); then bad=1; fi
   count "$name" "$good" "$bad"
-  if ((code != 0)); then grep -E '^ *(FAIL|SIGABRT|TIMEOUT)|^test .* FAILED|^error|panicked' "$log" | sort -u | head -n 40; fi
+  if ((code != 0)); then grep -E '^ *(FAIL|SIGABRT|TIMEOUT)|^test .* FAILED|^error|panicked' "$log" | sort -u | sed -n 1,40p || true; fi
 }
 
-# The sum of a line of numbers joined by +.
-bc_() { local sum; read -r sum || true; echo $((${sum:-0})); }
+sum() { awk '{ all += $1 } END { print all + 0 }'; }
+
+# Tests that are ignored because other tests run them, because they only measure, or because `lab` asks for them.
+readonly KNOWN='"run by |"a measurement|"needs root and the engines|"needs the docker CLI"'
 
 unit_tests() {
+  local skipped
+  skipped=$(grep -rn --include='*.rs' '#\[ignore' src tests | grep -cvE "$KNOWN" || true)
   if command -v cargo-nextest > /dev/null; then
-    # The ignored ones are parts of other tests and measurements, except for those that `lab` asks for.
     tests unit cargo nextest run --locked --workspace --no-fail-fast
   else
     tests unit cargo test --locked --workspace --no-fail-fast
   fi
   tests doc cargo test --locked --workspace --doc --no-fail-fast
+  ((skipped == 0)) || count skipped 0 "$skipped"
 }
 
 lab_tests() {
@@ -102,6 +106,7 @@ launch() {
   local program=$1 engine=$2 flavour=$3
   "target/debug/$program" "$engine" "$flavour" --plugin target/debug/docker-firewall \
     > "$LOGS/$program-$engine-$flavour.log" 2>&1 || true
+  printf '%s, %s\n' "$program" "$(tail -n 1 "$LOGS/$program-$engine-$flavour.log")"
 }
 
 settle() {
@@ -116,7 +121,7 @@ settle() {
     all=1 wrong=1
   fi
   count "$program $engine $flavour" $((all > wrong ? all - wrong : 0)) "$wrong"
-  if ((wrong > 0)); then { grep -E '^(WRONG|WIDER)' "$log" || tail -n 5 "$log"; } | cut -c1-400 | head -n 20; fi
+  if ((wrong > 0)); then { grep -E '^(WRONG|WIDER)' "$log" || tail -n 5 "$log"; } | cut -c1-400 | sed -n 1,20p; fi
 }
 
 # The longest first, so that the last two end together.

@@ -1,4 +1,4 @@
-//! The engine's containers, or why they cannot be had or must not be believed in.
+//! The engine that a command is about: found as docker finds it, asked for everything, refused when it lives elsewhere.
 
 use std::time::Duration;
 
@@ -14,9 +14,9 @@ const SECOND_LOOK: Duration = Duration::from_millis(300);
 
 /// Why there is no inventory.
 pub(super) enum Trouble {
-    /// The engine does not answer.
+    /// The engine does not answer; sets can be changed all the same.
     Unreachable(Failure),
-    /// It answers, but rules made here would not guard its containers; or it cannot be asked at all.
+    /// It must not be touched from here, or cannot be named.
     Refused(Failure),
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::context::Context;
-use super::engine::{Trouble, inventory};
+use super::engine::{self, Trouble};
 use super::failure::{Exit, Failure};
 use super::{complaint, offline, report, soundness};
 use crate::host::files::{self, FileError, Staged};
@@ -105,7 +105,7 @@ impl Session {
         };
         let policy_gone = matches!(paths.policy_file().try_exists(), Ok(false))
             && (!last.document.policy().rules.is_empty() || last.document.policy().default == DefaultAccess::Closed);
-        let inventory = match inventory(ctx) {
+        let inventory = match engine::inventory(ctx) {
             Ok(inventory) => Some(inventory),
             Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
@@ -162,7 +162,8 @@ impl Session {
     }
 
     fn users(&self, config: &Config) -> BTreeSet<String> {
-        kernel_names(config.sets.keys().chain(self.last.sets.keys()).chain(self.config.sets.keys())).collect()
+        reconcile::kernel_names(config.sets.values().chain(self.last.sets.values()).chain(self.config.sets.values()))
+            .collect()
     }
 
     /// What the kernel shall hold for `config`, given what it holds.
@@ -194,7 +195,7 @@ impl Session {
         let mut desired = Desired::from_dump(state, &users);
         let users_sets = reconcile::user_sets(&config.sets, &self.last.sets, self.now);
         desired.sets.extend(users_sets);
-        let kept: BTreeSet<String> = kernel_names(config.sets.keys()).collect();
+        let kept: BTreeSet<String> = reconcile::kernel_names(config.sets.values()).collect();
         desired.sets.retain(|name, _| crate::ruleset::is_own_set(name) || kept.contains(name));
         desired.gone = users.difference(&kept).cloned().collect();
         desired
@@ -341,28 +342,17 @@ impl Session {
         let users = self.users(&self.config);
         let before = self.state()?;
         self.seen = None;
-        let saved =
-            Desired { sets: reconcile::user_sets(&self.config.sets, &self.last.sets, self.now), ..Desired::default() };
-        // Their members are nowhere else: who put them there by hand did not ask us to forget them.
-        let unsaved = plan::unsaved(&before, &saved);
-        let gone = users.iter().filter(|name| !unsaved.iter().any(|(kept, _)| kept == *name)).cloned().collect();
-        let nothing = Desired { gone, ..Desired::default() };
-        let cancelled = || ctx.cancel.is_cancelled();
-        let mut applied = reconcile::apply(&mut self.kernel, &users, &before, &|_| nothing.clone(), &cancelled)
-            .map_err(|error| complaint::apply(&error))?;
-        for (name, entries) in unsaved {
+        let sets = reconcile::user_sets(&self.config.sets, &self.last.sets, self.now);
+        for (name, entries) in plan::unsaved(&before, &Desired { sets, ..Desired::default() }) {
             let entries = report::count(entries.len(), "entry", "entries");
-            applied.remarks.push(format!(
-                "the ipset {name} stays in the kernel, where no rule asks it: it holds {entries} that no file has. To \
-                 remove it: ipset destroy {name}"
-            ));
+            ctx.output
+                .note(&format!("note: {entries} of {name}, put into the kernel by hand and into no file, went too"));
         }
-        Ok(applied)
+        let nothing = Desired { gone: users.clone(), ..Desired::default() };
+        let cancelled = || ctx.cancel.is_cancelled();
+        reconcile::apply(&mut self.kernel, &users, &before, &|_| nothing.clone(), &cancelled)
+            .map_err(|error| complaint::apply(&error))
     }
-}
-
-fn kernel_names<'a>(sets: impl Iterator<Item = &'a String>) -> impl Iterator<Item = String> {
-    sets.flat_map(|name| Family::ALL.map(|family| reconcile::kernel_set_name(name, family)))
 }
 
 fn file_failure(error: &FileError) -> Failure {

@@ -51,8 +51,8 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             "yes".to_owned()
         } else {
             format!(
-                "NO: {}; `{} plan` shows it, `{} apply` mends it",
-                count(changes, "line differs", "lines differ"),
+                "NO: the kernel differs in {}; `{} plan` shows the difference, `{} apply` mends it",
+                count(changes, "line", "lines"),
                 ctx.program,
                 ctx.program
             )

@@ -7,6 +7,8 @@
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,12 +16,14 @@ const USAGE: &str = "usage: peer serve [name=NAME] [tcp=PORT,..] [stream=PORT,..
        peer connect ADDRESS PORT [TIMEOUT_MS]
        peer udp ADDRESS PORT [TIMEOUT_MS]
 serve    tcp: says who it is, then echoes; stream: says who it is, then pushes data without end;
-         udp: answers every datagram, and the datagram `push` with numbered ones, each millisecond, for 20 s
+         udp: answers every datagram, and the datagram `push` with numbered ones, four milliseconds apart, for 20 s or
+         until the datagram `stop`
 connect, udp    print the peer's line; exit 1 refused, 2 silent, 3 unreachable, 4 connected but mute";
 
 /// How long a `push` lasts, and how far apart its datagrams are.
 const PUSH: Duration = Duration::from_secs(20);
-const PACE: Duration = Duration::from_millis(1);
+/// Slow enough for some dozens of them at a time on a small machine.
+const PACE: Duration = Duration::from_millis(4);
 const PATIENCE: Duration = Duration::from_millis(1500);
 const RESEND: Duration = Duration::from_millis(250);
 
@@ -129,22 +133,32 @@ fn stream(mut connection: TcpStream, hello: &str) -> io::Result<()> {
 
 fn answer_datagrams(socket: &UdpSocket, name: &str) {
     let mut buffer = [0; 2048];
+    let mut pushing: Vec<(SocketAddr, Arc<AtomicBool>)> = Vec::new();
     loop {
         // An ICMP error about an earlier answer comes up here: the service goes on.
         let Ok((length, from)) = socket.recv_from(&mut buffer) else { continue };
-        if buffer[..length].trim_ascii() == b"push" {
-            let Ok(own) = socket.try_clone() else { continue };
-            thread::spawn(move || push(&own, from));
-        } else {
-            let _ = socket.send_to(greeting(name, from).as_bytes(), from);
+        match buffer[..length].trim_ascii() {
+            b"push" => {
+                let Ok(own) = socket.try_clone() else { continue };
+                let stop = Arc::new(AtomicBool::new(false));
+                pushing.push((from, stop.clone()));
+                thread::spawn(move || push(&own, from, &stop));
+            }
+            b"stop" => pushing.retain(|(to, stop)| {
+                stop.fetch_or(*to == from, Ordering::Relaxed);
+                *to != from
+            }),
+            _ => {
+                let _ = socket.send_to(greeting(name, from).as_bytes(), from);
+            }
         }
     }
 }
 
-fn push(socket: &UdpSocket, to: SocketAddr) {
+fn push(socket: &UdpSocket, to: SocketAddr, stop: &AtomicBool) {
     let end = Instant::now() + PUSH;
     let mut number = 0_u64;
-    while Instant::now() < end {
+    while Instant::now() < end && !stop.load(Ordering::Relaxed) {
         // Errors are passed over: what a firewall refuses must be tried again and again, that is what the test counts.
         let _ = socket.send_to(format!("{number}\n").as_bytes(), to);
         number += 1;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::foreign::{FORWARDED, FORWARDED_PORT};
 use super::world::{Caller, TARGETS, Target, World};
 use crate::{Answer, Client, LabError, Probe, Protocol};
 
@@ -15,6 +16,8 @@ pub(crate) enum Way {
     LinkLocal,
     /// To a port of the host's own loopback.
     Loopback,
+    /// To a port of the host that the administrator, and not Docker, leads to a container.
+    Forwarded,
     /// To the container's address on this network.
     Direct(&'static str),
     /// From a container to a neighbour.
@@ -27,6 +30,7 @@ impl fmt::Display for Way {
             Self::Published => f.write_str("published"),
             Self::LinkLocal => f.write_str("published, link-local"),
             Self::Loopback => f.write_str("published, loopback"),
+            Self::Forwarded => f.write_str("forwarded by hand"),
             Self::Direct(network) => write!(f, "direct by {network}"),
             Self::Outward => f.write_str("outward"),
         }
@@ -153,6 +157,9 @@ pub(crate) fn inward(
                 add(Way::Loopback, Ipv4Addr::LOCALHOST.into(), host, Some(host))?;
                 add(Way::Loopback, Ipv6Addr::LOCALHOST.into(), host, Some(host))?;
             }
+        }
+        if caller.outside.is_some() && (target.name, protocol, inner) == FORWARDED {
+            add(Way::Forwarded, Client::Host.v4(), FORWARDED_PORT, None)?;
         }
         for network in target.networks {
             for to in world.addresses(target, network) {

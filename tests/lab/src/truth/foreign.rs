@@ -1,6 +1,13 @@
 //! What belongs to others in the kernel, and whether it is as it was.
 
-use crate::{Lab, LabError, Saves};
+use std::net::IpAddr;
+
+use crate::{Lab, LabError, Protocol, Saves};
+
+/// What an administrator leads a port of the host to: Docker knows nothing of it, and newer ones keep it closed.
+pub(crate) const FORWARDED: (&str, Protocol, u16) = ("web", Protocol::Tcp, 90);
+/// That port.
+pub(crate) const FORWARDED_PORT: u16 = 9090;
 
 /// Rules and sets of an administrator and of other tools, made before the baseline is taken.
 const FOREIGN: &str = r"
@@ -20,9 +27,14 @@ iptables -A INPUT -m set --match-set crowdsec src -p tcp --dport 25 -j DROP
 ip6tables -A INPUT -m set --match-set banned6 src -j DROP
 ";
 
-/// Makes them.
-pub(crate) fn plant(lab: &Lab) -> Result<(), LabError> {
-    lab.exec(&["sh", "-euc", FOREIGN])?.require("foreign rules").map(drop)
+/// Makes them; `web` is where the forwarded port leads.
+pub(crate) fn plant(lab: &Lab, web: IpAddr) -> Result<(), LabError> {
+    let (_, protocol, inner) = FORWARDED;
+    let forward = format!(
+        "iptables -t nat -A PREROUTING -d 203.0.113.1/32 -p {protocol} --dport {FORWARDED_PORT} \
+         -j DNAT --to-destination {web}:{inner}"
+    );
+    lab.exec(&["sh", "-euc", &format!("{FOREIGN}{forward}")])?.require("foreign rules").map(drop)
 }
 
 /// What the kernel holds without counters and times: all of it.

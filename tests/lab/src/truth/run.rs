@@ -3,14 +3,17 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::cell::{Cell, table};
 use super::model::Model;
 use super::script::{Extent, Phase, SCRIPT};
-use super::world::World;
+use super::world::{TARGETS, World};
 use super::{foreign, live};
 use crate::{Client, Engine, Flavour, Lab, LabError, LabSpec, Saves};
+
+/// A command that takes longer than this is told of.
+const SLOW: Duration = Duration::from_secs(3);
 
 /// What came of a run.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +49,9 @@ pub fn run(spec: LabSpec, plugin: &Path, tell: &mut dyn FnMut(&str)) -> Result<R
     let lab = Lab::up(spec)?;
     lab.install_plugin(plugin)?;
     let world = World::start(&lab)?;
-    foreign::plant(&lab)?;
+    for web in world.addresses(&TARGETS[0], "bridge").into_iter().filter(IpAddr::is_ipv4) {
+        foreign::plant(&lab, web)?;
+    }
     let cells = table(&world)?;
     let sessions = live::sessions(&world)?;
     let mut run = Run {
@@ -139,7 +144,11 @@ impl Run<'_> {
     fn type_in(&mut self, phase: &str, command: &str) -> Result<(), LabError> {
         let mut words = vec!["firewall"];
         words.extend(command.split_whitespace());
+        let start = Instant::now();
         let output = self.world.lab.docker(&words)?;
+        if start.elapsed() > SLOW {
+            (self.tell)(&format!("docker firewall {command}: took {:.1} s", start.elapsed().as_secs_f32()));
+        }
         self.model.obey(command);
         let wrong =
             (!output.success()).then(|| format!("docker firewall {command}: exit {}: {}", output.code, output.said()));
