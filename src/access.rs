@@ -1,5 +1,6 @@
 //! Who can reach a published port, read off the rules: the words of `ls`. Pure.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -47,6 +48,17 @@ impl fmt::Display for Access {
             write!(f, " except {}", self.except.join(", "))?;
         }
         Ok(())
+    }
+}
+
+/// Whether a source is the whole of a family: `any`, or what people write who mean it.
+fn is_everybody(source: &RuleSource, family: Family) -> bool {
+    match source {
+        RuleSource::Any => true,
+        RuleSource::Literal { blocks, .. } => {
+            blocks.iter().any(|block| block.prefix_len() == 0 && Family::of(&block.addr()) == family)
+        }
+        _ => false,
     }
 }
 
@@ -104,11 +116,12 @@ pub fn access(
     if binding.host_address.is_loopback() {
         return Access { who: Who::HostOnly, except: Vec::new(), rules };
     }
+    let family = Family::of(&binding.host_address);
     let mut sources: Vec<String> = Vec::new();
     let mut except: Vec<String> = Vec::new();
     let mut everyone = !is_guarded(policy, inventory, container);
     for (_, rule) in speaking.iter().filter(|(_, rule)| rule.expires.is_none_or(|at| at > now)) {
-        let all = rule.interface.is_none() && rule.sources.contains(&RuleSource::Any);
+        let all = rule.interface.is_none() && rule.sources.iter().any(|source| is_everybody(source, family));
         match rule.verdict {
             Verdict::Allow if all => {
                 everyone = true;
@@ -122,7 +135,8 @@ pub fn access(
             Verdict::Deny => except.extend(rule.sources.iter().map(|source| label(source, rule))),
         }
     }
-    sources.dedup();
+    let mut seen = BTreeSet::new();
+    sources.retain(|source| seen.insert(source.clone()));
     // A deny after every allow that matters takes nothing away from named sources that came before; said all the same,
     // for a reader who sees more than is open is safer than one who sees less.
     let who = match (everyone, sources.is_empty()) {

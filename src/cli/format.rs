@@ -58,6 +58,15 @@ impl Filters {
         }
     }
 
+    /// Refuses values of `key` that are neither `true` nor `false`.
+    pub fn only_yes_or_no(&self, key: &str) -> Result<(), Failure> {
+        match self.0.iter().find(|(own, value)| own == key && !matches!(value.as_str(), "true" | "false")) {
+            None => Ok(()),
+            Some((_, value)) => Err(Failure::user(format!("invalid filter '{key}={}'", super::text::printable(value)))
+                .hinted(format!("Write {key}=true or {key}=false"))),
+        }
+    }
+
     /// Whether a thing passes: values of one key are alternatives, different keys must all hold.
     pub fn pass(&self, mut holds: impl FnMut(&str, &str) -> bool) -> bool {
         self.0.iter().all(|(key, _)| self.0.iter().any(|(other, value)| other == key && holds(other, value)))

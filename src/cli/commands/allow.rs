@@ -15,7 +15,7 @@ use crate::cli::text::printable;
 use crate::host::interfaces::HostInterfaces;
 use crate::inventory::{Found, Inventory};
 use crate::lint::Finding;
-use crate::policy::{Policy, Rule, Target, Verdict, nearest};
+use crate::policy::{Policy, Rule, RuleSource, Target, Verdict, nearest};
 use crate::reconcile::Config;
 use crate::ruleset::Dump;
 
@@ -75,6 +75,12 @@ fn rule_of(args: RuleArgs, session: &Session, program: &str) -> Result<Rule, Fai
             targets.push(target);
         }
     }
+    let mut sources: Vec<RuleSource> = Vec::new();
+    for source in args.sources.into_iter().map(|source| source.source) {
+        if !sources.contains(&source) {
+            sources.push(source);
+        }
+    }
     let expires = match (args.lifetime, args.until) {
         (Some(_), Some(_)) => return Err(Failure::usage("--for and --until both say when the rule ends: give one")),
         (Some(lifetime), None) => Some(expiry(session.now, lifetime)?),
@@ -87,7 +93,7 @@ fn rule_of(args: RuleArgs, session: &Session, program: &str) -> Result<Rule, Fai
         verdict: args.verdict,
         targets,
         ports: args.ports,
-        sources: args.sources.into_iter().map(|source| source.source).collect(),
+        sources,
         interface: args.interface,
         expires,
         comment: args.comment,

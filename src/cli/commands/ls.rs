@@ -34,6 +34,7 @@ struct Row {
 /// Runs it. Without privileges it reads the policy only, and says so.
 pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
     args.filters.only(&["container", "managed"])?;
+    args.filters.only_yes_or_no("managed")?;
     let privileged = Session::is_privileged();
     let mut session = if privileged { Session::open(ctx, Need::Engine)? } else { Session::look(ctx, Need::Engine)? };
     let differing = if privileged { differing(ctx, &mut session)? } else { None };

@@ -22,6 +22,8 @@ fn all_of_it(desk: &Desk) -> Result {
     desk.lab.run("shop-api-1", &[&compose[..], &["-p", "8400:80"]].concat(), &[])?;
     one_container_and_no_other(desk)?;
     desk.clear()?;
+    the_world_by_its_number(desk)?;
+    desk.clear()?;
     ports_and_interfaces(desk)?;
     desk.clear()?;
     places(desk)?;
@@ -60,6 +62,19 @@ fn one_container_and_no_other(desk: &Desk) -> Result {
     let said = desk.told("rm --target web")?;
     assert!(said.contains("web is not guarded: as open as Docker leaves it."), "{said}");
     desk.only(8080, "web", true, true)
+}
+
+/// What is open to the world is called so, however it was written.
+fn the_world_by_its_number(desk: &Desk) -> Result {
+    desk.done("allow web --from 0.0.0.0/0,0.0.0.0/0,192.0.2.1 --port 80")?;
+    assert!(desk.shell(&format!("cat {POLICY}"))?.contains("from = [\"0.0.0.0/0\", \"192.0.2.1\"]"));
+    let listed = desk.idle("ls web")?.stdout;
+    let from = |port: &str| listed.lines().find(|line| line.contains(port)).unwrap_or_default().to_owned();
+    assert!(from("0.0.0.0:8080").contains("everyone"), "{listed}");
+    assert!(!from("[::]:8080").contains("everyone"), "{listed}");
+    assert!(desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web")?);
+    assert!(!desk.reaches(Client::Stranger, Client::Host.v6(), 8080, "web")?);
+    Ok(())
 }
 
 fn ports_and_interfaces(desk: &Desk) -> Result {

@@ -85,6 +85,7 @@ fn names(desk: &Desk) -> Result {
         ("allow we'b --from any", "cannot be a container's name"),
         ("ls nobody", "no container is meant by nobody"),
         ("ls --filter colour=red", "invalid filter 'colour'"),
+        ("ls --filter managed=maybe", "Write managed=true or managed=false"),
         ("default ajar", "neither open nor closed"),
         ("frobnicate", "unknown command: docker firewall frobnicate"),
         ("set frobnicate", "unknown command: docker firewall set frobnicate"),
