@@ -133,7 +133,8 @@ fn one_at_a_time() {
                 };
                 let lock = Lock::acquire(&paths, Duration::from_secs(20), on_wait).unwrap();
                 assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
-                std::thread::sleep(Duration::from_millis(10));
+                // Long enough for the last of eight to wait longer than goes unmentioned.
+                std::thread::sleep(Duration::from_millis(50));
                 inside.fetch_sub(1, Ordering::SeqCst);
                 drop(lock);
             });
