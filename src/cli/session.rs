@@ -20,7 +20,7 @@ use crate::net::Family;
 use crate::plan;
 use crate::policy::{DefaultAccess, Policy, SetFile};
 use crate::reconcile::{self, Applied, Config, Pass};
-use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry, is_own_chain};
+use crate::ruleset::{Desired, DesiredSet, Dump, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -344,9 +344,10 @@ impl Session {
         self.seen = None;
         let sets = reconcile::user_sets(&self.config.sets, &self.last.sets, self.now);
         for (name, entries) in plan::unsaved(&before, &Desired { sets, ..Desired::default() }) {
-            let entries = report::count(entries.len(), "entry", "entries");
-            ctx.output
-                .note(&format!("note: {entries} of {name}, put into the kernel by hand and into no file, went too"));
+            // Named one by one: this is the last place where they can be read.
+            let lost = entries.iter().map(|entry| render_set_entry(entry, &Member::default()));
+            let lost = lost.collect::<Vec<_>>().join(" ");
+            ctx.output.note(&format!("note: put into {name} by hand, in no file, and gone with it: {lost}"));
         }
         let nothing = Desired { gone: users.clone(), ..Desired::default() };
         let cancelled = || ctx.cancel.is_cancelled();

@@ -146,6 +146,7 @@ fn rules_and_sets(desk: &Desk) -> Result {
 /// Every command says what is wrong with the policy and where, and none goes on with half of it.
 fn broken_policies(desk: &Desk) -> Result {
     let good = desk.shell(&format!("cat {POLICY}"))? + "\n";
+    let few = ["ls", "allow web2 --from any"];
     let commands = ["rules", "ls", "plan", "status", "apply", "allow web2 --from any", "set add ipfriends 192.0.2.1"];
     let half = &good[..good.len() - 8];
     for (text, says) in [
@@ -158,14 +159,14 @@ fn broken_policies(desk: &Desk) -> Result {
         (format!("{good}{}", "#".repeat(10_000_000)), "too large"),
     ] {
         desk.write(POLICY, &text)?;
-        for command in commands {
+        for command in if text == half { &commands[..] } else { &few } {
             desk.refused(command, 1, &[POLICY, says, "Nothing was changed"])?;
         }
     }
     desk.shell(&format!("head -c 500 /dev/urandom > {POLICY}"))?;
     desk.refused("allow web2 --from any", 1, &["is not a text file"])?;
     desk.shell(&format!("rm {POLICY} && mkdir {POLICY}"))?;
-    for command in commands {
+    for command in few {
         desk.refused(command, 1, &["is a directory, not a file"])?;
     }
     desk.shell(&format!("rmdir {POLICY} && mkfifo {POLICY}"))?;
