@@ -99,12 +99,17 @@ fn other_engines(desk: &Desk) -> Result {
     for (host, says) in [
         ("unix:///nowhere.sock", "Cannot connect to the Docker daemon at unix:///nowhere.sock"),
         ("tcp://127.0.0.1:1", "cannot reach the engine at tcp://127.0.0.1:1"),
-        ("http://h:1", "invalid bind address format: http://h:1"),
+        ("http://h:1", "bind address format: http://h:1"),
     ] {
         refused(desk, &[], &format!("docker -H {host} {allow}"), &[says])?;
         refused(desk, &[("DOCKER_HOST", host)], &format!("docker {allow}"), &[says])?;
     }
-    refused(desk, &[], &format!("docker --context nope {allow}"), &["context \"nope\": context not found"])?;
+    refused(
+        desk,
+        &[],
+        &format!("docker --context nope {allow}"),
+        &["unable to resolve docker endpoint: context \"nope\""],
+    )?;
     desk.shell("docker context create here --docker host=unix:///var/run/docker.sock")?;
     for line in ["docker --context here firewall ls web", "docker-firewall -c here ls web"] {
         assert!(desk.shell(line)?.contains("203.0.113.10"), "{line}");
