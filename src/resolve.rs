@@ -4,6 +4,7 @@
 //! the caller decides whether that is an error (a rule being written) or a remark (a container that is away).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -23,8 +24,40 @@ pub struct Facts<'a> {
     pub sets: &'a BTreeSet<String>,
     /// Kernel sets of other tools that a rule may name, with their families.
     pub ipsets: &'a BTreeMap<String, Family>,
+    /// Addresses that the kernel holds rules for, with the container they were written for. One that has
+    /// stopped most likely gets its address back, before anybody can write rules again.
+    pub remembered: &'a BTreeMap<IpAddr, Owner>,
     /// The present moment, for expiry.
     pub now: Timestamp,
+}
+
+/// Whose address or port it is: what the kernel keeps as the comment of a set's member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// The container's name.
+    pub name: String,
+    /// The first 12 digits of its ID, which outlive a change of its name.
+    pub id: String,
+}
+
+impl Owner {
+    /// The owner that a container is.
+    pub fn of(container: &Container) -> Self {
+        Self { name: container.name.clone(), id: container.id.chars().take(12).collect() }
+    }
+
+    /// Reads what [`fmt::Display`] wrote.
+    pub fn parse(comment: &str) -> Option<Self> {
+        let (name, id) = comment.rsplit_once(' ')?;
+        let is_id = id.len() == 12 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        is_id.then(|| Self { name: name.to_owned(), id: id.to_owned() })
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.name, self.id)
+    }
 }
 
 /// One container address and what is said of it.
@@ -32,9 +65,9 @@ pub struct Facts<'a> {
 pub struct Place {
     /// The address.
     pub address: IpAddr,
-    /// Who has it.
-    pub container: String,
-    /// Indices into [`Resolved::rules`], in order; expired rules are left out.
+    /// Who has it, or had it when it stopped.
+    pub owner: Owner,
+    /// Indices into [`Resolved::rules`], in order.
     pub rules: Vec<usize>,
     /// Whether what no rule allows is dropped.
     pub guarded: bool,
@@ -51,8 +84,8 @@ pub struct HostPort {
     /// The host's port.
     pub port: u16,
     /// Who has it, or will have it when it starts again.
-    pub container: String,
-    /// Indices into [`Resolved::rules`] of the rules that speak of this port, in order; expired ones are left out.
+    pub owner: Owner,
+    /// Indices into [`Resolved::rules`] of the rules that speak of this port, in order.
     pub rules: Vec<usize>,
     /// Whether what no rule allows is dropped.
     pub guarded: bool,
@@ -71,7 +104,8 @@ pub struct Resolved {
     pub closed: Vec<IpNet>,
     /// Where containers live: subnet and bridge.
     pub inside: Vec<(IpNet, String)>,
-    /// Seconds that the rule of each index still has; `None` without an expiry.
+    /// Seconds that the rule of each index still has, 0 when it is over; `None` without an expiry. What is over keeps its
+    /// place without members, as in the kernel, where the members have gone by themselves: time makes no drift.
     pub remaining: Vec<Option<u32>>,
     /// Kernel sets of other tools that exist, with their families.
     pub ipsets: BTreeMap<String, Family>,
@@ -123,10 +157,10 @@ pub fn rule_selects(rule: &Rule, container: &Container, inventory: &Inventory) -
     rule.targets.iter().any(|target| selects(target, container, inventory))
 }
 
-/// Seconds from `now` until `expires`, rounded up, at least 1; `None` when it is past.
-fn seconds_left(expires: Timestamp, now: Timestamp) -> Option<u32> {
+/// Seconds from `now` until `expires`, rounded up; 0 when it is past.
+fn seconds_left(expires: Timestamp, now: Timestamp) -> u32 {
     let millis = expires.as_millisecond().saturating_sub(now.as_millisecond());
-    if millis <= 0 { None } else { Some(u32::try_from((millis + 999) / 1000).unwrap_or(u32::MAX)) }
+    if millis <= 0 { 0 } else { u32::try_from((millis + 999) / 1000).unwrap_or(u32::MAX) }
 }
 
 /// The addresses of a container that the host forwards to.
@@ -148,25 +182,23 @@ pub fn host_block(address: IpAddr) -> IpNet {
 /// Resolves every rule.
 pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
     let inventory = facts.inventory;
-    let live = |&i: &usize| policy.rules[i].expires.is_none_or(|expires| seconds_left(expires, facts.now).is_some());
     let mut places: BTreeMap<IpAddr, Place> = BTreeMap::new();
     let mut owners: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
     let closed_default = policy.default == DefaultAccess::Closed;
 
     let mut host_ports: BTreeMap<(IpNet, Protocol, u16), HostPort> = BTreeMap::new();
-    // Those that run come last, for a port is theirs even if one that is stopped asks for it too.
+    // Those that run come last: an address or a port is theirs, even if one that is stopped had it or asks for it too.
     let (running, stopped): (Vec<_>, Vec<_>) = inventory.containers.iter().partition(|container| container.running);
-    for container in stopped.into_iter().chain(running) {
-        let addresses: Vec<IpAddr> =
-            if container.running { addresses(inventory, container).collect() } else { Vec::new() };
-        for address in &addresses {
-            owners.entry(*address).or_default().insert(&container.name);
+    for container in &running {
+        for address in addresses(inventory, container) {
+            owners.entry(address).or_default().insert(&container.name);
         }
-        let selected: Vec<usize> =
+    }
+    for container in stopped.into_iter().chain(running) {
+        let rules: Vec<usize> =
             (0..policy.rules.len()).filter(|&i| rule_selects(&policy.rules[i], container, inventory)).collect();
         // An expired allow keeps its container guarded: access that ends must not open the door to everybody.
-        let guarded = closed_default || selected.iter().any(|&i| policy.rules[i].verdict == Verdict::Allow);
-        let rules: Vec<usize> = selected.into_iter().filter(live).collect();
+        let guarded = closed_default || rules.iter().any(|&i| policy.rules[i].verdict == Verdict::Allow);
         for binding in &container.bindings {
             let Some(port) = binding.host_port.filter(|_| !binding.host_address.is_loopback()) else { continue };
             let key = (host_block(binding.host_address), binding.protocol, port);
@@ -175,17 +207,26 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
             let rules: Vec<usize> = rules.iter().copied().filter(speaks).collect();
             if guarded || !rules.is_empty() {
                 let (block, protocol, port) = key;
-                let container = container.name.clone();
-                host_ports.insert(key, HostPort { block, protocol, port, container, rules, guarded });
+                let owner = Owner::of(container);
+                host_ports.insert(key, HostPort { block, protocol, port, owner, rules, guarded });
             } else {
                 host_ports.remove(&key);
             }
         }
-        if !rules.is_empty() || guarded {
-            for address in addresses {
-                let place = Place { address, container: container.name.clone(), rules: rules.clone(), guarded };
-                places.insert(address, place);
-            }
+        if rules.is_empty() && !guarded {
+            continue;
+        }
+        let own: Vec<IpAddr> = if container.running {
+            addresses(inventory, container).collect()
+        } else {
+            let was_its = |(address, owner): &(&IpAddr, &Owner)| {
+                container.id.starts_with(&owner.id) && !owners.contains_key(*address)
+            };
+            facts.remembered.iter().filter(was_its).map(|(address, _)| *address).collect()
+        };
+        for address in own {
+            let place = Place { address, owner: Owner::of(container), rules: rules.clone(), guarded };
+            places.insert(address, place);
         }
     }
     let mut findings = lint::findings(policy, facts);
@@ -211,7 +252,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         closed.sort();
     }
     Resolved {
-        remaining: policy.rules.iter().map(|rule| rule.expires.and_then(|at| seconds_left(at, facts.now))).collect(),
+        remaining: policy.rules.iter().map(|rule| rule.expires.map(|at| seconds_left(at, facts.now))).collect(),
         rules: policy.rules.clone(),
         places: places.into_values().collect(),
         host_ports: host_ports.into_values().collect(),

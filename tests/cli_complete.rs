@@ -9,7 +9,7 @@ fn cobra_dialect() {
     for (line, answer) in [
         (
             "firewall set i",
-            "import\tReplace the entries of a set by those of a file\ninspect\tDisplay detailed information on one or more sets\n:4\n",
+            "import\tMake a set hold what a file says and nothing else\ninspect\tDisplay detailed information on one or more sets\n:4\n",
         ),
         ("firewall ls --no", "--no-trunc\tDon't truncate output\n:4\n"),
         ("firewall ls --format ''", "json\ntable\n:4\n"),

@@ -58,8 +58,13 @@ impl Bench {
 fn a_host_without_ipv6_is_no_fault() {
     let bench = Bench::new();
     bench.script("ip6tables-save", "echo 'ip6tables-save: Cannot initialize: Table does not exist' >&2; exit 1");
-    let mut kernel = bench.kernel(Kind::Nft);
+    let addresses = bench.directory.path().join("if_inet6");
+    let mut kernel = bench.kernel(Kind::Nft).with_ipv6_addresses(addresses.clone());
     let dump = kernel.observe(&|_| true).unwrap();
+    // With an address there are packets too, and no rule would judge them.
+    fs::write(&addresses, "fd000001000000000000000000000001 05 40 00 80     eth0\n").unwrap();
+    let blind = bench.kernel(Kind::Nft).with_ipv6_addresses(addresses).observe(&|_| true);
+    assert!(matches!(blind, Err(KernelError::Failed { .. })), "{blind:?}");
     assert!(dump.chain(Family::V4, Table::Filter, "DOCKER-USER").is_some());
     assert!(dump.chain(Family::V4, Table::Security, "FORWARD").is_some());
     assert!(!dump.tables.contains_key(&(Family::V6, Table::Filter)));

@@ -16,6 +16,7 @@ mod complaint;
 mod complete;
 pub mod context;
 pub mod duration;
+mod engine;
 pub mod environment;
 pub mod failure;
 pub mod format;

@@ -6,11 +6,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::context::Context;
+use super::engine::{self, Trouble};
 use super::failure::{Exit, Failure};
 use super::{complaint, offline, report, soundness};
-use crate::docker::{self, EngineError};
 use crate::host::files::{self, FileError, Staged};
-use crate::host::interfaces::HostInterfaces;
 use crate::host::kernel::HostKernel;
 use crate::host::lock::Lock;
 use crate::host::paths::Paths;
@@ -25,8 +24,6 @@ use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry, is_own_chain};
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long to wait before an engine that seems to be elsewhere is asked again: a network may just be coming or going.
-const SECOND_LOOK: Duration = Duration::from_millis(300);
 
 /// What a command needs of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +105,7 @@ impl Session {
         };
         let policy_gone = matches!(paths.policy_file().try_exists(), Ok(false))
             && (!last.document.policy().rules.is_empty() || last.document.policy().default == DefaultAccess::Closed);
-        let inventory = match inventory(ctx) {
+        let inventory = match engine::inventory(ctx) {
             Ok(inventory) => Some(inventory),
             Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
@@ -165,7 +162,8 @@ impl Session {
     }
 
     fn users(&self, config: &Config) -> BTreeSet<String> {
-        kernel_names(config.sets.keys().chain(self.last.sets.keys()).chain(self.config.sets.keys())).collect()
+        reconcile::kernel_names(config.sets.values().chain(self.last.sets.values()).chain(self.config.sets.values()))
+            .collect()
     }
 
     /// What the kernel shall hold for `config`, given what it holds.
@@ -197,7 +195,7 @@ impl Session {
         let mut desired = Desired::from_dump(state, &users);
         let users_sets = reconcile::user_sets(&config.sets, &self.last.sets, self.now);
         desired.sets.extend(users_sets);
-        let kept: BTreeSet<String> = kernel_names(config.sets.keys()).collect();
+        let kept: BTreeSet<String> = reconcile::kernel_names(config.sets.values()).collect();
         desired.sets.retain(|name, _| crate::ruleset::is_own_set(name) || kept.contains(name));
         desired.gone = users.difference(&kept).cloned().collect();
         desired
@@ -206,6 +204,9 @@ impl Session {
     /// Prints what `config` would change in the kernel; exits 2 when there is anything.
     pub(super) fn show_plan(&mut self, ctx: &mut Context, config: &Config) -> Result<Exit, Failure> {
         let state = self.state_for(config)?;
+        if let Err(failure) = self.refuse_lost_policy(&state) {
+            ctx.output.note(&format!("warning: {}", failure.message));
+        }
         let desired = self.desired(config, &state);
         let lines = plan::diff(&state, &desired);
         report::diff(&mut ctx.output, &lines);
@@ -253,7 +254,7 @@ impl Session {
         }
         let (policy, copy) = (self.paths.policy_file(), self.paths.last_good_paths().policy_file());
         let rules = report::count(self.last_policy().rules.len(), "rule", "rules");
-        Err(Failure::refused(format!("{} is missing, but {rules} of it are in force", policy.display()))
+        Err(Failure::refused(format!("{} is missing, but what it said last is in force: {rules}", policy.display()))
             .hinted(format!("Nothing was changed. To have it back: cp {} {}", copy.display(), policy.display()))
             .hinted(format!("To begin anew without any rule: echo 'version = 1' > {}", policy.display())))
     }
@@ -341,6 +342,12 @@ impl Session {
         let users = self.users(&self.config);
         let before = self.state()?;
         self.seen = None;
+        let sets = reconcile::user_sets(&self.config.sets, &self.last.sets, self.now);
+        for (name, entries) in plan::unsaved(&before, &Desired { sets, ..Desired::default() }) {
+            let entries = report::count(entries.len(), "entry", "entries");
+            ctx.output
+                .note(&format!("note: {entries} of {name}, put into the kernel by hand and into no file, went too"));
+        }
         let nothing = Desired { gone: users.clone(), ..Desired::default() };
         let cancelled = || ctx.cancel.is_cancelled();
         reconcile::apply(&mut self.kernel, &users, &before, &|_| nothing.clone(), &cancelled)
@@ -348,43 +355,6 @@ impl Session {
     }
 }
 
-fn kernel_names<'a>(sets: impl Iterator<Item = &'a String>) -> impl Iterator<Item = String> {
-    sets.flat_map(|name| Family::ALL.map(|family| reconcile::kernel_set_name(name, family)))
-}
-
 fn file_failure(error: &FileError) -> Failure {
     Failure::environment(error.to_string())
-}
-
-enum Trouble {
-    Unreachable(Failure),
-    Refused(Failure),
-}
-
-/// Asks the engine, and refuses one that lives elsewhere.
-fn inventory(ctx: &Context) -> Result<Inventory, Trouble> {
-    let environment = docker::Environment::of_process();
-    let address = docker::resolve_endpoint(&ctx.globals, &environment)
-        .map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
-    let options = docker::ConnectOptions::from_environment(&environment);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Trouble::Refused(Failure::internal(format!("cannot start the runtime: {error}"))))?;
-    let unreachable = |error: EngineError| Trouble::Unreachable(complaint::engine(&error));
-    runtime.block_on(async {
-        let mut second = false;
-        loop {
-            let engine = docker::Engine::connect(&address, &options).await.map_err(unreachable)?;
-            let inventory = engine.snapshot().await.map_err(unreachable)?;
-            let host =
-                HostInterfaces::read().map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
-            match docker::locality(&inventory, &host, &address) {
-                Ok(()) => return Ok(inventory),
-                Err(error) if second => return Err(Trouble::Refused(Failure::refused(error.to_string()))),
-                Err(_) => second = true,
-            }
-            tokio::time::sleep(SECOND_LOOK).await;
-        }
-    })
 }

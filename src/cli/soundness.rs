@@ -3,13 +3,16 @@
 //! A rule that was in force may name a container that is away. A rule that is new and names nothing is a slip of the
 //! pen, which must not leave open what its author believes is guarded.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::complaint;
 use super::context::Context;
 use super::failure::Failure;
 use super::session::Session;
+use crate::access::is_guarded;
 use crate::lint::{self, Finding};
-use crate::policy::{Rule, Verdict};
-use crate::reconcile::Config;
+use crate::policy::{Rule, Target, Verdict};
+use crate::reconcile::{self, Config};
 use crate::resolve::Facts;
 use crate::ruleset::{Dump, is_own_set};
 
@@ -45,6 +48,7 @@ pub(super) fn check(session: &Session, config: &Config, state: &Dump) -> Result<
             (false, true) => {}
         }
     }
+    fatal.extend(renamed(session, config, state)?);
     if fatal.is_empty() {
         return Ok(warnings);
     }
@@ -57,7 +61,9 @@ pub(super) fn findings(session: &Session, config: &Config, state: &Dump) -> Resu
     let sets = config.sets.keys().cloned().collect();
     let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name));
     let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
-    let facts = Facts { inventory: session.containers()?, sets: &sets, ipsets: &ipsets, now: session.now };
+    let remembered = BTreeMap::new();
+    let inventory = session.containers()?;
+    let facts = Facts { inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, now: session.now };
     Ok(lint::findings(config.document.policy(), &facts))
 }
 
@@ -66,4 +72,36 @@ pub(super) fn warn(ctx: &mut Context, warnings: &[String]) {
     for warning in warnings {
         ctx.output.note(&format!("warning: {}", super::text::printable(warning)));
     }
+}
+
+/// Containers that the kernel guards under a name that rules still say, and that have another name now. Docker's rename
+/// must not open a door that nobody opened.
+fn renamed(session: &Session, config: &Config, state: &Dump) -> Result<Vec<String>, Failure> {
+    let (policy, inventory) = (config.document.policy(), session.containers()?);
+    let mut found = BTreeSet::new();
+    for owner in reconcile::remembered(state).into_values() {
+        let Some(container) = inventory.containers.iter().find(|container| container.id.starts_with(&owner.id)) else {
+            continue;
+        };
+        let old = Target::Container(owner.name.clone());
+        let named = policy.rules.iter().position(|rule| rule.targets.contains(&old));
+        let guarded_before =
+            policy.rules.iter().any(|rule| rule.targets.contains(&old) && rule.verdict == Verdict::Allow);
+        if let Some(index) = named
+            && container.name != owner.name
+            && guarded_before
+            && !is_guarded(policy, inventory, container)
+        {
+            found.insert(format!(
+                "rule {} names {}, which is called {} now and would be open: put the new name into the rule, or give \
+                 the container its old one (docker rename {} {})",
+                index + 1,
+                owner.name,
+                container.name,
+                container.name,
+                owner.name
+            ));
+        }
+    }
+    Ok(found.into_iter().collect())
 }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::format::Format;
 use crate::policy::{
@@ -126,6 +127,12 @@ pub(super) fn parse_interface(text: &str) -> Result<String, FieldError> {
 /// Free words on one line.
 pub(super) fn parse_comment(text: &str) -> Result<String, FieldError> {
     check_comment(text).map(|()| text.to_owned())
+}
+
+/// `2030-01-31T18:00:00Z`, cut to whole seconds.
+pub(super) fn parse_moment(text: &str) -> Result<Timestamp, String> {
+    let moment = text.parse::<Timestamp>().map_err(|_| "must be a moment such as 2030-01-31T18:00:00Z".to_owned())?;
+    Timestamp::from_second(moment.as_second()).map_err(|error| error.to_string())
 }
 
 /// A place in the list of rules, counted from 1.

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use crate::net::{Family, PortRange, PortSet, Protocol, kernel_blocks};
 use crate::policy::{Ports, RuleSource, TIMEOUT_MAX, Verdict};
-use crate::resolve::Resolved;
+use crate::resolve::{Owner, Resolved};
 use crate::ruleset::{Member, SetEntry, SetKind};
 
 /// Ranges up to this many ports are spelled out as set members; longer ones become a match in the rule.
@@ -93,7 +93,7 @@ pub(super) fn host_atoms(resolved: &Resolved, family: Family) -> Atoms {
             .map(|block| SetEntry::NetPort(block, place.protocol, place.port))
             .collect();
         for (level, index) in levels(resolved, &place.rules) {
-            parts[index].insert_host(&mut atoms, level, &entries, &place.container);
+            parts[index].insert_host(&mut atoms, level, &entries, &place.owner);
         }
     }
     atoms
@@ -118,7 +118,7 @@ pub(super) fn atoms(resolved: &Resolved, family: Family) -> Atoms {
     let parts: Vec<Parts> = (0..resolved.rules.len()).map(|index| Parts::of(resolved, index, family)).collect();
     for place in resolved.places.iter().filter(|place| Family::of(&place.address) == family) {
         for (level, index) in levels(resolved, &place.rules) {
-            parts[index].insert(&mut atoms, level, place.address, &place.container);
+            parts[index].insert(&mut atoms, level, place.address, &place.owner);
         }
     }
     atoms
@@ -152,7 +152,7 @@ impl Parts {
         for source in &rule.sources {
             match source {
                 RuleSource::Any => parts.any = true,
-                RuleSource::Set(name) => parts.named.push(user_set_name(name.as_str(), family)),
+                RuleSource::Set(name) => parts.named.push(name.kernel_name(family)),
                 RuleSource::Ipset(name) if resolved.ipsets.get(name) == Some(&family) => parts.named.push(name.clone()),
                 RuleSource::Ipset(_) => {}
                 RuleSource::Literal { blocks, .. } => {
@@ -182,7 +182,7 @@ impl Parts {
         sources
     }
 
-    fn insert(&self, atoms: &mut Atoms, level: u16, address: IpAddr, container: &str) {
+    fn insert(&self, atoms: &mut Atoms, level: u16, address: IpAddr, owner: &Owner) {
         let few = self.blocks.len() * self.spelled.len() <= MERGED;
         for source in self.sources() {
             for shape in &self.shapes {
@@ -203,14 +203,14 @@ impl Parts {
                     }
                     _ => vec![SetEntry::Net(IpNet::from(address))],
                 };
-                self.put(atoms, self.key(level, source, shape.clone()), entries, container);
+                self.put(atoms, self.key(level, source, shape.clone()), entries, owner);
             }
         }
     }
 
-    fn insert_host(&self, atoms: &mut Atoms, level: u16, entries: &[SetEntry], container: &str) {
+    fn insert_host(&self, atoms: &mut Atoms, level: u16, entries: &[SetEntry], owner: &Owner) {
         for source in self.sources() {
-            self.put(atoms, self.key(level, source, Shape::HostPort), entries.to_vec(), container);
+            self.put(atoms, self.key(level, source, Shape::HostPort), entries.to_vec(), owner);
         }
     }
 
@@ -218,13 +218,17 @@ impl Parts {
         Key { level, interface: self.interface.clone(), source, shape, timed: self.remaining.is_some() }
     }
 
-    fn put(&self, atoms: &mut Atoms, key: Key, entries: Vec<SetEntry>, container: &str) {
+    fn put(&self, atoms: &mut Atoms, key: Key, entries: Vec<SetEntry>, owner: &Owner) {
         let timeout = self.timeout(key.verdict());
         let members = atoms.entry(key).or_default();
+        if self.remaining == Some(0) {
+            // Over: the kernel let the members go by itself, and rule and set stay for the next time.
+            return;
+        }
         for entry in entries {
             let member = members.entry(entry).or_insert_with(|| Member {
                 timeout,
-                comment: Some(container.to_owned()),
+                comment: Some(owner.to_string()),
                 nomatch: false,
             });
             // Two rules that end at different times share the entry until the later end; 0 is never.
@@ -244,14 +248,6 @@ impl Parts {
             (_, Verdict::Allow) => Some(TIMEOUT_MAX),
             (_, Verdict::Deny) => Some(0),
         }
-    }
-}
-
-/// The kernel's name of one half of a user's set.
-pub(super) fn user_set_name(name: &str, family: Family) -> String {
-    match family {
-        Family::V4 => name.to_owned(),
-        Family::V6 => format!("{name}-v6"),
     }
 }
 

@@ -231,8 +231,8 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
 ///
 /// RETURN would skip Docker's rules below us in the same chain, so allows say ACCEPT; and since ACCEPT would also open
 /// what Docker keeps closed, they and the drop speak only of packets that came to a published port (DNAT). Direct
-/// packets go on to Docker's rules and are judged by the backstop; without one the drop takes them too.
-pub(super) fn literal(atoms: &Atoms, family: Family, backstop: bool) -> Vec<Line> {
+/// packets go on to Docker's rules and are judged by the backstop, without which these rules are not used.
+pub(super) fn literal(atoms: &Atoms, family: Family) -> Vec<Line> {
     let mark = || Match::Comment(names::MARK.to_owned());
     let ruled = || in_set(sets::ruled(family), &[SetDirection::Dst]);
     let outside = || Match::Set {
@@ -261,11 +261,7 @@ pub(super) fn literal(atoms: &Atoms, family: Family, backstop: bool) -> Vec<Line
         matches.push(mark());
         lines.push(Rule::new(matches, action));
     }
-    let mut closing = vec![in_set(sets::guarded(family), &[SetDirection::Dst]), outside()];
-    if backstop {
-        closing.push(Match::Dnat);
-    }
-    closing.push(mark());
+    let closing = [in_set(sets::guarded(family), &[SetDirection::Dst]), outside(), Match::Dnat, mark()];
     lines.push(Rule::new(closing, Action::Drop));
     lines.into_iter().map(Line::of).collect()
 }

@@ -10,6 +10,8 @@ mod atom;
 mod chains;
 mod sets;
 
+pub use sets::{guarded, ruled};
+
 use crate::net::Family;
 use crate::policy::Hook;
 use crate::resolve::Resolved;
@@ -59,10 +61,11 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
         let mut tables = Vec::new();
         if ground.filter {
             let table = match resolved.hook {
-                Hook::Docker if ground.docker => {
-                    judgement.beside_literal(chains::literal(&atoms, family, ground.security))
+                // Without a backstop nothing would judge what Docker accepts before its chain is asked.
+                Hook::Docker if ground.docker && ground.security => {
+                    judgement.beside_literal(chains::literal(&atoms, family))
                 }
-                Hook::DockerUser if ground.docker_user => judgement.called_from(names::DOCKER_USER),
+                Hook::DockerUser | Hook::Docker if ground.docker_user => judgement.called_from(names::DOCKER_USER),
                 // The documented place is missing in this family (20.10 never makes it for IPv6): one level up.
                 Hook::DockerUser | Hook::Docker | Hook::Forward => judgement.called_from(names::FORWARD),
             };

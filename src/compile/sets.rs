@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::atom::{Atoms, Key, Source};
 use crate::net::{Family, kernel_blocks};
-use crate::resolve::Resolved;
+use crate::resolve::{Owner, Resolved};
 use crate::ruleset::{IpSet, Member, SetEntry, SetKind, SetShape};
 
 /// Members a set takes at least; the kernel's own default.
@@ -30,12 +30,12 @@ pub(super) fn inside(family: Family) -> String {
 }
 
 /// Addresses that any rule or the default speaks of.
-pub(super) fn ruled(family: Family) -> String {
+pub fn ruled(family: Family) -> String {
     format!("{}ruled", prefix(family))
 }
 
 /// Addresses for which what no rule allows is dropped.
-pub(super) fn guarded(family: Family) -> String {
+pub fn guarded(family: Family) -> String {
     format!("{}guarded", prefix(family))
 }
 
@@ -75,8 +75,8 @@ fn set(kind: SetKind, family: Family, timed: bool, members: BTreeMap<SetEntry, M
     IpSet { shape, members }
 }
 
-fn named(name: &str) -> Member {
-    Member { comment: Some(name.to_owned()), ..Member::default() }
+fn owned(owner: &Owner) -> Member {
+    Member { comment: Some(owner.to_string()), ..Member::default() }
 }
 
 /// All sets of one family.
@@ -92,12 +92,12 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
         .collect();
 
     let mut ruled_members = closed.clone();
-    ruled_members.extend(places().map(|place| (SetEntry::Net(place.address.into()), named(&place.container))));
+    ruled_members.extend(places().map(|place| (SetEntry::Net(place.address.into()), owned(&place.owner))));
     sets.insert(ruled(family), set(SetKind::Net, family, false, ruled_members));
 
     let mut guarded_members = closed;
     let guarded_places = places().filter(|place| place.guarded);
-    guarded_members.extend(guarded_places.map(|place| (SetEntry::Net(place.address.into()), named(&place.container))));
+    guarded_members.extend(guarded_places.map(|place| (SetEntry::Net(place.address.into()), owned(&place.owner))));
     sets.insert(guarded(family), set(SetKind::Net, family, false, guarded_members));
 
     let inside_members = resolved
@@ -115,7 +115,7 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
             .iter()
             .filter(|place| Family::of(&place.block.addr()) == family && (all || place.guarded))
             .flat_map(|place| kernel_blocks(place.block).into_iter().map(move |block| (block, place)))
-            .map(|(block, place)| (SetEntry::NetPort(block, place.protocol, place.port), named(&place.container)))
+            .map(|(block, place)| (SetEntry::NetPort(block, place.protocol, place.port), owned(&place.owner)))
             .collect()
     };
     sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(true)));

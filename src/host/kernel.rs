@@ -1,7 +1,8 @@
 //! Reading and writing the kernel's rules and sets, in the tools' own batch forms.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::path::PathBuf;
+use std::{fs, io};
 
 use thiserror::Error;
 
@@ -89,27 +90,46 @@ impl Capabilities {
     }
 }
 
+/// Every IPv6 address of this network namespace, a line each; missing where the kernel has no IPv6.
+const ADDRESSES_V6: &str = "/proc/thread-self/net/if_inet6";
+
 /// The running kernel.
 #[derive(Debug)]
 pub struct HostKernel {
     pub(super) tools: Tools,
     pub(super) capabilities: Option<Capabilities>,
+    /// Lists this namespace's IPv6 addresses; a test puts a file of its own there.
+    addresses_v6: PathBuf,
 }
 
 impl HostKernel {
     /// The kernel of this network namespace. Nothing is run yet.
     pub fn new(tools: Tools) -> Self {
-        Self { tools, capabilities: None }
+        Self { tools, capabilities: None, addresses_v6: ADDRESSES_V6.into() }
     }
 
     /// The same, with the flavour settled instead of found out.
     pub fn with_flavour(tools: Tools, flavour: Flavour) -> Self {
-        Self { tools, capabilities: Some(Capabilities { flavour, missing: BTreeMap::new() }) }
+        Self { capabilities: Some(Capabilities { flavour, missing: BTreeMap::new() }), ..Self::new(tools) }
     }
 
     /// What it can do; `None` before the first observation.
     pub fn capabilities(&self) -> Option<&Capabilities> {
         self.capabilities.as_ref()
+    }
+
+    /// As if this namespace's IPv6 addresses were those that `file` lists.
+    #[must_use]
+    pub fn with_ipv6_addresses(self, file: PathBuf) -> Self {
+        Self { addresses_v6: file, ..self }
+    }
+
+    /// Whether IPv6 packets can arrive here at all. In doubt they can.
+    pub(super) fn has_ipv6(&self) -> bool {
+        match fs::read_to_string(&self.addresses_v6) {
+            Ok(addresses) => !addresses.trim().is_empty(),
+            Err(error) => error.kind() != io::ErrorKind::NotFound,
+        }
     }
 
     /// Runs a tool that has to succeed.

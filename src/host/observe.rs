@@ -99,8 +99,10 @@ fn family_tables(
     let mut missing = Missing::new();
     let save = match save.map_or_else(|| kernel.call(&program, &[], "").map(|ran| ran.stdout), Ok) {
         Ok(save) => save,
-        // A host without IPv6 is no fault; one without IPv4 tables is none to guard.
-        Err(error @ (KernelError::Failed { .. } | KernelError::ToolMissing { .. })) if family == Family::V6 => {
+        // A host without IPv6 is no fault; one that has it and cannot guard it is open, whatever the rules say.
+        Err(error @ (KernelError::Failed { .. } | KernelError::ToolMissing { .. }))
+            if family == Family::V6 && !kernel.has_ipv6() =>
+        {
             missing.extend(Table::ALL.map(|table| ((family, table), error.to_string())));
             return Ok((Tables::new(), missing));
         }

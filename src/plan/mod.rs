@@ -167,8 +167,9 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
     plan.sets(Phase::Widen, widen);
     let (own, users) = sets::stale(have, want);
     plan.sets(Phase::Clear, own);
-    if !users.is_empty() {
-        plan.steps.push(Step { phase: Phase::Clear, call: Call::Sets(users), optional: true });
+    // One call each: somebody else's rule may hold on to one, and the others shall go all the same.
+    for line in users.lines() {
+        plan.steps.push(Step { phase: Phase::Clear, call: Call::Sets(format!("{line}\n")), optional: true });
     }
     plan
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use ipnet::IpNet;
 use thiserror::Error;
 
-use crate::net::{self, CidrError};
+use crate::net::{self, CidrError, Family};
 
 /// One source of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +57,14 @@ impl SetName {
     /// The name as people write it, which is the kernel's name of the IPv4 half.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The kernel's name of one family's half.
+    pub fn kernel_name(&self, family: Family) -> String {
+        match family {
+            Family::V4 => self.0.clone(),
+            Family::V6 => format!("{}-v6", self.0),
+        }
     }
 }
 

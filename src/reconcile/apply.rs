@@ -101,9 +101,10 @@ pub fn apply(
 ) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
     let mut state = before.clone();
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
         let plan = plan::plan(&state, &desired(&state));
-        if plan.is_empty() {
+        // What is left when only the optional is left has been tried, and will not go.
+        if plan.is_empty() || (round > 0 && plan.steps.iter().all(|step| step.optional)) {
             applied.state = state;
             return Ok(applied);
         }
@@ -160,7 +161,11 @@ fn carry_out(
         };
         match result {
             Ok(()) => applied.calls += 1,
-            Err(error) if step.optional => applied.remarks.push(error.to_string()),
+            Err(error) if step.optional => {
+                applied.remarks.push(format!(
+                    "a set stays in the kernel, most likely because somebody else's rule asks it: {error}"
+                ));
+            }
             Err(error) => return Err(Failure::Call(step.phase, error)),
         }
     }

@@ -1,14 +1,15 @@
 //! One reading of the world: policy, sets and containers, turned into what the kernel shall hold.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 
-use crate::compile::{Ground, compile};
+use crate::compile::{self, Ground, compile};
 use crate::inventory::Inventory;
 use crate::net::Family;
 use crate::policy::{Policy, SetFile};
-use crate::resolve::{Facts, Resolved, resolve};
+use crate::resolve::{Facts, Owner, Resolved, resolve};
 use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry, is_own_set};
 
 /// What a pass works from. Everything was read before; the pass itself is pure.
@@ -29,8 +30,7 @@ pub struct Pass<'a> {
 impl Pass<'_> {
     /// Kernel names of all users' sets that we keep or kept.
     pub fn users(&self) -> BTreeSet<String> {
-        let names = self.sets.keys().chain(self.last_sets.keys());
-        names.flat_map(|name| Family::ALL.map(|family| kernel_set_name(name, family))).collect()
+        kernel_names(self.sets.values().chain(self.last_sets.values())).collect()
     }
 
     /// The policy with its names resolved against the world and the kernel's foreign sets.
@@ -39,7 +39,10 @@ impl Pass<'_> {
         let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name) && !users.contains(*name));
         let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
         let sets = self.sets.keys().cloned().collect();
-        resolve(self.policy, &Facts { inventory: self.inventory, sets: &sets, ipsets: &ipsets, now: self.now })
+        let remembered = remembered(state);
+        let facts =
+            Facts { inventory: self.inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, now: self.now };
+        resolve(self.policy, &facts)
     }
 
     /// What the kernel shall hold, given what it holds.
@@ -70,10 +73,20 @@ pub fn user_sets(
     desired
 }
 
-/// The kernel's name of one half of a user's set.
-pub fn kernel_set_name(name: &str, family: Family) -> String {
-    match family {
-        Family::V4 => name.to_owned(),
-        Family::V6 => format!("{name}-v6"),
-    }
+/// The kernel's names of users' sets, both halves of each.
+pub fn kernel_names<'a>(sets: impl Iterator<Item = &'a SetFile>) -> impl Iterator<Item = String> {
+    sets.flat_map(|set| Family::ALL.map(|family| set.kernel_name(family)))
+}
+
+/// For whom the kernel holds rules at which addresses.
+pub fn remembered(state: &Dump) -> BTreeMap<IpAddr, Owner> {
+    let sets = Family::ALL.into_iter().filter_map(|family| state.sets.get(&compile::ruled(family)));
+    sets.flat_map(|set| &set.members)
+        .filter_map(|(entry, member)| match entry {
+            SetEntry::Net(block) if block.prefix_len() == block.max_prefix_len() => {
+                Some((block.addr(), Owner::parse(member.comment.as_deref()?)?))
+            }
+            _ => None,
+        })
+        .collect()
 }

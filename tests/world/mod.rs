@@ -34,7 +34,13 @@ impl World {
     pub(crate) fn resolved(&self) -> Resolved {
         let sets: BTreeSet<String> = self.members.keys().filter(|name| !name.starts_with("ipset:")).cloned().collect();
         let ipsets = BTreeMap::from([("crowd".to_owned(), Family::V4)]);
-        let facts = Facts { inventory: &self.inventory, sets: &sets, ipsets: &ipsets, now: Self::now() };
+        let facts = Facts {
+            inventory: &self.inventory,
+            sets: &sets,
+            ipsets: &ipsets,
+            remembered: &BTreeMap::new(),
+            now: Self::now(),
+        };
         resolve::resolve(&self.policy, &facts)
     }
 }

@@ -5,6 +5,8 @@ mod read;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::format::{Filters, Format, ListStyle};
 pub use super::values::{EntryArg, Input, RuleName, SetType, SourceArg};
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
@@ -67,6 +69,8 @@ pub struct RuleArgs {
     pub interface: Option<String>,
     /// `--for`.
     pub lifetime: Option<Duration>,
+    /// `--until`.
+    pub until: Option<Timestamp>,
     /// `--comment`, unless empty.
     pub comment: Option<String>,
     /// `--before`, counted from 1.

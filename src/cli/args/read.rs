@@ -74,6 +74,7 @@ impl Typed<'_> {
             ports: Ports { container: self.ports("port")?, published: self.ports("published")? },
             interface: self.maybe("interface")?,
             lifetime: self.maybe("for")?,
+            until: self.maybe("until")?,
             comment: self.comment()?,
             before: self.maybe("before")?,
             pending: self.on("pending")?,

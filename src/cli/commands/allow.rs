@@ -75,7 +75,14 @@ fn rule_of(args: RuleArgs, session: &Session, program: &str) -> Result<Rule, Fai
             targets.push(target);
         }
     }
-    let expires = args.lifetime.map(|lifetime| expiry(session.now, lifetime)).transpose()?;
+    let expires = match (args.lifetime, args.until) {
+        (Some(_), Some(_)) => return Err(Failure::usage("--for and --until both say when the rule ends: give one")),
+        (Some(lifetime), None) => Some(expiry(session.now, lifetime)?),
+        (None, Some(until)) if until <= session.now => {
+            return Err(Failure::usage(format!("--until {until} is past: it is {:.0} now", session.now)));
+        }
+        (None, until) => until,
+    };
     Ok(Rule {
         verdict: args.verdict,
         targets,

@@ -122,6 +122,8 @@ fn rule(name: &'static str, about: &'static str, examples: &'static str) -> Comm
         value("interface", None, "string", "Only what comes in over this interface of the host")
             .value_parser(values::parse_interface),
         value("for", None, "duration", "End the rule after this time (30m, 2h, 7d)").value_parser(parse_duration),
+        value("until", None, "time", "End the rule at this moment (2030-01-31T18:00:00Z)")
+            .value_parser(values::parse_moment),
         value("comment", None, "string", "A remark to be stored with the rule").value_parser(values::parse_comment),
         value("before", None, "int", "Insert before the rule of this number").value_parser(values::parse_place),
         switch("pending", None, "Accept targets that do not exist yet"),

@@ -157,10 +157,7 @@ impl SetFile {
 
     /// The kernel's name of one family's half.
     pub fn kernel_name(&self, family: Family) -> String {
-        match family {
-            Family::V4 => self.name.as_str().to_owned(),
-            Family::V6 => format!("{}-v6", self.name),
-        }
+        self.name.kernel_name(family)
     }
 
     /// The kernel's options for one family's half.

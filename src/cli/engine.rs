@@ -1,0 +1,49 @@
+//! The engine that a command is about: found as docker finds it, asked for everything, refused when it lives elsewhere.
+
+use std::time::Duration;
+
+use super::complaint;
+use super::context::Context;
+use super::failure::Failure;
+use crate::docker::{self, EngineError};
+use crate::host::interfaces::HostInterfaces;
+use crate::inventory::Inventory;
+
+/// How long to wait before an engine that seems to be elsewhere is asked again: a network may just be coming or going.
+const SECOND_LOOK: Duration = Duration::from_millis(300);
+
+/// Why there is no inventory.
+pub(super) enum Trouble {
+    /// The engine does not answer; sets can be changed all the same.
+    Unreachable(Failure),
+    /// It must not be touched from here, or cannot be named.
+    Refused(Failure),
+}
+
+/// Asks the engine, and refuses one that lives elsewhere.
+pub(super) fn inventory(ctx: &Context) -> Result<Inventory, Trouble> {
+    let environment = docker::Environment::of_process();
+    let address = docker::resolve_endpoint(&ctx.globals, &environment)
+        .map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
+    let options = docker::ConnectOptions::from_environment(&environment);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Trouble::Refused(Failure::internal(format!("cannot start the runtime: {error}"))))?;
+    let unreachable = |error: EngineError| Trouble::Unreachable(complaint::engine(&error));
+    runtime.block_on(async {
+        let mut second = false;
+        loop {
+            let engine = docker::Engine::connect(&address, &options).await.map_err(unreachable)?;
+            let inventory = engine.snapshot().await.map_err(unreachable)?;
+            let host =
+                HostInterfaces::read().map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
+            match docker::locality(&inventory, &host, &address) {
+                Ok(()) => return Ok(inventory),
+                Err(error) if second => return Err(Trouble::Refused(Failure::refused(error.to_string()))),
+                Err(_) => second = true,
+            }
+            tokio::time::sleep(SECOND_LOOK).await;
+        }
+    })
+}
