@@ -101,7 +101,7 @@ impl Run<'_> {
         let mut keep = usable.iter();
         first.retain(|_| keep.next() == Some(&true));
         self.baseline = first;
-        self.sessions_baseline = self.observe(&self.sessions.clone(), "baseline")?;
+        self.sessions_baseline = self.answered(&self.sessions.clone(), "baseline")?;
         let open = self.baseline.iter().filter(|open| **open).count();
         let text = format!(
             "baseline: {open} of {} cells are open, {left_out} left out, {} sessions; up after {:.1} s",
@@ -213,7 +213,16 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Who gets through, with or without an answer.
     fn observe(&mut self, cells: &[Cell], phase: &str) -> Result<Vec<bool>, LabError> {
+        let first = self.word;
+        let mut seen = self.answered(cells, phase)?;
+        self.ask_the_peers(cells, first, &mut seen)?;
+        Ok(seen)
+    }
+
+    /// Who gets an answer.
+    fn answered(&mut self, cells: &[Cell], phase: &str) -> Result<Vec<bool>, LabError> {
         let first = self.word;
         let probes: Vec<_> = (first..)
             .zip(cells)
@@ -228,7 +237,6 @@ impl Run<'_> {
                 true
             }));
         }
-        self.ask_the_peers(cells, first, &mut seen)?;
         Ok(seen)
     }
 
