@@ -174,7 +174,10 @@ fn members_by_hand(desk: &Desk) -> Result {
     let tested = desk.idle("set test ipfriends 203.0.113.10")?;
     assert!(tested.code == 1 && tested.stdout.contains("NOT in the kernel"), "{tested:?}");
     let status = desk.idle("status")?;
-    assert!(status.code == 1 && status.stdout.contains("NO: the kernel differs in 1 line; `docker firewall plan`"), "{status:?}");
+    assert!(
+        status.code == 1 && status.stdout.contains("NO: the kernel differs in 1 line; `docker firewall plan`"),
+        "{status:?}"
+    );
     assert!(desk.idle("ls web")?.stderr.contains("the kernel differs from the policy in 1 line"));
     assert_eq!(desk.idle("plan")?.code, 2);
     desk.done("apply")?;
