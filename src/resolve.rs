@@ -67,6 +67,8 @@ pub struct Place {
     pub address: IpAddr,
     /// Who has it, or had it when it stopped.
     pub owner: Owner,
+    /// The container's ports that Docker publishes, sorted.
+    pub published: Vec<(Protocol, u16)>,
     /// Indices into [`Resolved::rules`], in order.
     pub rules: Vec<usize>,
     /// Whether what no rule allows is dropped.
@@ -224,8 +226,17 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
             };
             facts.remembered.iter().filter(was_its).map(|(address, _)| *address).collect()
         };
+        let mut published: Vec<(Protocol, u16)> = container
+            .bindings
+            .iter()
+            .filter(|binding| binding.host_port.is_some())
+            .map(|binding| (binding.protocol, binding.container_port))
+            .collect();
+        published.sort_unstable();
+        published.dedup();
         for address in own {
-            let place = Place { address, owner: Owner::of(container), rules: rules.clone(), guarded };
+            let (published, rules) = (published.clone(), rules.clone());
+            let place = Place { address, owner: Owner::of(container), published, rules, guarded };
             places.insert(address, place);
         }
     }

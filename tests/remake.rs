@@ -56,7 +56,8 @@ fn apply(
     let document = Document::parse(POLICY).unwrap();
     let inventory = inventory();
     let now = Timestamp::from_second(1_800_000_000).unwrap();
-    let pass = Pass { policy: document.policy(), sets, last_sets: last, inventory: &inventory, now };
+    let earlier = [last];
+    let pass = Pass { policy: document.policy(), sets, earlier_sets: &earlier, inventory: &inventory, now };
     let users = pass.users();
     let before = reconcile::observe(kernel, &users).unwrap();
     reconcile::apply(kernel, &users, &before, &|state| pass.desired(state), &|| false)

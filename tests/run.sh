@@ -7,7 +7,7 @@
 #
 #   style   cargo fmt and cargo clippy
 #   unit    the workspace's tests (with cargo-nextest where it is installed), its documentation's examples
-#   lab     the lab judged by itself: real engines without the plugin
+#   lab     the lab judged by itself, and every command typed at real engines
 #   truth   who reaches what: each engine with each flavour of iptables, some thousand cells each
 #   kill    the plugin killed at every point of its work
 #
@@ -98,6 +98,8 @@ unit_tests() {
 lab_tests() {
   # One engine after the other within a test, two tests at a time: more would only wait for each other.
   tests lab cargo test --locked --package docker-firewall-lab --test plain --no-fail-fast -- --ignored --test-threads 2
+  tests commands cargo test --locked --package docker-firewall-lab --test rules --test sets --test slips \
+    --test surroundings --no-fail-fast -- --ignored --test-threads 2
   tests docker-cli cargo test --locked --test docker_engine --no-fail-fast -- --ignored through_the_real_docker
 }
 

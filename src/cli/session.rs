@@ -20,7 +20,7 @@ use crate::net::Family;
 use crate::plan;
 use crate::policy::{DefaultAccess, Policy, SetFile};
 use crate::reconcile::{self, Applied, Config, Pass};
-use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry, is_own_chain};
+use crate::ruleset::{Desired, DesiredSet, Dump, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,6 +49,8 @@ pub(super) struct Session {
     /// The policy file is missing although rules of it were in force.
     policy_gone: bool,
     last: Config,
+    /// The sets of a change that was killed, if there was one.
+    pending: BTreeMap<String, SetFile>,
     paths: Paths,
     kernel: HostKernel,
     /// What was read of the kernel, and the users' sets whose members were read with it.
@@ -110,6 +112,7 @@ impl Session {
             Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
         };
+        let pending = if lock.is_some() { leftovers(ctx, &paths) } else { BTreeMap::new() };
         let kernel = HostKernel::new(Tools::from_env());
         Ok(Self {
             config,
@@ -118,6 +121,7 @@ impl Session {
             dismissed: BTreeMap::new(),
             policy_gone,
             last,
+            pending,
             paths,
             kernel,
             seen: None,
@@ -162,8 +166,13 @@ impl Session {
     }
 
     fn users(&self, config: &Config) -> BTreeSet<String> {
-        reconcile::kernel_names(config.sets.values().chain(self.last.sets.values()).chain(self.config.sets.values()))
-            .collect()
+        let earlier = self.earlier().into_iter().flat_map(|sets| sets.values());
+        reconcile::kernel_names(config.sets.values().chain(earlier).chain(self.config.sets.values())).collect()
+    }
+
+    /// Sets whose members are not somebody's additions, though no file holds them any more.
+    fn earlier(&self) -> [&BTreeMap<String, SetFile>; 2] {
+        [&self.last.sets, &self.pending]
     }
 
     /// What the kernel shall hold for `config`, given what it holds.
@@ -173,7 +182,7 @@ impl Session {
                 let pass = Pass {
                     policy: config.document.policy(),
                     sets: &config.sets,
-                    last_sets: &self.last.sets,
+                    earlier_sets: &self.earlier(),
                     inventory,
                     now: self.now,
                 };
@@ -193,7 +202,7 @@ impl Session {
     fn sets_only(&self, config: &Config, state: &Dump) -> Desired {
         let users = self.users(config);
         let mut desired = Desired::from_dump(state, &users);
-        let users_sets = reconcile::user_sets(&config.sets, &self.last.sets, self.now);
+        let users_sets = reconcile::user_sets(&config.sets, &self.earlier(), self.now);
         desired.sets.extend(users_sets);
         let kept: BTreeSet<String> = reconcile::kernel_names(config.sets.values()).collect();
         desired.sets.retain(|name, _| crate::ruleset::is_own_set(name) || kept.contains(name));
@@ -224,6 +233,7 @@ impl Session {
         }
         let staged = self.stage(&config)?;
         let _mutation = ctx.cancel.begin()?;
+        self.announce(&config)?;
         let users = self.users(&config);
         // Taken out for the while, so that the rest of the session can be asked meanwhile.
         let mut kernel = std::mem::replace(&mut self.kernel, HostKernel::new(Tools::from_env()));
@@ -236,6 +246,7 @@ impl Session {
             ctx.output.note(&format!("warning: {remark}"));
         }
         self.place(ctx, staged, &config)?;
+        self.forget_announced(ctx);
         self.last = config.clone();
         self.config = config;
         Ok(applied)
@@ -257,6 +268,28 @@ impl Session {
         Err(Failure::refused(format!("{} is missing, but what it said last is in force: {rules}", policy.display()))
             .hinted(format!("Nothing was changed. To have it back: cp {} {}", copy.display(), policy.display()))
             .hinted(format!("To begin anew without any rule: echo 'version = 1' > {}", policy.display())))
+    }
+
+    /// Writes down which sets are about to reach the kernel: if this process is killed before their files are placed, the
+    /// next one knows that nobody added those members by hand.
+    fn announce(&mut self, config: &Config) -> Result<(), Failure> {
+        let paths = self.paths.pending_paths();
+        for (name, set) in &config.sets {
+            if self.config.sets.get(name).is_none_or(|known| known.text() != set.text()) {
+                files::write_atomic(&paths.set_file(set.name()), &set.text()).map_err(|error| file_failure(&error))?;
+                self.pending.insert(name.clone(), set.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_announced(&mut self, ctx: &mut Context) {
+        let paths = self.paths.pending_paths();
+        for set in std::mem::take(&mut self.pending).into_values() {
+            if let Err(error) = files::remove(&paths.set_file(set.name())) {
+                ctx.output.note(&format!("warning: {error}"));
+            }
+        }
     }
 
     /// Writes everything that differs beside its place, in the files that people edit and in the record.
@@ -342,17 +375,33 @@ impl Session {
         let users = self.users(&self.config);
         let before = self.state()?;
         self.seen = None;
-        let sets = reconcile::user_sets(&self.config.sets, &self.last.sets, self.now);
+        let sets = reconcile::user_sets(&self.config.sets, &self.earlier(), self.now);
         for (name, entries) in plan::unsaved(&before, &Desired { sets, ..Desired::default() }) {
-            let entries = report::count(entries.len(), "entry", "entries");
-            ctx.output
-                .note(&format!("note: {entries} of {name}, put into the kernel by hand and into no file, went too"));
+            // Named one by one: this is the last place where they can be read.
+            let lost = entries.iter().map(|entry| render_set_entry(entry, &Member::default()));
+            let lost = lost.collect::<Vec<_>>().join(" ");
+            ctx.output.note(&format!("note: put into {name} by hand, in no file, and gone with it: {lost}"));
         }
         let nothing = Desired { gone: users.clone(), ..Desired::default() };
         let cancelled = || ctx.cancel.is_cancelled();
         reconcile::apply(&mut self.kernel, &users, &before, &|_| nothing.clone(), &cancelled)
             .map_err(|error| complaint::apply(&error))
     }
+}
+
+/// What a killed process left: staged files, which go, and the sets that it may have put into the kernel.
+fn leftovers(ctx: &mut Context, paths: &Paths) -> BTreeMap<String, SetFile> {
+    for place in [paths, &paths.last_good_paths(), &paths.pending_paths()] {
+        for directory in [&place.config_dir, &place.sets_dir()] {
+            if let Err(error) = files::sweep(directory) {
+                ctx.output.note(&format!("warning: {error}"));
+            }
+        }
+    }
+    Config::pending_sets(paths).unwrap_or_else(|error| {
+        ctx.output.note(&format!("warning: the record of an interrupted change cannot be used: {error}"));
+        BTreeMap::new()
+    })
 }
 
 fn file_failure(error: &FileError) -> Failure {

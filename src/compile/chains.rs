@@ -230,11 +230,12 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
 /// The rules for the top of Docker's own `DOCKER` chain: answers, the rules, the drop.
 ///
 /// RETURN would skip Docker's rules below us in the same chain, so allows say ACCEPT; and since ACCEPT would also open
-/// what Docker keeps closed, they and the drop speak only of packets that came to a published port (DNAT). Direct
+/// what Docker keeps closed, they and the drop speak only of packets that came (DNAT) to a port that Docker publishes. Direct
 /// packets go on to Docker's rules and are judged by the backstop, without which these rules are not used.
 pub(super) fn literal(atoms: &Atoms, family: Family) -> Vec<Line> {
     let mark = || Match::Comment(names::MARK.to_owned());
     let ruled = || in_set(sets::ruled(family), &[SetDirection::Dst]);
+    let published = || in_set(sets::published(family), &[SetDirection::Dst, SetDirection::Dst]);
     let outside = || Match::Set {
         name: sets::inside(family),
         negated: true,
@@ -248,6 +249,7 @@ pub(super) fn literal(atoms: &Atoms, family: Family) -> Vec<Line> {
         let mut matches = conditions(key, family, Way::To);
         let action = match key.verdict() {
             Verdict::Allow => {
+                matches.push(published());
                 if !matches.iter().any(|condition| matches!(condition, Match::Published(_))) {
                     matches.push(Match::Dnat);
                 }
@@ -261,7 +263,7 @@ pub(super) fn literal(atoms: &Atoms, family: Family) -> Vec<Line> {
         matches.push(mark());
         lines.push(Rule::new(matches, action));
     }
-    let closing = [in_set(sets::guarded(family), &[SetDirection::Dst]), outside(), Match::Dnat, mark()];
+    let closing = [in_set(sets::guarded(family), &[SetDirection::Dst]), published(), outside(), Match::Dnat, mark()];
     lines.push(Rule::new(closing, Action::Drop));
     lines.into_iter().map(Line::of).collect()
 }

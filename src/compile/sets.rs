@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::atom::{Atoms, Key, Source};
 use crate::net::{Family, kernel_blocks};
+use crate::policy::Hook;
 use crate::resolve::{Owner, Resolved};
 use crate::ruleset::{IpSet, Member, SetEntry, SetKind, SetShape};
 
@@ -47,6 +48,11 @@ pub(super) fn host(family: Family) -> String {
 /// Those of them for which what no rule allows is dropped.
 pub(super) fn host_guarded(family: Family) -> String {
     format!("{}host-guarded", prefix(family))
+}
+
+/// Addresses and ports that Docker publishes, of containers that a rule or the default speaks of.
+pub(super) fn published(family: Family) -> String {
+    format!("{}published", prefix(family))
 }
 
 fn digest(text: &str) -> String {
@@ -108,6 +114,15 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
         .map(|(block, bridge)| (SetEntry::NetIface(block, bridge.clone()), Member::default()))
         .collect();
     sets.insert(inside(family), set(SetKind::NetIface, family, false, inside_members));
+
+    // Only the literal rules ask; elsewhere Docker's own rules see to it.
+    if resolved.hook == Hook::Docker {
+        let ports = places().flat_map(|place| place.published.iter().map(move |port| (place, *port)));
+        let members = ports
+            .map(|(place, (protocol, port))| (SetEntry::IpPort(place.address, protocol, port), owned(&place.owner)))
+            .collect();
+        sets.insert(published(family), set(SetKind::IpPort, family, false, members));
+    }
 
     let host_members = |all: bool| -> BTreeMap<SetEntry, Member> {
         resolved

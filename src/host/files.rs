@@ -14,6 +14,9 @@ use crate::policy::SetName;
 /// Most bytes of a set file: some millions of entries.
 pub const SET_FILE_MAX: u64 = 256 * 1024 * 1024;
 
+/// How the names of staged files begin.
+const STAGED: &str = ".docker-firewall-";
+
 /// What went wrong with a file.
 #[derive(Debug, Error)]
 pub enum FileError {
@@ -146,7 +149,7 @@ pub fn stage(path: &Path, text: &str) -> Result<Staged, FileError> {
     };
     // Beside the file, for a rename cannot cross file systems; the leading dot hides it from whoever lists sets. It is
     // made with mode 0600, and removed when it is dropped before it has its name.
-    let mut file = tempfile::Builder::new().prefix(".docker-firewall-").tempfile_in(directory).map_err(|error| {
+    let mut file = tempfile::Builder::new().prefix(STAGED).tempfile_in(directory).map_err(|error| {
         // Its message names the temporary file, which nobody has ever heard of.
         failed(error.kind().into())
     })?;
@@ -187,6 +190,23 @@ fn write_error(path: &Path, source: io::Error) -> FileError {
 
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Removes what a killed process staged and never placed. Only for who holds the lock: nobody else is staging then.
+pub fn sweep(directory: &Path) -> Result<(), FileError> {
+    let unreadable = |source| FileError::Unreadable { path: directory.to_owned(), source };
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    for entry in entries {
+        let path = entry.map_err(unreadable)?.path();
+        if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(STAGED.as_bytes())) {
+            remove(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Removes a file; says whether there was one.

@@ -61,6 +61,13 @@ impl Paths {
         Self { config_dir: self.last_good(), ..self.clone() }
     }
 
+    /// Where the sets lie that a change is about to put into the kernel, as the place of sets to be read like the real
+    /// ones. What lies there when nobody is changing anything is from one that was killed.
+    #[must_use]
+    pub fn pending_paths(&self) -> Self {
+        Self { config_dir: self.state_dir.join("pending"), ..self.clone() }
+    }
+
     /// The lock that whoever changes files or kernel holds.
     pub fn lock_file(&self) -> PathBuf {
         self.run_dir.join("lock")

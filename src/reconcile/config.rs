@@ -54,6 +54,11 @@ impl Config {
         Self::read(&paths.last_good_paths())
     }
 
+    /// The sets that a change which was killed may have put into the kernel.
+    pub fn pending_sets(paths: &Paths) -> Result<BTreeMap<String, SetFile>, ConfigError> {
+        Self::read(&paths.pending_paths()).map(|config| config.sets)
+    }
+
     fn read(paths: &Paths) -> Result<Self, ConfigError> {
         let path = paths.policy_file();
         let document = match files::read_limited(&path, DOCUMENT_MAX as u64)? {

@@ -19,8 +19,9 @@ pub struct Pass<'a> {
     pub policy: &'a Policy,
     /// Our sets by name.
     pub sets: &'a BTreeMap<String, SetFile>,
-    /// Our sets as they were when the kernel was last written.
-    pub last_sets: &'a BTreeMap<String, SetFile>,
+    /// Our sets as they were when the kernel was last written, and as a change that was killed wanted them: members of
+    /// these that no file holds are not somebody's additions.
+    pub earlier_sets: &'a [&'a BTreeMap<String, SetFile>],
     /// The containers.
     pub inventory: &'a Inventory,
     /// The present moment.
@@ -30,7 +31,8 @@ pub struct Pass<'a> {
 impl Pass<'_> {
     /// Kernel names of all users' sets that we keep or kept.
     pub fn users(&self) -> BTreeSet<String> {
-        kernel_names(self.sets.values().chain(self.last_sets.values())).collect()
+        let earlier = self.earlier_sets.iter().flat_map(|sets| sets.values());
+        kernel_names(self.sets.values().chain(earlier)).collect()
     }
 
     /// The policy with its names resolved against the world and the kernel's foreign sets.
@@ -48,7 +50,7 @@ impl Pass<'_> {
     /// What the kernel shall hold, given what it holds.
     pub fn desired(&self, state: &Dump) -> Desired {
         let mut desired = compile(&self.resolved(state), |family| Ground::of(state, family));
-        desired.sets.extend(user_sets(self.sets, self.last_sets, self.now));
+        desired.sets.extend(user_sets(self.sets, self.earlier_sets, self.now));
         let kept = |name: &String| desired.sets.contains_key(name);
         desired.gone = self.users().into_iter().filter(|name| !kept(name)).collect();
         desired
@@ -58,12 +60,13 @@ impl Pass<'_> {
 /// Users' sets as the kernel shall hold them: what the files say, without what the files said before and say no more.
 pub fn user_sets(
     sets: &BTreeMap<String, SetFile>,
-    last: &BTreeMap<String, SetFile>,
+    earlier: &[&BTreeMap<String, SetFile>],
     now: Timestamp,
 ) -> BTreeMap<String, DesiredSet> {
     let mut desired = BTreeMap::new();
     for (name, file) in sets {
-        let before = last.get(name).map(|file| file.kernel_sets(now));
+        let before: Vec<_> =
+            earlier.iter().filter_map(|sets| sets.get(name)).map(|file| file.kernel_sets(now)).collect();
         for (index, (kernel_name, set)) in file.kernel_sets(now).into_iter().enumerate() {
             let gone = before.iter().flat_map(|halves| halves[index].1.members.keys());
             let removed: BTreeSet<SetEntry> = gone.filter(|entry| !set.members.contains_key(entry)).cloned().collect();

@@ -15,6 +15,7 @@
 //! `tests/engines.sh` makes the cached roots; everything here needs root.
 #![forbid(unsafe_code)]
 
+mod answer;
 mod client;
 mod command;
 mod containers;
@@ -36,6 +37,7 @@ mod spec;
 mod state;
 pub mod truth;
 
+pub use answer::Answer;
 pub use client::Client;
 pub use command::Output;
 pub use containers::{Addresses, IMAGE};
@@ -45,7 +47,7 @@ pub use error::LabError;
 pub use exec::Saves;
 pub use holder::Lab;
 pub use plugin::built_plugin;
-pub use probe::{Answer, PATIENCE, Probe, Protocol};
+pub use probe::{PATIENCE, Probe, Protocol, Say};
 pub use session::Session;
 pub use spec::LabSpec;
 pub use state::{Known, known, sweep};

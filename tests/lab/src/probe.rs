@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 
+use crate::answer::Answer;
 use crate::client::{Client, enter_at};
 use crate::{Lab, LabError};
 
@@ -55,60 +56,21 @@ impl FromStr for Protocol {
     }
 }
 
-/// What came of a probe.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Answer {
-    /// The peer's line.
-    Answered(String),
-    /// A connection, and nothing said on it: a docker-proxy that took it but could not reach its container.
-    Mute,
-    /// A reset, or a port-unreachable message.
-    Refused,
-    /// Nothing at all within the probe's patience.
-    Silent,
-    /// No way there, or an administrator's prohibition.
-    Unreachable,
+/// What a datagram says. The peer remembers the words, so that one which came and was not answered is found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Say {
+    /// A greeting with this word in it.
+    Hello(u64),
+    /// The question whether such a greeting ever came; answered `yes` or `no`.
+    Heard(u64),
 }
 
-impl Answer {
-    /// Whether the peer was reached.
-    pub fn reached(&self) -> bool {
-        matches!(self, Self::Answered(_))
-    }
-
-    /// The name of the peer that answered.
-    pub fn peer(&self) -> Option<&str> {
-        self.words().map(|(name, _)| name)
-    }
-
-    /// The address from which the peer saw the probe come.
-    pub fn seen_from(&self) -> Option<IpAddr> {
-        self.words().and_then(|(_, address)| address.parse().ok())
-    }
-
-    fn words(&self) -> Option<(&str, &str)> {
-        let Self::Answered(line) = self else { return None };
-        line.strip_prefix("peer ")?.split_once(" from ")
-    }
-
-    fn of(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionReset => Self::Refused,
-            io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => Self::Silent,
-            _ => Self::Unreachable,
-        }
-    }
-}
-
-impl fmt::Display for Answer {
+impl fmt::Display for Say {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Answered(line) => line,
-            Self::Mute => "mute",
-            Self::Refused => "refused",
-            Self::Silent => "silent",
-            Self::Unreachable => "unreachable",
-        })
+        match self {
+            Self::Hello(word) => write!(f, "hello {word}"),
+            Self::Heard(word) => write!(f, "heard {word}"),
+        }
     }
 }
 
@@ -127,18 +89,27 @@ pub struct Probe {
     pub from: Option<IpAddr>,
     /// How long to wait.
     pub patience: Duration,
+    /// What it says by UDP.
+    pub say: Say,
 }
 
 impl Probe {
     /// A probe of usual patience.
     pub fn new(client: Client, protocol: Protocol, to: IpAddr, port: u16) -> Self {
-        Self { client, protocol, to, port, from: None, patience: PATIENCE }
+        Self { client, protocol, to, port, from: None, patience: PATIENCE, say: Say::Hello(0) }
     }
 
     /// From one address of several.
     #[must_use]
     pub fn from(mut self, address: IpAddr) -> Self {
         self.from = Some(address);
+        self
+    }
+
+    /// With other words.
+    #[must_use]
+    pub fn say(mut self, say: Say) -> Self {
+        self.say = say;
         self
     }
 
@@ -193,7 +164,7 @@ impl Probe {
         let end = Instant::now() + self.patience;
         let mut buffer = [0; 2048];
         while Instant::now() < end {
-            socket.send(b"hello\n")?;
+            socket.send(format!("{}\n", self.say).as_bytes())?;
             match socket.recv(&mut buffer) {
                 Ok(length) => {
                     return Ok(Answer::Answered(String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()));

@@ -4,6 +4,7 @@
 //! no library. The lines it says (`peer NAME from ADDRESS`) tell a test who answered and whom the answerer saw.
 #![forbid(unsafe_code)]
 
+use std::collections::BTreeSet;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::process::ExitCode;
@@ -16,7 +17,7 @@ const USAGE: &str = "usage: peer serve [name=NAME] [tcp=PORT,..] [stream=PORT,..
        peer connect ADDRESS PORT [TIMEOUT_MS]
        peer udp ADDRESS PORT [TIMEOUT_MS]
 serve    tcp: says who it is, then echoes; stream: says who it is, then pushes data without end;
-         udp: answers every datagram, and the datagram `push` with numbered ones, four milliseconds apart, for 20 s or
+         udp: answers every datagram, `heard WORD` with whether `hello WORD` ever came, and the datagram `push` with numbered ones, four milliseconds apart, for 20 s or
          until the datagram `stop`
 connect, udp    print the peer's line; exit 1 refused, 2 silent, 3 unreachable, 4 connected but mute";
 
@@ -133,6 +134,7 @@ fn stream(mut connection: TcpStream, hello: &str) -> io::Result<()> {
 
 fn answer_datagrams(socket: &UdpSocket, name: &str) {
     let mut buffer = [0; 2048];
+    let mut heard: BTreeSet<Vec<u8>> = BTreeSet::new();
     let mut pushing: Vec<(SocketAddr, Arc<AtomicBool>)> = Vec::new();
     loop {
         // An ICMP error about an earlier answer comes up here: the service goes on.
@@ -148,7 +150,12 @@ fn answer_datagrams(socket: &UdpSocket, name: &str) {
                 stop.fetch_or(*to == from, Ordering::Relaxed);
                 *to != from
             }),
-            _ => {
+            words if words.starts_with(b"heard ") => {
+                let answer: &[u8] = if heard.contains(&words[6..]) { b"yes" } else { b"no" };
+                let _ = socket.send_to(answer, from);
+            }
+            words => {
+                heard.extend(words.strip_prefix(b"hello ").map(<[u8]>::to_vec));
                 let _ = socket.send_to(greeting(name, from).as_bytes(), from);
             }
         }

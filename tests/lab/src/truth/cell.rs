@@ -78,6 +78,14 @@ impl Cell {
         }
     }
 
+    /// The port of the container that hears its datagrams.
+    pub(crate) fn datagrams(&self) -> Option<u16> {
+        self.inbound
+            .map(|attempt| attempt.port)
+            .filter(|(protocol, _)| *protocol == Protocol::Udp)
+            .map(|(_, port)| port)
+    }
+
     /// Whether it must be open before anything is typed, or the table would test nothing.
     pub(crate) fn must_be_open(&self) -> bool {
         match self.way {

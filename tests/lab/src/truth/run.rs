@@ -1,7 +1,7 @@
 //! The table's run: baseline, then phase by phase.
 
 use std::fmt::Write as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use super::model::Model;
 use super::script::{Extent, Phase, SCRIPT};
 use super::world::{TARGETS, World};
 use super::{foreign, live};
-use crate::{Client, Engine, Flavour, Lab, LabError, LabSpec, Saves};
+use crate::{Answer, Client, Engine, Flavour, Lab, LabError, LabSpec, Probe, Protocol, Saves, Say};
 
 /// A command that takes longer than this is told of.
 const SLOW: Duration = Duration::from_secs(3);
@@ -40,6 +40,8 @@ struct Run<'a> {
     clean: Saves,
     model: Model,
     report: Report,
+    /// The next word that no datagram has said yet.
+    word: u64,
     tell: &'a mut dyn FnMut(&str),
 }
 
@@ -63,6 +65,7 @@ pub fn run(spec: LabSpec, plugin: &Path, tell: &mut dyn FnMut(&str)) -> Result<R
         clean: foreign::whole(&lab)?,
         model: Model::default(),
         report: Report::default(),
+        word: 1,
         tell,
     };
     let stranger: IpAddr = Client::Stranger.v4();
@@ -98,7 +101,7 @@ impl Run<'_> {
         let mut keep = usable.iter();
         first.retain(|_| keep.next() == Some(&true));
         self.baseline = first;
-        self.sessions_baseline = self.observe(&self.sessions.clone(), "baseline")?;
+        self.sessions_baseline = self.answered(&self.sessions.clone(), "baseline")?;
         let open = self.baseline.iter().filter(|open| **open).count();
         let text = format!(
             "baseline: {open} of {} cells are open, {left_out} left out, {} sessions; up after {:.1} s",
@@ -210,8 +213,22 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// Who gets through, with or without an answer.
     fn observe(&mut self, cells: &[Cell], phase: &str) -> Result<Vec<bool>, LabError> {
-        let probes: Vec<_> = cells.iter().map(|cell| (cell.caller.place.clone(), cell.probe())).collect();
+        let first = self.word;
+        let mut seen = self.answered(cells, phase)?;
+        self.ask_the_peers(cells, first, &mut seen)?;
+        Ok(seen)
+    }
+
+    /// Who gets an answer.
+    fn answered(&mut self, cells: &[Cell], phase: &str) -> Result<Vec<bool>, LabError> {
+        let first = self.word;
+        let probes: Vec<_> = (first..)
+            .zip(cells)
+            .map(|(word, cell)| (cell.caller.place.clone(), cell.probe().say(Say::Hello(word))))
+            .collect();
+        self.word += cells.len() as u64;
         let answers = self.world.lab.probe_from(&probes)?;
         let mut seen = Vec::with_capacity(cells.len());
         for (cell, answer) in cells.iter().zip(&answers) {
@@ -221,6 +238,24 @@ impl Run<'_> {
             }));
         }
         Ok(seen)
+    }
+
+    /// A datagram that came and whose answer was lost did come: the peers are asked, each from its own side.
+    fn ask_the_peers(&self, cells: &[Cell], first: u64, seen: &mut [bool]) -> Result<(), LabError> {
+        let mut places = Vec::new();
+        let mut probes = Vec::new();
+        for (place, cell) in cells.iter().enumerate() {
+            let peer = self.world.inner.iter().find(|peer| peer.name == cell.peer);
+            let (Some(peer), Some(port), false) = (peer, cell.datagrams(), seen[place]) else { continue };
+            let probe = Probe::new(Client::Host, Protocol::Udp, Ipv4Addr::LOCALHOST.into(), port);
+            places.push(place);
+            probes.push((peer.place.clone(), probe.say(Say::Heard(first + place as u64))));
+        }
+        for (place, answer) in places.into_iter().zip(self.world.lab.probe_from(&probes)?) {
+            // No answer at all is no proof of silence.
+            seen[place] = answer != Answer::Answered("no".to_owned());
+        }
+        Ok(())
     }
 }
 

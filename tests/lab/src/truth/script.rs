@@ -92,7 +92,7 @@ pub(crate) const SCRIPT: &[Phase] = &[
             "rm 1 2",
             "allow network:blue --from ipfriends",
             "allow web --from any --interface br-ext",
-            "allow plain --from any --interface eth9",
+            "allow plain --from any --interface docker0",
         ],
     ),
     live("closed by default", &["allow web --from ipfriends --before 1", "default closed"]),
