@@ -12,7 +12,7 @@ use crate::lint::Finding;
 use crate::policy::nearest;
 use crate::reconcile::{ApplyError, ConfigError};
 
-pub(super) fn privilege(error: &PrivilegeError, _program: &str) -> Failure {
+pub(super) fn privilege(error: &PrivilegeError) -> Failure {
     Failure::environment(error.to_string())
 }
 

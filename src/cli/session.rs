@@ -61,7 +61,7 @@ pub(super) struct Session {
 impl Session {
     /// For commands that change something, or that must see the kernel exactly.
     pub(super) fn open(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
-        require_net_admin().map_err(|error| complaint::privilege(&error, &ctx.program))?;
+        require_net_admin().map_err(|error| complaint::privilege(&error))?;
         let paths = Self::paths(ctx);
         let lock = Lock::acquire(&paths, PATIENCE, |holder| {
             let who = holder.map_or_else(|| "another command".to_owned(), |pid| format!("process {pid}"));

@@ -46,10 +46,6 @@ fn parse_address(text: &str, whole: &str) -> Result<IpAddr, CidrError> {
     })
 }
 
-fn host_block(address: IpAddr) -> IpNet {
-    IpNet::from(address)
-}
-
 fn range_blocks(first: IpAddr, last: IpAddr, whole: &str) -> Result<Vec<IpNet>, CidrError> {
     match (first, last) {
         (IpAddr::V4(first), IpAddr::V4(last)) if first <= last => {
@@ -70,7 +66,7 @@ pub fn parse_source(text: &str) -> Result<Source, CidrError> {
         return Ok(Source { blocks: range_blocks(first, last, text)?, normalised: None });
     }
     let Some((address, prefix)) = text.split_once('/') else {
-        return Ok(Source { blocks: vec![host_block(parse_address(text, text)?)], normalised: None });
+        return Ok(Source { blocks: vec![IpNet::from(parse_address(text, text)?)], normalised: None });
     };
     let address = parse_address(address, text)?;
     let bits = if address.is_ipv4() { 32 } else { 128 };

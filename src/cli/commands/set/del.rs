@@ -11,6 +11,7 @@ use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
 use crate::cli::text::printable;
 use crate::net::Family;
+use crate::ruleset::SetEntry;
 
 /// Runs it. All entries go, or none. An entry that only the kernel holds, put there by hand, goes too.
 pub fn run(ctx: &mut Context, args: SetDelArgs) -> Result<Exit, Failure> {
@@ -24,7 +25,7 @@ pub fn run(ctx: &mut Context, args: SetDelArgs) -> Result<Exit, Failure> {
         let mut found = false;
         for block in blocks {
             let kernel_name = set.kernel_name(Family::of(&block.addr()));
-            let entry = super::kernel_entry(block);
+            let entry = SetEntry::Net(block);
             let in_kernel = state.sets.get(&kernel_name).is_some_and(|set| set.members.contains_key(&entry));
             if in_kernel {
                 session.dismissed.entry(kernel_name).or_default().insert(entry);

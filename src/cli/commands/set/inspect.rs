@@ -66,8 +66,8 @@ fn describe(set: &SetFile, config: &Config, name: &SetName, state: Option<&Dump>
     }
     json!({
         "Name": name.as_str(),
-        "Type": super::kind_name(&set.shape(Family::V4).kind),
-        "TypeIPv6": super::kind_name(&set.shape(Family::V6).kind),
+        "Type": set.shape(Family::V4).kind.name().to_owned(),
+        "TypeIPv6": set.shape(Family::V6).kind.name().to_owned(),
         "KernelSets": Family::ALL.map(|family| set.kernel_name(family)),
         "Rules": super::users(config.document.policy(), name),
         "Entries": entries,

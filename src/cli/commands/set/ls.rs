@@ -19,7 +19,7 @@ pub fn run(ctx: &mut Context, args: SetLsArgs) -> Result<Exit, Failure> {
     let mut table = Table::new(&["NAME", "TYPE", "IPV4", "IPV6", "RULES"]);
     for set in sets {
         let (v4, v6) = (set.count(Family::V4).to_string(), set.count(Family::V6).to_string());
-        let kind = super::kind_name(&set.shape(Family::V4).kind);
+        let kind = set.shape(Family::V4).kind.name().to_owned();
         let users = super::users(config.document.policy(), set.name());
         let rules = users.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         match args.style.shape() {

@@ -10,8 +10,6 @@ pub mod ls;
 pub mod rm;
 pub mod test;
 
-use ipnet::IpNet;
-
 use crate::cli::args::EntryArg;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
@@ -20,7 +18,6 @@ use crate::cli::text::printable;
 use crate::net::Family;
 use crate::policy::{Policy, RuleSource, SetFile, SetName, nearest};
 use crate::reconcile::Config;
-use crate::ruleset::{SetEntry, SetKind};
 
 /// The set, or a failure that names the nearest one.
 fn existing<'a>(config: &'a Config, name: &SetName, program: &str) -> Result<&'a SetFile, Failure> {
@@ -68,14 +65,4 @@ fn now_has(set: &SetFile, policy: &Policy) -> String {
         _ => format!("{} ask it", rule_list(&asking)),
     };
     format!("{} now has {}; {use_}.", set.name(), count(total(set), "entry", "entries"))
-}
-
-/// How the kernel writes a block in a set of that kind.
-fn kernel_entry(block: IpNet) -> SetEntry {
-    SetEntry::Net(block)
-}
-
-/// `hash:net`.
-fn kind_name(kind: &SetKind) -> String {
-    kind.name().to_owned()
 }
