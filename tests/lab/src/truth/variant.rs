@@ -100,9 +100,10 @@ impl Variant {
                 let bound = attempt.target.bound.and_then(|address| address.parse::<IpAddr>().ok());
                 let leads = |mode| matches!(mode, Mode::Nat | Mode::Unprotected);
                 let led = networks().any(|network| leads(network.mode(cell.to))) && self.writes(cell.to);
-                // Where no rule leads on, docker-proxy does, and to the other family where one is missing.
+                // Where no rule leads on, docker-proxy does; from IPv6 to IPv4 too, never the other way round.
                 let proxied = networks().any(|network| {
-                    network.is_led_to() && (leads(network.mode(cell.to)) || network.mode(cell.to) == Mode::None)
+                    let mode = network.mode(cell.to);
+                    leads(mode) || cell.to.is_ipv6() && mode == Mode::None && network.is_led_to()
                 });
                 bound.is_none_or(|address| address == cell.to) && (led || self.proxy && proxied)
             }
