@@ -53,14 +53,7 @@ fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
     if interface == "lo" || inside(world.inventory, peer, interface) || packet.state == ConnState::Related {
         return false;
     }
-    let started_by_the_host = match packet.direction {
-        Some(ConnDirection::Reply) => inbound,
-        Some(ConnDirection::Original) => !inbound && !opens_nothing(packet),
-        None => false,
-    };
-    if started_by_the_host {
-        return false;
-    }
+    // Whichever way the connection is said to go: docker-proxy only answers.
     let speaking: Vec<&Rule> = world
         .policy
         .rules

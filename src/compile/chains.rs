@@ -6,6 +6,8 @@
 //!   session with another one survives a flushed connection table.
 //! - A TCP packet that opens nothing and belongs to no known connection goes to `BACK`, where the rules judge it,
 //!   instead of being dropped outright: an allowed client's session survives a flushed table, a cut one does not restart.
+//! - Ports of the host have no direction: docker-proxy only ever answers from them. A session that was open before
+//!   connections were tracked may be taken for one that began on the inside, and must be judged all the same.
 
 use std::collections::BTreeMap;
 
@@ -130,6 +132,8 @@ struct Side<'a> {
     back: &'static str,
     /// What the host says to itself over the loopback interface is nobody's business.
     loopback: bool,
+    /// Whether it opens connections of its own, whose answers are not judged.
+    calls: bool,
 }
 
 impl Side<'_> {
@@ -160,7 +164,9 @@ impl Side<'_> {
         if self.loopback {
             rules.push(Rule::new([Match::InInterface("lo".to_owned())], Action::Return));
         }
-        rules.push(Rule::new([Match::Reply], Action::Return));
+        if self.calls {
+            rules.push(Rule::new([Match::Reply], Action::Return));
+        }
         rules.push(Rule::new([self.inside(Way::To)], Action::Return));
         rules.push(Rule::new([Match::Related], Action::Return));
         rules.extend(self.later(Way::To));
@@ -176,9 +182,11 @@ impl Side<'_> {
             rules.push(Rule::new([Match::OutInterface("lo".to_owned())], Action::Return));
         }
         rules.push(Rule::new([self.inside(Way::From)], Action::Return));
-        // Before ORIGINAL: the packet of a cut session that the container sends first makes a connection of its own.
-        rules.push(Rule::new([Match::TcpNotSyn, Match::New], go_back()));
-        rules.push(Rule::new([Match::Original], Action::Return));
+        if self.calls {
+            // Before ORIGINAL: the packet of a cut session that the container sends first makes a connection of its own.
+            rules.push(Rule::new([Match::TcpNotSyn, Match::New], go_back()));
+            rules.push(Rule::new([Match::Original], Action::Return));
+        }
         rules.push(Rule::new([Match::Related], Action::Return));
         rules.push(Rule::new([], go_back()));
         rules
@@ -194,8 +202,15 @@ impl Side<'_> {
 
 /// The chains of one family.
 pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Judgement {
-    let container =
-        Side { atoms, family, guarded: sets::guarded(family), dimensions: 1, back: names::BACK, loopback: false };
+    let container = Side {
+        atoms,
+        family,
+        guarded: sets::guarded(family),
+        dimensions: 1,
+        back: names::BACK,
+        loopback: false,
+        calls: true,
+    };
     let host = Side {
         atoms: host_atoms,
         family,
@@ -203,6 +218,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
         dimensions: 2,
         back: names::HOST_BACK,
         loopback: true,
+        calls: false,
     };
     let enter = |way: Way, chain: &str| {
         Rule::new([container.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned()))

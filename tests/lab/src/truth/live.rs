@@ -72,6 +72,10 @@ pub(crate) fn judge(
             }
         };
         let may = cell.inbound.is_none_or(|attempt| model.lets(&attempt));
+        if may && variant.forgets(cell) && session.received_after(typed + CUT) == 0 {
+            // What may not, must not come back by asking either; that is looked at with datagrams of their own.
+            let _ = session.ask_again();
+        }
         while may && session.received_after(typed + CUT) == 0 && typed.elapsed() < STALL {
             thread::sleep(Duration::from_millis(20));
         }

@@ -31,6 +31,8 @@ pub(crate) struct Model {
     reset: bool,
     /// What became of containers since they were described.
     changed: BTreeMap<&'static str, Standing>,
+    /// The same, as the next command will find it: until then rules are for what was.
+    found: BTreeMap<&'static str, Standing>,
 }
 
 /// What rules know a container by.
@@ -54,6 +56,7 @@ impl Model {
     /// When it is one that the table's own description should not contain.
     pub(crate) fn obey(&mut self, command: &str) {
         let words: Vec<&str> = command.split_whitespace().collect();
+        self.changed.clone_from(&self.found);
         // Whatever is typed afterwards brings the rest back into force.
         self.reset = words == ["reset", "--force"];
         match words.as_slice() {
@@ -87,7 +90,7 @@ impl Model {
     /// Sees what is done to containers and networks.
     pub(crate) fn see(&mut self, step: &Step<'_>, targets: &[&'static Target]) {
         match step {
-            Step::Recreate(name) => self.changed.retain(|target, _| target != name),
+            Step::Recreate(name) => self.found.retain(|target, _| target != name),
             Step::Docker(words) => match words.split_whitespace().collect::<Vec<_>>().as_slice() {
                 ["network", "connect", network, name] => {
                     self.standing(name, targets).networks.push((*network).to_owned());
@@ -105,9 +108,9 @@ impl Model {
 
     fn standing(&mut self, name: &str, targets: &[&'static Target]) -> &mut Standing {
         for target in targets {
-            self.changed.entry(target.name).or_insert_with(|| Standing::of(target));
+            self.found.entry(target.name).or_insert_with(|| Standing::of(target));
         }
-        self.changed.values_mut().find(|standing| standing.name == name).expect("a container's name")
+        self.found.values_mut().find(|standing| standing.name == name).expect("a container's name")
     }
 
     /// The members of a kernel set that somebody else owns.
@@ -118,6 +121,11 @@ impl Model {
     /// The names of the users' sets.
     pub(crate) fn own_sets(&self) -> Vec<&str> {
         self.sets.keys().map(String::as_str).filter(|name| !name.starts_with("ipset:")).collect()
+    }
+
+    /// Whether no rules are in force.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.reset
     }
 
     /// Whether the rules let an attempt pass. What Docker makes of it is another matter.

@@ -173,7 +173,8 @@ impl Run<'_> {
     /// The sessions that Docker and the rules let open now.
     fn open_sessions(&self) -> Vec<Cell> {
         let cells = self.sessions.iter().filter(|cell| self.baseline.has_session(cell));
-        cells.filter(|cell| cell.inbound.is_none_or(|attempt| self.model.lets(&attempt))).cloned().collect()
+        let told = cells.filter(|cell| !self.variant.is_untold(cell, self.model.is_reset()));
+        told.filter(|cell| cell.inbound.is_none_or(|attempt| self.model.lets(&attempt))).cloned().collect()
     }
 
     fn type_in(&mut self, phase: &str, step: &Step<'_>) -> Result<(), LabError> {

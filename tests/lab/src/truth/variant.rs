@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::cell::{Cell, Way};
-use super::scenes::{RULES, Scene, WAYS};
+use super::cell::{Cell, Inbound, Way};
+use super::scenes::{CHANGES, RULES, Scene, WAYS};
 use super::target::{Mode, Network, Target};
-use crate::{Lab, LabError, LabSpec};
+use crate::{Lab, LabError, LabSpec, Protocol};
 
 /// An engine's set-up, and the scene that is played on it.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ const DEFAULT: Variant = Variant {
 };
 
 /// Every variant.
-static ALL: [Variant; 7] = [
+static ALL: [Variant; 8] = [
     DEFAULT,
     Variant { name: "no-proxy", dockerd: &["--userland-proxy=false"], proxy: false, ..DEFAULT },
     Variant { name: "no-iptables", dockerd: &["--iptables=false"], iptables: false, ip6tables: false, ..DEFAULT },
@@ -45,6 +45,7 @@ static ALL: [Variant; 7] = [
     Variant { name: "no-br-netfilter", bridge_nf: Some(false), ..DEFAULT },
     Variant { name: "br-netfilter", bridge_nf: Some(true), ..DEFAULT },
     Variant { name: "ways", scene: &WAYS, ..DEFAULT },
+    Variant { name: "changes", scene: &CHANGES, ..DEFAULT },
 ];
 
 impl Default for &'static Variant {
@@ -68,7 +69,7 @@ impl FromStr for &'static Variant {
 impl Variant {
     /// The names of all, for people.
     pub const NAMES: &'static str =
-        "default, no-proxy, no-iptables, ip6tables-off, no-br-netfilter, br-netfilter, ways";
+        "default, no-proxy, no-iptables, ip6tables-off, no-br-netfilter, br-netfilter, ways, changes";
 
     /// A lab that is set up so.
     pub(crate) fn fit(&self, spec: LabSpec) -> LabSpec {
@@ -114,6 +115,25 @@ impl Variant {
             }),
             _ => false,
         }
+    }
+
+    /// Whether docker-proxy leads a cell's datagrams: one that it may not send on ends its session, and the client has
+    /// to ask again.
+    pub(crate) fn forgets(&self, cell: &Cell) -> bool {
+        let led = |attempt: &Inbound| {
+            self.networks(attempt.target).any(|network| network.mode(cell.to) != Mode::None) && self.writes(cell.to)
+        };
+        match cell.way {
+            Way::LinkLocal => cell.protocol == Protocol::Udp,
+            Way::Published => cell.protocol == Protocol::Udp && !cell.inbound.as_ref().is_some_and(led),
+            _ => false,
+        }
+    }
+
+    /// Whether a session began while the kernel tracked no connections, and so may seem to have begun on the inside. A
+    /// datagram's direction cannot be told otherwise (SECURITY, known limits).
+    pub(crate) fn is_untold(&self, cell: &Cell, reset: bool) -> bool {
+        reset && matches!(cell.way, Way::Direct(_)) && cell.protocol == Protocol::Udp && !self.writes(cell.to)
     }
 
     /// The path that a cell's packets take, for the figures.

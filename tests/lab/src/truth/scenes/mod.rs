@@ -1,8 +1,10 @@
 //! The scenes: each a world and what is typed in it.
 
+mod changes;
 mod rules;
 mod ways;
 
+pub(crate) use changes::CHANGES;
 pub(crate) use rules::RULES;
 pub(crate) use ways::WAYS;
 
