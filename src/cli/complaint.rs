@@ -29,6 +29,17 @@ pub(super) fn config(error: &ConfigError) -> Failure {
     }
 }
 
+/// A file could not be written; nothing else has happened yet.
+pub(super) fn file(error: &FileError) -> Failure {
+    Failure::environment(error.to_string())
+}
+
+/// A file could not be put in its place after the kernel was changed.
+pub(super) fn half_written(error: &FileError, program: &str) -> Failure {
+    Failure::environment(format!("the kernel has been changed, but not every file: {error}"))
+        .hinted(format!("Make room or repair it, then repeat the command; `{program} plan` shows what differs"))
+}
+
 /// The kernel could not be read.
 pub(super) fn kernel(error: &KernelError) -> Failure {
     let failure = Failure::environment(error.to_string());

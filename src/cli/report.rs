@@ -103,7 +103,7 @@ fn ports(rule: &Rule, container: Option<&Container>) -> String {
 
 /// What is now true of one container: `web is guarded: 80/tcp from ipfriends (3 addresses); everything else closed.`
 fn container_now(session: &Session, inventory: &Inventory, container: &Container) -> String {
-    let (policy, sets, name) = (session.policy(), &session.config.sets, &container.name);
+    let (policy, sets, name) = (session.policy(), &session.config().sets, &container.name);
     if let Some(place) = beyond_reach(inventory, container) {
         return format!("{name} is NOT guarded: it is on {place}, where no rule reaches");
     }

@@ -58,7 +58,7 @@ pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
 /// The kernel's state when it does not hold what the policy says; says so.
 fn differing(ctx: &mut Context, session: &mut Session) -> Result<Option<Dump>, Failure> {
     let state = session.state()?;
-    let config = session.config.clone();
+    let config = session.config().clone();
     let changes = plan::diff(&state, &session.desired(&config, &state)).len();
     if changes == 0 {
         return Ok(None);
