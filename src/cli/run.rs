@@ -83,6 +83,7 @@ fn dispatch(context: &mut Context, invocation: Invocation) -> Result<Exit, Failu
         Invocation::Apply(args) => commands::apply::run(context, args),
         Invocation::Plan(args) => commands::plan::run(context, args),
         Invocation::Reset(args) => commands::reset::run(context, args),
+        Invocation::Doctor(args) => commands::doctor::run(context, args),
         Invocation::Status(args) => commands::status::run(context, args),
         Invocation::Version(args) => commands::version::run(context, args),
         Invocation::SetCreate(args) => commands::set::create::run(context, args),

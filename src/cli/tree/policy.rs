@@ -93,6 +93,12 @@ pub(super) fn commands() -> Vec<Command> {
                  Exits with 0 if the kernel holds what the policy says and with 1 if not.",
             )
             .arg(format()),
+        command("doctor", "Look for what is not safe, and say how to mend it")
+            .long_about(
+                "Look for what is not safe, and say how to mend it.\n\n\
+                 Exits with 0 if nothing is and with 1 otherwise.",
+            )
+            .arg(format()),
         command("version", "Show the version"),
     ]
 }
