@@ -32,6 +32,8 @@ pub enum Invocation {
     Reset(ResetArgs),
     /// `status`.
     Status(StatusArgs),
+    /// `agent`.
+    Agent,
     /// `doctor`.
     Doctor(DoctorArgs),
     /// `version`.

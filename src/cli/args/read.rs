@@ -109,6 +109,7 @@ impl Invocation {
             }),
             ["plan"] => Self::Plan(PlanArgs),
             ["reset"] => Self::Reset(ResetArgs { force: typed.on("force")? }),
+            ["agent"] => Self::Agent,
             ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()?.unwrap_or(Format::Table) }),
             ["status"] => Self::Status(StatusArgs { format: typed.format()?.unwrap_or(Format::Table) }),
             ["version"] => Self::Version(VersionArgs),
