@@ -39,6 +39,7 @@ impl World {
             sets: &sets,
             ipsets: &ipsets,
             remembered: &BTreeMap::new(),
+            ingress: &BTreeMap::new(),
             now: Self::now(),
         };
         resolve::resolve(&self.policy, &facts)
