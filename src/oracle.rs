@@ -168,13 +168,18 @@ type BothPorts = (Option<(Protocol, u16)>, Option<u16>);
 
 /// The rules that speak of a port at an address, and which ports it stands for. Where a swarm's published ports arrive,
 /// each is its service's.
-fn rules_at<'a>(world: &World<'a>, address: IpAddr, port: Option<(Protocol, u16)>) -> Option<(Rules<'a>, Option<BothPorts>)> {
+fn rules_at<'a>(
+    world: &World<'a>,
+    address: IpAddr,
+    port: Option<(Protocol, u16)>,
+) -> Option<(Rules<'a>, Option<BothPorts>)> {
     let ingress = world.inventory.ingress.as_ref().filter(|ingress| ingress.addresses.contains(&address));
     if let Some((_, (protocol, published))) = ingress.zip(port) {
         for service in world.inventory.services() {
             let is_it = |port: &&ServicePort| port.protocol == protocol && port.published == published;
             let Some(found) = service.ports.iter().find(is_it) else { continue };
-            let rules: Vec<&Rule> = world.policy.rules.iter().filter(|rule| names_service(world, rule, service)).collect();
+            let rules: Vec<&Rule> =
+                world.policy.rules.iter().filter(|rule| names_service(world, rule, service)).collect();
             let closed = world.policy.default == DefaultAccess::Closed;
             let guarded = closed || rules.iter().any(|rule| rule.verdict == Verdict::Allow);
             let live = rules.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > world.now)).collect();

@@ -194,7 +194,9 @@ pub(super) fn now_true(ctx: &mut Context, session: &Session, rules: &[&Rule], nu
     let services = services.filter(|service| rules.iter().any(|rule| rule_selects_service(rule, service, inventory)));
     let services: Vec<String> = services.map(|service| service_now(session, inventory, service)).collect();
     // Tasks that publish nothing themselves have nothing to add to what is said of their service.
-    meant.retain(|container| services.is_empty() || container.swarm_service().is_none() || !container.bindings.is_empty());
+    meant.retain(|container| {
+        services.is_empty() || container.swarm_service().is_none() || !container.bindings.is_empty()
+    });
     for (index, line) in services.iter().enumerate() {
         let last = meant.is_empty() && index + 1 == services.len();
         ctx.output.line(&format!("{}.{}", printable(line), if last { &suffix } else { "" }));

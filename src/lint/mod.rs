@@ -36,7 +36,9 @@ fn target_findings((rule, ports): (usize, &Ports), target: &Target, facts: &Fact
         Target::Network(name) => inventory.networks.iter().any(|network| network.name == *name),
         // A worker cannot tell; see below.
         Target::SwarmService(_) if inventory.services_withheld().is_some() => true,
-        _ => !meant.is_empty() || inventory.services().iter().any(|service| selects_service(target, service, inventory)),
+        _ => {
+            !meant.is_empty() || inventory.services().iter().any(|service| selects_service(target, service, inventory))
+        }
     };
     if !known {
         found.push(Finding::NoTarget { rule, target: target.clone(), candidates: candidates(target, facts) });
@@ -137,7 +139,9 @@ fn source_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: &mu
 fn published_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let Some(wanted) = &rule.ports.published else { return };
     let inventory = facts.inventory;
-    if inventory.services_withheld().is_some() && rule.targets.iter().any(|target| ingress_matters(target, &[], inventory)) {
+    if inventory.services_withheld().is_some()
+        && rule.targets.iter().any(|target| ingress_matters(target, &[], inventory))
+    {
         return;
     }
     let bindings = inventory

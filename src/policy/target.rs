@@ -26,7 +26,9 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TargetError {
     /// Nothing there.
-    #[error("a target is empty: name a container, PROJECT/SERVICE, service:NAME, label:KEY[=VALUE], network:NAME or '*'")]
+    #[error(
+        "a target is empty: name a container, PROJECT/SERVICE, service:NAME, label:KEY[=VALUE], network:NAME or '*'"
+    )]
     Empty,
     /// Docker would never give such a name.
     #[error("{0:?} cannot be a container's name: letters, digits, \"_\", \".\" and \"-\" only, and no leading sign")]
@@ -44,7 +46,9 @@ pub enum TargetError {
     #[error("{0:?} is no compose service: write PROJECT/SERVICE")]
     BadService(String),
     /// `foo:bar`.
-    #[error("{0:?} is no target: the forms are NAME, PROJECT/SERVICE, service:NAME, label:KEY[=VALUE], network:NAME and '*'")]
+    #[error(
+        "{0:?} is no target: the forms are NAME, PROJECT/SERVICE, service:NAME, label:KEY[=VALUE], network:NAME and '*'"
+    )]
     UnknownForm(String),
 }
 

@@ -83,10 +83,9 @@ pub fn selects_service(target: &Target, service: &Service, inventory: &Inventory
         Target::Label(key, value) if key == SWARM_SERVICE => value.as_ref().is_none_or(|name| service.name == *name),
         Target::Label(key, None) => service.labels.contains_key(key),
         Target::Label(key, Some(value)) => service.labels.get(key) == Some(value),
-        Target::Network(name) => service
-            .networks
-            .iter()
-            .any(|id| inventory.network(id).is_some_and(|network| network.name == *name)),
+        Target::Network(name) => {
+            service.networks.iter().any(|id| inventory.network(id).is_some_and(|network| network.name == *name))
+        }
         Target::Container(_) | Target::Service(..) => false,
     }
 }
@@ -136,7 +135,8 @@ fn recalled(policy: &Policy, inventory: &Inventory, memory: &IngressMemory) -> V
     // On trust, and only in a swarm: elsewhere nothing is published so.
     for rule in policy.rules.iter().filter(|_| inventory.ingress.is_some()) {
         let named = rule.ports.published.iter().flat_map(PortSet::ranges);
-        let named: Vec<_> = named.flat_map(|range| (range.first..=range.last).map(|port| (range.protocol, port))).collect();
+        let named: Vec<_> =
+            named.flat_map(|range| (range.first..=range.last).map(|port| (range.protocol, port))).collect();
         for target in &rule.targets {
             let Target::SwarmService(name) = target else { continue };
             for &(protocol, published) in &named {
@@ -171,7 +171,8 @@ pub(super) fn ports(policy: &Policy, facts: &Facts<'_>, taken: &dyn Fn(&IpAddr) 
         _ => recalled(policy, inventory, memory),
     };
     // Labels and networks may be what made a rule mean a service of which nothing is left here: nobody can say.
-    let blurred = |rule: &Rule| rule.targets.iter().any(|target| matches!(target, Target::Label(..) | Target::Network(_)));
+    let blurred =
+        |rule: &Rule| rule.targets.iter().any(|target| matches!(target, Target::Label(..) | Target::Network(_)));
     let mut ports: BTreeMap<(IpAddr, Protocol, u16), IngressPort> = BTreeMap::new();
     for Recalled { service, unsure } in &services {
         let rules: Vec<usize> =

@@ -79,11 +79,7 @@ fn differing(ctx: &mut Context, session: &mut Session) -> Result<Option<Dump>, F
     Ok(Some(state))
 }
 
-fn meant<'a>(
-    targets: &[Target],
-    inventory: &'a Inventory,
-    known: &[Service],
-) -> Result<Vec<&'a Container>, Failure> {
+fn meant<'a>(targets: &[Target], inventory: &'a Inventory, known: &[Service]) -> Result<Vec<&'a Container>, Failure> {
     for target in targets {
         let is_service = || known.iter().any(|service| resolve::selects_service(target, service, inventory));
         if !inventory.containers.iter().any(|container| selects(target, container, inventory)) && !is_service() {
