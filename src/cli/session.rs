@@ -1,5 +1,6 @@
 //! What every command that touches rules or sets works with: the lock, the files, the engine and the kernel.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -14,11 +15,12 @@ use crate::host::lock::Lock;
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::tools::Tools;
-use crate::inventory::Inventory;
+use crate::inventory::{Inventory, Service};
 use crate::net::Family;
 use crate::plan;
 use crate::policy::{Policy, SetFile};
 use crate::reconcile::{self, Applied, Config, Ledger, Pass};
+use crate::resolve;
 use crate::ruleset::{Desired, DesiredSet, Dump, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
@@ -125,6 +127,13 @@ impl Session {
     /// The containers, of a session that was opened with [`Need::Engine`].
     pub(super) fn containers(&self) -> Result<&Inventory, Failure> {
         self.inventory.as_ref().ok_or_else(|| Failure::internal("the engine was not asked"))
+    }
+
+    /// The services of a swarm whose published ports the rules in the file judge; what the kernel remembers counts once
+    /// it has been read.
+    pub(super) fn services<'a>(&self, inventory: &'a Inventory) -> Cow<'a, [Service]> {
+        let memory = self.seen.as_ref().map(|(_, state)| reconcile::remembered_ingress(state)).unwrap_or_default();
+        resolve::services(self.policy(), inventory, &memory)
     }
 
     /// The kernel's state, as far as it concerns the files as they are.

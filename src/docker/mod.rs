@@ -16,6 +16,7 @@ mod host_address;
 mod listener;
 mod locality;
 mod ports;
+mod swarm;
 mod translate;
 mod wire;
 

@@ -32,14 +32,16 @@ pub(super) fn commands() -> Vec<Command> {
         rule("allow", "Allow sources to reach containers", ALLOW).long_about(
             "Allow sources to reach containers.\n\n\
              A container that an allow rule selects is guarded: what no rule allows is dropped,\non all its ports. That stays so when the rule has ended (--for).\n\n\
-             TARGET is a container, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or '*'.\n\
+             TARGET is a container, PROJECT/SERVICE, service:NAME (swarm), label:KEY[=VALUE],\n\
+             network:NAME or '*'.\n\
              A source is any, an address, a CIDR block, a range, a set or ipset:NAME.",
         ),
         rule("deny", "Deny sources access to containers", DENY).long_about(
             "Deny sources access to containers.\n\n\
              A deny rule goes before the allow rules unless --before says otherwise. It takes away\n\
              and does not guard: sources that no rule names stay as they were.\n\n\
-             TARGET is a container, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or '*'.\n\
+             TARGET is a container, PROJECT/SERVICE, service:NAME (swarm), label:KEY[=VALUE],\n\
+             network:NAME or '*'.\n\
              A source is any, an address, a CIDR block, a range, a set or ipset:NAME.",
         ),
         command("rm", "Remove one or more rules").visible_alias("remove").after_help(RM).args([

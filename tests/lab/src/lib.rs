@@ -35,6 +35,7 @@ mod process;
 mod session;
 mod spec;
 mod state;
+mod swarm;
 pub mod truth;
 
 pub use answer::Answer;
@@ -51,3 +52,4 @@ pub use probe::{PATIENCE, Probe, Protocol, Say};
 pub use session::Session;
 pub use spec::LabSpec;
 pub use state::{Known, known, sweep};
+pub use swarm::{Node, Published};
