@@ -34,7 +34,8 @@ fn hooked(filter: &str, hook: Hook) -> Vec<String> {
     table.hooks.iter().map(|hook| hook.chain.clone()).filter(|chain| chain != "INPUT" && chain != "OUTPUT").collect()
 }
 
-const CALLED: &str = ":DOCKER - [0:0]\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n-A FORWARD -o docker0 -j DOCKER\n";
+const CALLED: &str =
+    ":DOCKER - [0:0]\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\n-A FORWARD -o docker0 -j DOCKER\n";
 
 #[test]
 fn the_chain_asked_for_is_used_where_forward_calls_it() {

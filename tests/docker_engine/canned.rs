@@ -37,9 +37,7 @@ pub(crate) fn serve(listener: UnixListener, seen: Arc<Mutex<Vec<String>>>, answe
 
 /// What the engine `name` answered when it was recorded, from the fixtures in `engines`.
 pub(crate) fn recorded(engines: &Path, name: &str, path: &str) -> Reply {
-    let read = |file: &str| {
-        std::fs::read_to_string(engines.join(name).join(file).with_extension("json")).unwrap()
-    };
+    let read = |file: &str| std::fs::read_to_string(engines.join(name).join(file).with_extension("json")).unwrap();
     let one = |file: &str, key: &str, value: &str| {
         let all: Vec<serde_json::Value> = serde_json::from_str(&read(file)).unwrap();
         let found = all.into_iter().find(|one| one[key] == value);

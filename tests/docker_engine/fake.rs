@@ -8,8 +8,8 @@ use std::time::Duration;
 use docker_firewall::docker::{ConnectOptions, Engine, EngineAddress, EngineError};
 use docker_firewall::inventory::Inventory;
 
-pub(crate) use crate::canned::{Answers, Reply};
 use crate::canned::{self, serve};
+pub(crate) use crate::canned::{Answers, Reply};
 
 /// The engine; it lives as long as this value.
 pub(crate) struct Fake {

@@ -49,13 +49,13 @@ pub fn run(ctx: &mut Context, args: ApplyArgs) -> Result<Exit, Failure> {
 fn check_hook(ctx: &mut Context, hook: Hook, state: &Dump, engine: &Engine) -> Result<(), Failure> {
     let anywhere = |has: fn(&Ground) -> bool| Family::ALL.iter().any(|family| has(&Ground::of(state, *family)));
     let backend = engine.firewall_backend.as_deref().unwrap_or("iptables");
-    let uncalled = |chain: &str| {
-        format!("FORWARD leads to no chain {chain} here (the engine's firewall backend is {backend})")
-    };
+    let uncalled =
+        |chain: &str| format!("FORWARD leads to no chain {chain} here (the engine's firewall backend is {backend})");
     match hook {
         Hook::Docker if !anywhere(|ground| ground.docker) => {
-            Err(Failure::user(format!("{}: rules in it would judge no packet", uncalled(names::DOCKER)))
-                .hinted(format!("Nothing was changed. Hang the rules in FORWARD: {} apply --hook forward", ctx.program)))
+            Err(Failure::user(format!("{}: rules in it would judge no packet", uncalled(names::DOCKER))).hinted(
+                format!("Nothing was changed. Hang the rules in FORWARD: {} apply --hook forward", ctx.program),
+            ))
         }
         Hook::DockerUser if !anywhere(|ground| ground.docker_user) => {
             ctx.output.note(&format!("note: {}; the rules hang in FORWARD itself", uncalled(names::DOCKER_USER)));

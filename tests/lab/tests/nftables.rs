@@ -266,14 +266,17 @@ fn a_withdrawal_cuts(desk: &Desk) -> Result {
 fn leftovers_of_the_other_backend(desk: &Desk) -> Result {
     let left = "*filter\n:DOCKER - [0:0]\n:DOCKER-USER - [0:0]\n-A DOCKER-USER -s 192.0.2.0/24 -j DROP\nCOMMIT\n";
     for tool in ["iptables-restore", "ip6tables-restore"] {
-        let left = if tool.starts_with("ip6") { left.replace("192.0.2.0/24", "2001:db8::/32") } else { left.to_owned() };
+        let left =
+            if tool.starts_with("ip6") { left.replace("192.0.2.0/24", "2001:db8::/32") } else { left.to_owned() };
         desk.lab.feed(&left, &[tool, "--noflush"])?.require(tool)?;
     }
     desk.done("apply")?;
     let said = desk.run("status")?.stdout;
     assert!(said.contains("IPv4 filter/FORWARD 1") && !said.contains("filter/DOCKER-USER"), "{said}");
     // Without the backstop, so that it is the hook in `filter` that is seen at work.
-    desk.shell("iptables -t security -D FORWARD -j DOCKER-FIREWALL; ip6tables -t security -D FORWARD -j DOCKER-FIREWALL")?;
+    desk.shell(
+        "iptables -t security -D FORWARD -j DOCKER-FIREWALL; ip6tables -t security -D FORWARD -j DOCKER-FIREWALL",
+    )?;
     through(desk, true, false)?;
     desk.refused("apply --hook docker", 1, &["FORWARD leads to no chain DOCKER here"])?;
     desk.shell("iptables -P FORWARD DROP; ip6tables -P FORWARD DROP")?;
