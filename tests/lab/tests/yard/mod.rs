@@ -49,6 +49,8 @@ impl<'a> Yard<'a> {
         }
         words.push("yard");
         lab.docker(&words)?.require("docker network create")?;
+        // Before 27 it is this policy alone, set where dockerd writes IPv6 rules, that keeps direct packets out.
+        desk.shell("ip6tables -P FORWARD ACCEPT")?;
         lab.run("web", &[&["--network", "yard"], &PUBLISHED[..]].concat(), &[])?;
         let own = lab.addresses("web", "yard")?;
         let (v4, v6) = (own.v4.expect("an IPv4 address"), own.v6.expect("an IPv6 address"));
