@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use jiff::Timestamp;
 
 use crate::inventory::{Binding, Container, Inventory, Network, NetworkMode};
-use crate::net::Family;
+use crate::net::{Family, PortRange, Protocol};
 use crate::policy::{DefaultAccess, Policy, Rule, RuleSource, Verdict};
-use crate::resolve::{network_owner, rule_selects};
+use crate::resolve::{NamedPorts, named_ports, network_owner, rule_selects};
 use crate::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, Transport, through};
 
 /// Who reaches one port.
@@ -76,14 +76,18 @@ pub fn rules_of<'a>(policy: &'a Policy, inventory: &Inventory, container: &Conta
     numbered.filter(|(_, rule)| rule_selects(rule, owner, inventory)).collect()
 }
 
-/// Whether what no rule allows is dropped.
+/// Whether what no rule allows is dropped; of a container on the host's network, on the ports that allow rules name.
 pub fn is_guarded(policy: &Policy, inventory: &Inventory, container: &Container) -> bool {
+    let owner = network_owner(inventory, container).unwrap_or(container);
+    if owner.mode == NetworkMode::Host {
+        return named_ports(policy, inventory, owner).iter().any(|named| named.guarded);
+    }
     policy.default == DefaultAccess::Closed
         || rules_of(policy, inventory, container).iter().any(|(_, rule)| rule.verdict == Verdict::Allow)
 }
 
-/// Where a container lives that no rule made here can guard: on the host's own network, or on networks whose packets
-/// never cross the host's FORWARD hook. `None` for all others, and for those of which nothing is known while they rest.
+/// Where a container lives that no rule made here can guard as a whole: on the host's own network, where only ports that
+/// rules name are guarded ([`named_ports`]), or on networks whose packets never cross the host's FORWARD hook. `None` for all others, and for those of which nothing is known while they rest.
 pub fn beyond_reach(inventory: &Inventory, container: &Container) -> Option<String> {
     let owner = network_owner(inventory, container).unwrap_or(container);
     if owner.mode == NetworkMode::Host {
@@ -116,10 +120,22 @@ pub fn access(
     if binding.host_address.is_loopback() {
         return Access { who: Who::HostOnly, except: Vec::new(), rules };
     }
-    let family = Family::of(&binding.host_address);
+    let guarded = is_guarded(policy, inventory, container);
+    Access { rules, ..judged(&speaking, guarded, Family::of(&binding.host_address), now) }
+}
+
+/// Who reaches ports of a container on the host's network, over one family.
+pub fn named_access(policy: &Policy, named: &NamedPorts, family: Family, now: Timestamp) -> Access {
+    let speaking: Vec<(usize, &Rule)> = named.rules.iter().map(|&index| (index + 1, &policy.rules[index])).collect();
+    judged(&speaking, named.guarded, family, now)
+}
+
+/// Reads rules that speak of a port in their order.
+fn judged(speaking: &[(usize, &Rule)], guarded: bool, family: Family, now: Timestamp) -> Access {
+    let rules = speaking.iter().map(|(number, _)| *number).collect();
     let mut sources: Vec<String> = Vec::new();
     let mut except: Vec<String> = Vec::new();
-    let mut everyone = !is_guarded(policy, inventory, container);
+    let mut everyone = !guarded;
     for (_, rule) in speaking.iter().filter(|(_, rule)| rule.expires.is_none_or(|at| at > now)) {
         let all = rule.interface.is_none() && rule.sources.iter().any(|source| is_everybody(source, family));
         match rule.verdict {
@@ -151,10 +167,6 @@ pub fn access(
 /// the public network never carries) through to `binding`. Only our rules are judged: Docker's own may still drop it.
 pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container, binding: &Binding) -> bool {
     let family = Family::of(&binding.host_address);
-    let stranger: IpAddr = match family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
-        Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
-    };
     let addresses = inventory.forwarded(container).filter_map(|(endpoint, _)| endpoint.address(family));
     let mut ways: Vec<(Path, IpAddr, u16)> =
         addresses.map(|address| (Path::Forward, address, binding.container_port)).collect();
@@ -163,17 +175,44 @@ pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container
         ways.push((Path::Input, binding.host_address, port));
     }
     ways.into_iter().any(|(path, destination, port)| {
-        let packet = Packet {
-            path,
-            in_interface: String::new(),
-            out_interface: String::new(),
-            source: stranger,
-            destination,
-            transport: Transport::Ports { protocol: binding.protocol, source: 40_000, destination: port, syn: true },
-            state: ConnState::New,
-            direction: Some(ConnDirection::Original),
-            published: binding.host_port.filter(|_| path == Path::Forward),
-        };
-        !through(state, family, path.chain(), &packet).outcome.is_drop()
+        let published = binding.host_port.filter(|_| path == Path::Forward);
+        passes(state, family, path, (destination, binding.protocol, port), published)
     })
+}
+
+/// The same for ports of the host itself. Of a range the ends are tried: what the kernel lacks, it lacks as a whole.
+pub fn host_ports_pass(state: &Dump, family: Family, range: PortRange) -> bool {
+    let host = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    [range.first, range.last]
+        .into_iter()
+        .any(|port| passes(state, family, Path::Input, (host, range.protocol, port), None))
+}
+
+/// Whether the first packet of somebody whom nobody listed passes.
+fn passes(
+    state: &Dump,
+    family: Family,
+    path: Path,
+    (destination, protocol, port): (IpAddr, Protocol, u16),
+    published: Option<u16>,
+) -> bool {
+    let stranger: IpAddr = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
+    };
+    let packet = Packet {
+        path,
+        in_interface: String::new(),
+        out_interface: String::new(),
+        source: stranger,
+        destination,
+        transport: Transport::Ports { protocol, source: 40_000, destination: port, syn: true },
+        state: ConnState::New,
+        direction: Some(ConnDirection::Original),
+        published,
+    };
+    !through(state, family, path.chain(), &packet).outcome.is_drop()
 }

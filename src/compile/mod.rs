@@ -10,7 +10,7 @@ mod atom;
 mod chains;
 mod sets;
 
-pub use sets::{guarded, ruled};
+pub use sets::{guarded, host_guarded, ruled};
 
 use crate::net::Family;
 use crate::policy::Hook;

@@ -5,7 +5,7 @@ mod shadow;
 
 use crate::inventory::{Container, NetworkMode};
 use crate::policy::{Policy, Rule, RuleSource, Target};
-use crate::resolve::{Facts, network_owner, rule_selects, selects};
+use crate::resolve::{Facts, NAMED_PORTS_MAX, contested, named_count, network_owner, rule_selects, selects};
 
 pub use finding::Finding;
 
@@ -14,7 +14,7 @@ pub fn findings(policy: &Policy, facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (index, rule) in policy.rules.iter().enumerate() {
         for target in &rule.targets {
-            target_findings(index, target, facts, &mut found);
+            target_findings(policy, index, target, facts, &mut found);
         }
         source_findings(index, rule, facts, &mut found);
         published_findings(index, rule, facts, &mut found);
@@ -22,10 +22,12 @@ pub fn findings(policy: &Policy, facts: &Facts<'_>) -> Vec<Finding> {
             found.push(Finding::NeverMatches { rule: index, because });
         }
     }
+    let contested = contested(policy, facts.inventory).into_iter();
+    found.extend(contested.map(|(ports, containers)| Finding::SharedPorts { ports: ports.to_string(), containers }));
     found
 }
 
-fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut Vec<Finding>) {
+fn target_findings(policy: &Policy, rule: usize, target: &Target, facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let inventory = facts.inventory;
     let meant: Vec<&Container> =
         inventory.containers.iter().filter(|container| selects(target, container, inventory)).collect();
@@ -40,16 +42,7 @@ fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut 
     }
     for container in meant {
         let name = || container.name.clone();
-        match &container.mode {
-            // Broad targets pass over such containers in silence: '*' does not name them.
-            NetworkMode::Host if *target != Target::All => found.push(Finding::HostNetwork { rule, container: name() }),
-            NetworkMode::Container(other) if *target != Target::All => {
-                let owner =
-                    network_owner(inventory, container).map_or_else(|| other.clone(), |owner| owner.name.clone());
-                found.push(Finding::SharesNetwork { rule, container: name(), owner });
-            }
-            _ => {}
-        }
+        found.extend(mode_finding(policy, rule, target, container, facts));
         let only = inventory.forwarded(container).next().is_none();
         for endpoint in &container.endpoints {
             let Some(network) = inventory.network(&endpoint.network) else { continue };
@@ -63,6 +56,40 @@ fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut 
                 });
             }
         }
+    }
+}
+
+/// What a rule can do for a container that has no network of its own.
+fn mode_finding(
+    policy: &Policy,
+    rule: usize,
+    target: &Target,
+    container: &Container,
+    facts: &Facts<'_>,
+) -> Option<Finding> {
+    let name = container.name.clone();
+    let named = matches!(target, Target::Container(_));
+    let text = &policy.rules[rule];
+    match &container.mode {
+        NetworkMode::Host => match named_count(&text.ports) {
+            0 => Some(Finding::HostNetwork { rule, container: name, named }),
+            _ if *target == Target::All => Some(Finding::HostNetwork { rule, container: name, named }),
+            count if count > NAMED_PORTS_MAX => Some(Finding::TooManyPorts { rule, container: name, count, named }),
+            _ => None,
+        },
+        NetworkMode::Container(other) => {
+            let owner = network_owner(facts.inventory, container);
+            // A broad target that means the owner too does what it says.
+            let covered = owner.is_some_and(|owner| rule_selects(text, owner, facts.inventory));
+            (named || !covered).then(|| Finding::SharesNetwork {
+                rule,
+                container: name,
+                owner: owner.map_or_else(|| other.chars().take(12).collect(), |owner| owner.name.clone()),
+                known: owner.is_some(),
+                named,
+            })
+        }
+        NetworkMode::Own | NetworkMode::None => None,
     }
 }
 
@@ -104,6 +131,11 @@ fn source_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: &mu
 fn published_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let Some(wanted) = &rule.ports.published else { return };
     let inventory = facts.inventory;
+    // On the host's network every port is the host's.
+    let meant = |container: &&Container| rule_selects(rule, container, inventory);
+    if inventory.containers.iter().filter(meant).any(|container| container.mode == NetworkMode::Host) {
+        return;
+    }
     let bindings: Vec<_> = inventory
         .containers
         .iter()

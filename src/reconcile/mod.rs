@@ -6,4 +6,4 @@ mod pass;
 
 pub use apply::{Applied, ApplyError, Undone, apply, observe};
 pub use config::{Config, ConfigError};
-pub use pass::{Pass, kernel_names, remembered, user_sets};
+pub use pass::{Pass, kernel_names, port_owners, remembered, user_sets};
