@@ -204,3 +204,82 @@ pub(super) fn host_ports(policy: &Policy, inventory: &Inventory) -> Vec<HostPort
     };
     claims.values().filter(stays).map(|claim| claim.port.clone()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::parse_ports;
+    use crate::policy::RuleSource;
+
+    fn container(name: &str, tier: &str) -> Container {
+        Container {
+            id: format!("{:0>64}", name.len()),
+            name: name.to_owned(),
+            labels: BTreeMap::from([("tier".to_owned(), tier.to_owned())]),
+            running: true,
+            mode: NetworkMode::Host,
+            endpoints: Vec::new(),
+            bindings: Vec::new(),
+        }
+    }
+
+    fn rule(verdict: Verdict, target: &str, ports: &str) -> Rule {
+        Rule {
+            verdict,
+            targets: vec![target.parse().unwrap()],
+            ports: Ports { container: (!ports.is_empty()).then(|| parse_ports(ports).unwrap()), published: None },
+            sources: vec![RuleSource::Any],
+            interface: None,
+            expires: None,
+            comment: None,
+            pending: false,
+            line: None,
+        }
+    }
+
+    fn spoken(rules: Vec<Rule>) -> Vec<String> {
+        let inventory = Inventory { containers: vec![container("app", "x")], ..Inventory::default() };
+        let policy = Policy { rules, ..Policy::default() };
+        let named = named_ports(&policy, &inventory, &inventory.containers[0]);
+        named.iter().map(|piece| format!("{} {:?} {}", piece.range, piece.rules, piece.guarded)).collect()
+    }
+
+    #[test]
+    fn ranges_are_cut_where_rules_begin_and_end() {
+        use Verdict::{Allow, Deny};
+        assert_eq!(
+            spoken(vec![
+                rule(Deny, "*", ""),
+                rule(Deny, "app", "90-110"),
+                rule(Allow, "label:tier", "100-65535/udp"),
+                rule(Allow, "app", "100,65530-65535"),
+            ]),
+            [
+                "90-99/tcp [0, 1] false",
+                "100/tcp [0, 1, 3] true",
+                "101-110/tcp [0, 1] false",
+                "65530-65535/tcp [0, 3] true"
+            ]
+        );
+        // '*' names nothing, and neither does a rule without ports.
+        assert_eq!(spoken(vec![rule(Allow, "*", "22"), rule(Allow, "app", "")]), Vec::<String>::new());
+        assert_eq!(spoken(vec![rule(Allow, "*", "22"), rule(Deny, "app", "22")]), ["22/tcp [0, 1] false"]);
+    }
+
+    #[test]
+    fn what_two_judge_differently_is_closed() {
+        let inventory =
+            Inventory { containers: vec![container("app", "x"), container("apple", "x")], ..Inventory::default() };
+        let mut policy = Policy { rules: vec![rule(Verdict::Allow, "label:tier=x", "80-82")], ..Policy::default() };
+        assert_eq!(contested(&policy, &inventory), vec![]);
+        policy.rules.push(rule(Verdict::Deny, "apple", "81"));
+        let names = vec!["app".to_owned(), "apple".to_owned()];
+        assert_eq!(contested(&policy, &inventory), [(parse_ports("81").unwrap(), names)]);
+        let closed: Vec<u16> = host_ports(&policy, &inventory)
+            .into_iter()
+            .filter(|place| place.guarded && place.rules.is_empty())
+            .map(|place| place.port)
+            .collect();
+        assert_eq!(closed, [81, 81]);
+    }
+}
