@@ -12,6 +12,10 @@ use crate::policy::{DefaultAccess, Policy, Rule, RuleSource, Verdict};
 use crate::resolve::{NamedPorts, named_ports, network_owner, rule_selects};
 use crate::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, Transport, through};
 
+mod ingress;
+
+pub use ingress::{ServiceAccess, service_access, strangers_pass_ingress};
+
 /// Who reaches one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Access {
@@ -116,22 +120,22 @@ pub fn access(
     let speaks = |rule: &Rule| rule.ports.speak_of(binding.protocol, binding.container_port, binding.host_port);
     let speaking: Vec<(usize, &Rule)> =
         rules_of(policy, inventory, container).into_iter().filter(|(_, rule)| speaks(rule)).collect();
-    let rules = speaking.iter().map(|(number, _)| *number).collect();
     if binding.host_address.is_loopback() {
+        let rules = speaking.iter().map(|(number, _)| *number).collect();
         return Access { who: Who::HostOnly, except: Vec::new(), rules };
     }
-    let guarded = is_guarded(policy, inventory, container);
-    Access { rules, ..judged(&speaking, guarded, Family::of(&binding.host_address), now) }
+    let family = Family::of(&binding.host_address);
+    reading(&speaking, family, is_guarded(policy, inventory, container), now)
 }
 
 /// Who reaches ports of a container on the host's network, over one family.
 pub fn named_access(policy: &Policy, named: &NamedPorts, family: Family, now: Timestamp) -> Access {
     let speaking: Vec<(usize, &Rule)> = named.rules.iter().map(|&index| (index + 1, &policy.rules[index])).collect();
-    judged(&speaking, named.guarded, family, now)
+    reading(&speaking, family, named.guarded, now)
 }
 
-/// Reads rules that speak of a port in their order.
-fn judged(speaking: &[(usize, &Rule)], guarded: bool, family: Family, now: Timestamp) -> Access {
+/// Who reaches a port of this family that these rules speak of.
+pub(crate) fn reading(speaking: &[(usize, &Rule)], family: Family, guarded: bool, now: Timestamp) -> Access {
     let rules = speaking.iter().map(|(number, _)| *number).collect();
     let mut sources: Vec<String> = Vec::new();
     let mut except: Vec<String> = Vec::new();
@@ -176,7 +180,7 @@ pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container
     }
     ways.into_iter().any(|(path, destination, port)| {
         let published = binding.host_port.filter(|_| path == Path::Forward);
-        passes(state, family, path, (destination, binding.protocol, port), published)
+        stranger_passes(state, path, (destination, binding.protocol, port), published)
     })
 }
 
@@ -188,18 +192,18 @@ pub fn host_ports_pass(state: &Dump, family: Family, range: PortRange) -> bool {
     };
     [range.first, range.last]
         .into_iter()
-        .any(|port| passes(state, family, Path::Input, (host, range.protocol, port), None))
+        .any(|port| stranger_passes(state, Path::Input, (host, range.protocol, port), None))
 }
 
-/// Whether the first packet of somebody whom nobody listed passes.
-fn passes(
+/// The same for one destination, with the port that the packet came to before the kernel rewrote it.
+pub(crate) fn stranger_passes(
     state: &Dump,
-    family: Family,
     path: Path,
     (destination, protocol, port): (IpAddr, Protocol, u16),
     published: Option<u16>,
 ) -> bool {
-    let stranger: IpAddr = match family {
+    let family = Family::of(&destination);
+    let source: IpAddr = match family {
         Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
         Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
     };
@@ -207,7 +211,7 @@ fn passes(
         path,
         in_interface: String::new(),
         out_interface: String::new(),
-        source: stranger,
+        source,
         destination,
         transport: Transport::Ports { protocol, source: 40_000, destination: port, syn: true },
         state: ConnState::New,
