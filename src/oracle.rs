@@ -106,6 +106,7 @@ fn drops_inbound(world: &World<'_>, packet: &Packet) -> bool {
     // What the container asked for itself, what comes from a container, and errors about known connections pass.
     if packet.direction == Some(ConnDirection::Reply)
         || inside(world.inventory, packet.source, &packet.in_interface)
+        || is_the_link(packet.source) && inside(world.inventory, packet.destination, &packet.in_interface)
         || packet.state == ConnState::Related
     {
         return false;
@@ -118,7 +119,9 @@ fn drops_inbound(world: &World<'_>, packet: &Packet) -> bool {
 /// A packet from a container: only what answers somebody from outside is judged, by whom it goes to.
 fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
     let Some(rules) = rules_for(world, packet.source) else { return false };
-    if inside(world.inventory, packet.destination, &packet.out_interface) {
+    if inside(world.inventory, packet.destination, &packet.out_interface)
+        || is_the_link(packet.destination) && inside(world.inventory, packet.source, &packet.out_interface)
+    {
         return false;
     }
     let port = ports_of(packet).map(|(protocol, source, _)| (protocol, source));
@@ -129,6 +132,11 @@ fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
         return false;
     }
     rules.drop(world, &side)
+}
+
+/// An address that means something on one link only: `fe80::/10` and `ff02::/16`.
+fn is_the_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local() || v6.segments()[0] == 0xff02)
 }
 
 fn ports_of(packet: &Packet) -> Option<(Protocol, u16, u16)> {

@@ -75,6 +75,16 @@ fn packets_of_no_connection(yard: &Yard<'_>) -> Result {
 
 /// A datagram of 4,000 bytes, by the kernel; and one cut by hand, whole, its head alone, its tail alone.
 fn fragments(yard: &Yard<'_>) -> Result {
+    fragments_by(yard)?;
+    // Only the head of a datagram names its port.
+    yard.desk.done("rm --target web")?;
+    yard.desk.done(&format!("allow web --from {FRIENDS} --port 53/udp"))?;
+    fragments_by(yard)?;
+    yard.desk.done("rm --target web")?;
+    yard.desk.done(&format!("allow web --from {FRIENDS}")).map(drop)
+}
+
+fn fragments_by(yard: &Yard<'_>) -> Result {
     const SIZE: usize = 4000;
     for (number, way) in (1_u16..).zip(yard.ways()) {
         let to = SocketAddr::new(way.to, way.udp);
