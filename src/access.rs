@@ -7,10 +7,14 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use jiff::Timestamp;
 
 use crate::inventory::{Binding, Container, Inventory, Network, NetworkMode};
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::policy::{DefaultAccess, Policy, Rule, RuleSource, Verdict};
 use crate::resolve::{network_owner, rule_selects};
 use crate::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, Transport, through};
+
+mod ingress;
+
+pub use ingress::{ServiceAccess, service_access, strangers_pass_ingress};
 
 /// Who reaches one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,14 +116,20 @@ pub fn access(
     let speaks = |rule: &Rule| rule.ports.speak_of(binding.protocol, binding.container_port, binding.host_port);
     let speaking: Vec<(usize, &Rule)> =
         rules_of(policy, inventory, container).into_iter().filter(|(_, rule)| speaks(rule)).collect();
-    let rules = speaking.iter().map(|(number, _)| *number).collect();
     if binding.host_address.is_loopback() {
+        let rules = speaking.iter().map(|(number, _)| *number).collect();
         return Access { who: Who::HostOnly, except: Vec::new(), rules };
     }
     let family = Family::of(&binding.host_address);
+    reading(&speaking, family, is_guarded(policy, inventory, container), now)
+}
+
+/// Who reaches a port of this family that these rules speak of.
+pub(crate) fn reading(speaking: &[(usize, &Rule)], family: Family, guarded: bool, now: Timestamp) -> Access {
+    let rules = speaking.iter().map(|(number, _)| *number).collect();
     let mut sources: Vec<String> = Vec::new();
     let mut except: Vec<String> = Vec::new();
-    let mut everyone = !is_guarded(policy, inventory, container);
+    let mut everyone = !guarded;
     for (_, rule) in speaking.iter().filter(|(_, rule)| rule.expires.is_none_or(|at| at > now)) {
         let all = rule.interface.is_none() && rule.sources.iter().any(|source| is_everybody(source, family));
         match rule.verdict {
@@ -151,10 +161,6 @@ pub fn access(
 /// the public network never carries) through to `binding`. Only our rules are judged: Docker's own may still drop it.
 pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container, binding: &Binding) -> bool {
     let family = Family::of(&binding.host_address);
-    let stranger: IpAddr = match family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
-        Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
-    };
     let addresses = inventory.forwarded(container).filter_map(|(endpoint, _)| endpoint.address(family));
     let mut ways: Vec<(Path, IpAddr, u16)> =
         addresses.map(|address| (Path::Forward, address, binding.container_port)).collect();
@@ -163,17 +169,33 @@ pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container
         ways.push((Path::Input, binding.host_address, port));
     }
     ways.into_iter().any(|(path, destination, port)| {
-        let packet = Packet {
-            path,
-            in_interface: String::new(),
-            out_interface: String::new(),
-            source: stranger,
-            destination,
-            transport: Transport::Ports { protocol: binding.protocol, source: 40_000, destination: port, syn: true },
-            state: ConnState::New,
-            direction: Some(ConnDirection::Original),
-            published: binding.host_port.filter(|_| path == Path::Forward),
-        };
-        !through(state, family, path.chain(), &packet).outcome.is_drop()
+        let published = binding.host_port.filter(|_| path == Path::Forward);
+        stranger_passes(state, path, (destination, binding.protocol, port), published)
     })
+}
+
+/// The same for one destination, with the port that the packet came to before the kernel rewrote it.
+pub(crate) fn stranger_passes(
+    state: &Dump,
+    path: Path,
+    (destination, protocol, port): (IpAddr, Protocol, u16),
+    published: Option<u16>,
+) -> bool {
+    let family = Family::of(&destination);
+    let source: IpAddr = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
+    };
+    let packet = Packet {
+        path,
+        in_interface: String::new(),
+        out_interface: String::new(),
+        source,
+        destination,
+        transport: Transport::Ports { protocol, source: 40_000, destination: port, syn: true },
+        state: ConnState::New,
+        direction: Some(ConnDirection::Original),
+        published,
+    };
+    !through(state, family, path.chain(), &packet).outcome.is_drop()
 }

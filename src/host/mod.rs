@@ -8,4 +8,6 @@ pub mod lock;
 pub mod observe;
 pub mod paths;
 pub mod privileges;
+pub mod service;
 pub mod tools;
+pub mod watch;

@@ -52,9 +52,14 @@ pub struct Ports {
 }
 
 impl Ports {
+    /// Whether they leave no port out.
+    pub fn is_every(&self) -> bool {
+        self.container.is_none() && self.published.is_none()
+    }
+
     /// Whether they speak of a container's port that is published as `published`, if it is.
     pub fn speak_of(&self, protocol: Protocol, port: u16, published: Option<u16>) -> bool {
-        if self.container.is_none() && self.published.is_none() {
+        if self.is_every() {
             return true;
         }
         self.container.as_ref().is_some_and(|ports| ports.contains(protocol, port))

@@ -9,7 +9,7 @@ use crate::compile::{self, Ground, compile};
 use crate::inventory::Inventory;
 use crate::net::Family;
 use crate::policy::{Policy, SetFile};
-use crate::resolve::{Facts, Owner, Resolved, resolve};
+use crate::resolve::{Facts, IngressMemory, IngressOwner, Owner, Resolved, resolve};
 use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry, is_own_set};
 
 /// What a pass works from. Everything was read before; the pass itself is pure.
@@ -41,9 +41,15 @@ impl Pass<'_> {
         let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name) && !users.contains(*name));
         let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
         let sets = self.sets.keys().cloned().collect();
-        let remembered = remembered(state);
-        let facts =
-            Facts { inventory: self.inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, now: self.now };
+        let (remembered, ingress) = (remembered(state), remembered_ingress(state));
+        let facts = Facts {
+            inventory: self.inventory,
+            sets: &sets,
+            ipsets: &ipsets,
+            remembered: &remembered,
+            ingress: &ingress,
+            now: self.now,
+        };
         resolve(self.policy, &facts)
     }
 
@@ -55,6 +61,22 @@ impl Pass<'_> {
         desired.gone = self.users().into_iter().filter(|name| !kept(name)).collect();
         desired
     }
+}
+
+/// Without an engine everything stays as `state` is but the users' sets; `users` are all those that we keep or kept.
+pub fn sets_only(
+    state: &Dump,
+    users: &BTreeSet<String>,
+    sets: &BTreeMap<String, SetFile>,
+    earlier: &[&BTreeMap<String, SetFile>],
+    now: Timestamp,
+) -> Desired {
+    let mut desired = Desired::from_dump(state, users);
+    desired.sets.extend(user_sets(sets, earlier, now));
+    let kept: BTreeSet<String> = kernel_names(sets.values()).collect();
+    desired.sets.retain(|name, _| is_own_set(name) || kept.contains(name));
+    desired.gone = users.difference(&kept).cloned().collect();
+    desired
 }
 
 /// Users' sets as the kernel shall hold them: what the files say, without what the files said before and say no more.
@@ -90,6 +112,20 @@ pub fn remembered(state: &Dump) -> BTreeMap<IpAddr, Owner> {
                 Some((block.addr(), Owner::parse(member.comment.as_deref()?)?))
             }
             _ => None,
+        })
+        .collect()
+}
+
+/// For which swarm services the kernel judges which published ports.
+pub fn remembered_ingress(state: &Dump) -> IngressMemory {
+    let sets = state.sets.iter().filter(|(name, _)| is_own_set(name));
+    sets.flat_map(|(_, set)| &set.members)
+        .filter_map(|(entry, member)| {
+            let (SetEntry::IpPort(address, protocol, port) | SetEntry::IpPortNet(address, protocol, port, _)) = entry
+            else {
+                return None;
+            };
+            Some(((*address, *protocol, *port), IngressOwner::parse(member.comment.as_deref()?)?))
         })
         .collect()
 }

@@ -28,7 +28,7 @@ pub fn run(ctx: &mut Context, args: RuleArgs) -> Result<Exit, Failure> {
         }
     }
     let rule = rule_of(args.clone(), &session, &ctx.program)?;
-    let mut config = session.config.clone();
+    let mut config = session.config().clone();
     let rules = &session.policy().rules;
     if let Some(known) = rules.iter().position(|known| known.id() == rule.id()) {
         let known = (known, rules[known].clone());
@@ -53,7 +53,7 @@ pub fn run(ctx: &mut Context, args: RuleArgs) -> Result<Exit, Failure> {
 /// The rule exists: whatever was missing in the kernel is put right, and nothing is written twice.
 fn again(ctx: &mut Context, session: &mut Session, known: (usize, Rule), dry_run: bool) -> Result<Exit, Failure> {
     let (index, rule) = known;
-    let config = session.config.clone();
+    let config = session.config().clone();
     if dry_run {
         return session.show_plan(ctx, &config);
     }
@@ -169,7 +169,7 @@ fn judge(
     index: usize,
     state: &Dump,
 ) -> Result<Vec<String>, Failure> {
-    let names: Vec<String> = session.config.sets.keys().cloned().collect();
+    let names: Vec<String> = session.config().sets.keys().cloned().collect();
     let rule = &config.document.policy().rules[index];
     let (mut fatal, mut warnings) = (Vec::new(), Vec::new());
     for finding in soundness::findings(session, config, state)? {

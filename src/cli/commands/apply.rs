@@ -18,7 +18,7 @@ use crate::ruleset::{Dump, names};
 /// Runs it. With a file, that file becomes the policy.
 pub fn run(ctx: &mut Context, args: ApplyArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Engine)?;
-    let mut config = session.config.clone();
+    let mut config = session.config().clone();
     if let Some(input) = &args.file {
         config.document = read(input)?;
         session.policy_replaced();

@@ -17,7 +17,7 @@ use crate::ruleset::{Dump, Table, is_own_rule};
 pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Engine)?;
     let state = session.state()?;
-    let config = session.config.clone();
+    let config = session.config().clone();
     let changes = plan::diff(&state, &session.desired(&config, &state)).len();
     let policy = session.policy();
     let inventory = session.containers()?;

@@ -36,6 +36,7 @@ mod process;
 mod session;
 mod spec;
 mod state;
+mod swarm;
 pub mod truth;
 mod wire;
 
@@ -53,4 +54,5 @@ pub use probe::{PATIENCE, Probe, Protocol, Say};
 pub use session::Session;
 pub use spec::LabSpec;
 pub use state::{Known, known, sweep};
+pub use swarm::{Node, Published};
 pub use wire::Tap;

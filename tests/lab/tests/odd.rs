@@ -22,6 +22,7 @@ fn all_of_it(desk: &Desk) -> Result {
     desk.lab.serve_as(Client::Stranger, &["tcp=7000", "udp=7000"])?;
     packets_of_no_connection(&yard)?;
     fragments(&yard)?;
+    in_dockers_own_chain(&yard)?;
     pings(&yard)?;
     neighbours(&yard)?;
     errors_about_connections(&yard)?;
@@ -109,6 +110,18 @@ fn fragments_by(yard: &Yard<'_>) -> Result {
         }
     }
     Ok(())
+}
+
+/// The literal rules in DOCKER speak of published ports only; the backstop judges the rest.
+fn in_dockers_own_chain(yard: &Yard<'_>) -> Result {
+    yard.desk.done("apply --hook docker")?;
+    let mut ports = 22_000;
+    for way in yard.ways() {
+        let none = arriving(yard, Client::Stranger, way, &mut ports)?;
+        assert!(none.is_empty(), "{way:?}: {none:?}");
+    }
+    fragments_by(yard)?;
+    yard.desk.done("apply --hook docker-user").map(drop)
 }
 
 fn pings(yard: &Yard<'_>) -> Result {
