@@ -6,8 +6,8 @@
 //!   session with another one survives a flushed connection table.
 //! - A TCP packet that opens nothing and belongs to no known connection goes to `BACK`, where the rules judge it,
 //!   instead of being dropped outright: an allowed client's session survives a flushed table, a cut one does not restart.
-//! - Ports of the host have no direction: docker-proxy only ever answers from them. A session that was open before
-//!   connections were tracked may be taken for one that began on the inside, and must be judged all the same.
+//! - Ports that docker-proxy listens on have no direction, for it only ever answers from them. A session that was open
+//!   before connections were tracked may be taken for one that began on the inside, and must be judged all the same.
 
 use std::collections::BTreeMap;
 
@@ -98,11 +98,11 @@ fn conditions(key: &Key, family: Family, way: Way) -> Vec<Match> {
         (Shape::Range(range), Way::From) => matches.push(Match::SourcePorts(*range)),
         // The port that the first packet came to stays with the connection, so answers are matched alike.
         (Shape::Published(range), _) => matches.push(Match::Published(*range)),
-        (Shape::All | Shape::Spelled | Shape::HostPort, _) => {}
+        (Shape::All | Shape::Spelled | Shape::HostPort | Shape::HostAddress, _) => {}
     }
     let directions: &[SetDirection] = match (&key.source, &key.shape) {
         (Source::Merged, _) => &[own, own, peer],
-        (_, Shape::Spelled | Shape::HostPort) => &[own, own],
+        (_, Shape::Spelled | Shape::HostPort | Shape::HostAddress) => &[own, own],
         _ => &[own],
     };
     matches.push(in_set(sets::of_key(key, family), directions));
@@ -132,8 +132,8 @@ struct Side<'a> {
     back: &'static str,
     /// What the host says to itself over the loopback interface is nobody's business.
     loopback: bool,
-    /// Whether it opens connections of its own, whose answers are not judged.
-    calls: bool,
+    /// The set of those that only ever answer: no packet of theirs belongs to a call of their own, whatever it seems.
+    answers: Option<String>,
 }
 
 impl Side<'_> {
@@ -153,6 +153,22 @@ impl Side<'_> {
         in_set(sets::inside(self.family), &[way.peer(), way.peer()])
     }
 
+    /// Neighbour discovery and whatever else neighbours on one bridge say by link-local addresses, which FORWARD sees
+    /// where bridges show their packets to iptables. The connection table knows nothing of it, and `inside` holds no such
+    /// address. The container's own address with the other side's interface: the packet stays on the container's bridge.
+    fn on_the_link(&self, way: Way) -> Option<Rule> {
+        let stays = in_set(sets::inside(self.family), &[way.own(), way.peer()]);
+        let link = in_set(sets::link(), &[way.peer()]);
+        (self.family == Family::V6 && !self.loopback).then(|| Rule::new([stays, link], Action::Return))
+    }
+
+    /// Packets of a connection that began on the inside; what only answers has none.
+    fn own_call(&self, way: Way, direction: Match) -> Rule {
+        let calls = self.answers.clone().map(|name| self.own(name, way, true));
+        let matches: Vec<Match> = calls.into_iter().chain([direction]).collect();
+        Rule::new(matches, Action::Return)
+    }
+
     fn closing(&self, way: Way) -> Rule {
         Rule::new([self.own(self.guarded.clone(), way, false)], Action::Drop)
     }
@@ -164,10 +180,9 @@ impl Side<'_> {
         if self.loopback {
             rules.push(Rule::new([Match::InInterface("lo".to_owned())], Action::Return));
         }
-        if self.calls {
-            rules.push(Rule::new([Match::Reply], Action::Return));
-        }
+        rules.push(self.own_call(Way::To, Match::Reply));
         rules.push(Rule::new([self.inside(Way::To)], Action::Return));
+        rules.extend(self.on_the_link(Way::To));
         rules.push(Rule::new([Match::Related], Action::Return));
         rules.extend(self.later(Way::To));
         rules.push(self.closing(Way::To));
@@ -182,11 +197,10 @@ impl Side<'_> {
             rules.push(Rule::new([Match::OutInterface("lo".to_owned())], Action::Return));
         }
         rules.push(Rule::new([self.inside(Way::From)], Action::Return));
-        if self.calls {
-            // Before ORIGINAL: the packet of a cut session that the container sends first makes a connection of its own.
-            rules.push(Rule::new([Match::TcpNotSyn, Match::New], go_back()));
-            rules.push(Rule::new([Match::Original], Action::Return));
-        }
+        rules.extend(self.on_the_link(Way::From));
+        // Before ORIGINAL: the packet of a cut session that the container sends first makes a connection of its own.
+        rules.push(Rule::new([Match::TcpNotSyn, Match::New], go_back()));
+        rules.push(self.own_call(Way::From, Match::Original));
         rules.push(Rule::new([Match::Related], Action::Return));
         rules.push(Rule::new([], go_back()));
         rules
@@ -209,7 +223,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
         dimensions: 1,
         back: names::BACK,
         loopback: false,
-        calls: true,
+        answers: None,
     };
     let host = Side {
         atoms: host_atoms,
@@ -218,7 +232,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
         dimensions: 2,
         back: names::HOST_BACK,
         loopback: true,
-        calls: false,
+        answers: Some(sets::host_answers(family)),
     };
     let enter = |way: Way, chain: &str| {
         Rule::new([container.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned()))
