@@ -65,7 +65,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
         let mut guarded_of =
             format!("{guarded} of {}", count(running.count(), "running container", "running containers"));
         if in_part > 0 {
-            guarded_of.push_str(&format!(", and {in_part} on the host's network on the ports that rules name"));
+            guarded_of = format!("{guarded_of}, and {in_part} on the host's network on the ports that rules name");
         }
         let hooked = if hooks.is_empty() { "nowhere".to_owned() } else { hooks.join(", ") };
         let missing = if without_backstop.is_empty() {
