@@ -133,18 +133,12 @@ fn rows(
             continue;
         }
         if let NetworkMode::Container(other) = &container.mode {
-            rows.push(match network_owner(inventory, container) {
-                Some(owner) => {
-                    let from = if owner.running { format!("as {}", owner.name) } else { "nobody (stopped)".to_owned() };
-                    row(format!("network of {}", owner.name), String::new(), from, rules)
-                }
-                None => {
-                    let gone = format!("network of {}", other.chars().take(12).collect::<String>());
-                    Row {
-                        managed: false,
-                        ..row(gone, String::new(), "nobody (that container is gone)".to_owned(), vec![])
-                    }
-                }
+            rows.push(if let Some(owner) = network_owner(inventory, container) {
+                let from = if owner.running { format!("as {}", owner.name) } else { "nobody (stopped)".to_owned() };
+                row(format!("network of {}", owner.name), String::new(), from, rules)
+            } else {
+                let gone = format!("network of {}", other.chars().take(12).collect::<String>());
+                Row { managed: false, ..row(gone, String::new(), "nobody (that container is gone)".to_owned(), vec![]) }
             });
             continue;
         }
