@@ -164,6 +164,7 @@ fn drops_inbound(world: &World<'_>, packet: &Packet) -> bool {
     // What the container asked for itself, what comes from a container, and errors about known connections pass.
     if packet.direction == Some(ConnDirection::Reply)
         || inside(world.inventory, packet.source, &packet.in_interface)
+        || is_the_link(packet.source) && inside(world.inventory, packet.destination, &packet.in_interface)
         || packet.state == ConnState::Related
     {
         return false;
@@ -177,7 +178,9 @@ fn drops_inbound(world: &World<'_>, packet: &Packet) -> bool {
 fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
     let port = ports_of(packet).map(|(protocol, source, _)| (protocol, source));
     let Some((rules, service)) = rules_at(world, packet.source, port) else { return false };
-    if inside(world.inventory, packet.destination, &packet.out_interface) {
+    if inside(world.inventory, packet.destination, &packet.out_interface)
+        || is_the_link(packet.destination) && inside(world.inventory, packet.source, &packet.out_interface)
+    {
         return false;
     }
     let (port, published) = service.unwrap_or((port, packet.published));
@@ -188,6 +191,11 @@ fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
         return false;
     }
     rules.drop(world, &side)
+}
+
+/// An address that means something on one link only: `fe80::/10` and `ff02::/16`.
+fn is_the_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local() || v6.segments()[0] == 0xff02)
 }
 
 fn ports_of(packet: &Packet) -> Option<(Protocol, u16, u16)> {

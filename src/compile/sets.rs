@@ -4,8 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::Ipv6Addr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use sha2::{Digest, Sha256};
 
 use super::atom::{Atoms, Exceptions, Key, Source, host_entries};
@@ -28,6 +29,11 @@ fn prefix(family: Family) -> &'static str {
 /// Where containers live: subnet and bridge.
 pub(super) fn inside(family: Family) -> String {
     format!("{}inside", prefix(family))
+}
+
+/// Addresses that mean something on one link only: with these neighbours find one another in IPv6.
+pub(super) fn link() -> String {
+    format!("{}link", prefix(Family::V6))
 }
 
 /// Addresses that any rule or the default speaks of.
@@ -117,6 +123,14 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
         .map(|(block, bridge)| (SetEntry::NetIface(block, bridge.clone()), Member::default()))
         .collect();
     sets.insert(inside(family), set(SetKind::NetIface, family, false, inside_members));
+
+    if family == Family::V6 {
+        // RFC 4291: link-local unicast, and multicast of link-local scope.
+        let blocks = [(0xfe80, 10), (0xff02, 16)]
+            .map(|(first, length)| Ipv6Net::new_assert(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0), length));
+        let members = blocks.map(|block| (SetEntry::Net(block.into()), Member::default())).into();
+        sets.insert(link(), set(SetKind::Net, family, false, members));
+    }
 
     // Only the literal rules ask; elsewhere Docker's own rules see to it.
     if resolved.hook == Hook::Docker {

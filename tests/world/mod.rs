@@ -293,8 +293,11 @@ fn address(family_v4: bool) -> impl Strategy<Value = (IpAddr, &'static str)> {
     let peers: Vec<IpAddr> =
         PEERS.iter().map(|peer| peer.parse().unwrap()).filter(|peer: &IpAddr| peer.is_ipv4() == family_v4).collect();
     let outside = (select(peers), select(&INTERFACES));
+    // What means something on one link only: a container's bridge and elsewhere.
+    let link = if family_v4 { ["224.0.0.1", "224.0.0.251"] } else { ["fe80::7", "ff02::1:ff00:2"] };
+    let link = (select(link.map(|group| group.parse().unwrap()).to_vec()), select(vec!["br-a", "br-b", "br-ext"]));
     let ingress = Just((INGRESS[usize::from(!family_v4)].parse().unwrap(), "br-gw"));
-    prop_oneof![2 => inside, 1 => ingress, 2 => outside]
+    prop_oneof![4 => inside, 2 => ingress, 4 => outside, 1 => link]
 }
 
 /// A packet to or from a container or the host, with every state that netfilter can give it.
