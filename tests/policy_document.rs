@@ -137,7 +137,7 @@ pending = "yes"
     line 8: `from` is an empty list
     line 9: "80abc" is not a port number
     line 11: `verdict` must be a word in quotes, not true or false
-    line 12: a target is empty: name a container, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or '*'
+    line 12: a target is empty: name a container, PROJECT/SERVICE, service:NAME, label:KEY[=VALUE], network:NAME or '*'
     line 12: `target` must be a string or a list of strings, not a number
     line 13: "10.0.0.0/33" has a bad prefix length: it goes from 0 to 32
     line 13: "fe80::1%eth0" has an IPv6 zone: zones mean nothing in a rule, name the interface with --interface instead
