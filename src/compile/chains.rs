@@ -96,11 +96,11 @@ fn conditions(key: &Key, family: Family, way: Way) -> Vec<Match> {
         (Shape::Range(range), Way::From) => matches.push(Match::SourcePorts(*range)),
         // The port that the first packet came to stays with the connection, so answers are matched alike.
         (Shape::Published(range), _) => matches.push(Match::Published(*range)),
-        (Shape::All | Shape::Spelled | Shape::HostPort, _) => {}
+        (Shape::All | Shape::Spelled | Shape::HostPort | Shape::HostAddress, _) => {}
     }
     let directions: &[SetDirection] = match (&key.source, &key.shape) {
         (Source::Merged, _) => &[own, own, peer],
-        (_, Shape::Spelled | Shape::HostPort) => &[own, own],
+        (_, Shape::Spelled | Shape::HostPort | Shape::HostAddress) => &[own, own],
         _ => &[own],
     };
     matches.push(in_set(sets::of_key(key, family), directions));

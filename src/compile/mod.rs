@@ -12,7 +12,7 @@ mod ground;
 mod sets;
 
 pub use ground::Ground;
-pub use sets::{guarded, ruled};
+pub use sets::{guarded, host_guarded, ruled};
 
 use crate::net::Family;
 use crate::policy::Hook;

@@ -8,4 +8,4 @@ mod pass;
 pub use apply::{Applied, ApplyError, Undone, apply, observe};
 pub use config::{Config, ConfigError};
 pub use ledger::{Draft, Ledger};
-pub use pass::{Pass, kernel_names, remembered, remembered_ingress, sets_only, user_sets};
+pub use pass::{Pass, kernel_names, port_owners, remembered, remembered_ingress, sets_only, user_sets};
