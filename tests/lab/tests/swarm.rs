@@ -42,17 +42,8 @@ fn all_of_it(desk: &Desk) -> Result {
     lab.run("attached", &["--network", "mesh", "-p", "8100:80"], &[])?;
     lab.run("plain", &[], &[])?;
     lab.serve_as(Client::Stranger, &["tcp=7000"])?;
-    let (web, other) = (ingress_ip(desk, "web")?, ingress_ip(desk, "other")?);
-    let port = |protocol, port, task| Published { protocol, port, task };
-    lab.stand_in_for_ipvs(
-        Node::Host,
-        &[
-            port(Protocol::Tcp, 8080, web),
-            port(Protocol::Udp, 8053, web),
-            port(Protocol::Tcp, 8081, web),
-            port(Protocol::Tcp, 8090, other),
-        ],
-    )?;
+    let web = ingress_ip(desk, "web")?;
+    lead_to_the_tasks(desk)?;
     nothing_is_guarded_yet(desk)?;
     ports_in_host_mode(desk)?;
     ports_at_the_ingress(desk)?;
@@ -64,6 +55,13 @@ fn all_of_it(desk: &Desk) -> Result {
     scaled_to_nothing(desk)?;
     a_worker(desk, web)?;
     a_demoted_manager(desk)
+}
+
+fn lead_to_the_tasks(desk: &Desk) -> Result {
+    let (web, other) = (ingress_ip(desk, "web")?, ingress_ip(desk, "other")?);
+    let port = |Door(protocol, port, ..): Door, task| Published { protocol, port, task };
+    desk.lab
+        .stand_in_for_ipvs(Node::Host, &[port(WEB, web), port(WEB_UDP, web), port(WEB_TOO, web), port(OTHER, other)])
 }
 
 fn ingress_ip(desk: &Desk, service: &str) -> Result<IpAddr> {
@@ -283,12 +281,10 @@ fn scaled_to_nothing(desk: &Desk) -> Result {
     row_says(desk, "service:other", "0.0.0.0:8090 ingress", &[FRIEND])?;
     desk.lab.docker(&["service", "scale", "--detach", "other=1"])?.require("docker service scale")?;
     desk.lab.wait_for("other", || Ok(!desk.lab.task("other")?.is_empty()))?;
-    // The ingress address is the same, so nothing has to be applied for the next task.
-    let task = ingress_ip(desk, "other")?;
     desk.lab.wait_ready(&desk.lab.task("other")?)?;
-    // dockerd found the rules that stood in for its own at the end of the last task, and took them away.
-    assert!(!desk.shell("iptables-save -t nat")?.contains("--dport 8090"));
-    desk.lab.stand_in_for_ipvs(Node::Host, &[Published { protocol: Protocol::Tcp, port: 8090, task }])?;
+    // With the last task of a service dockerd takes ingress rules away, also those that stood in for its own.
+    lead_to_the_tasks(desk)?;
+    // Nothing was applied for the new task: the ingress address is the same.
     // The redirection inside the task comes a moment after it is ready.
     desk.lab.wait_for("other's port", || Ok(desk.lab.tcp(Client::Friend, Client::Host.v4(), 8090)?.reached()))?;
     only(desk, &[(&[OTHER], true, false)])?;
