@@ -6,3 +6,4 @@ mod fake;
 mod hostile;
 mod made_up;
 mod recorded;
+mod swarm;

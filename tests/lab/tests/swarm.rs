@@ -14,10 +14,20 @@ use lab::{Client, Engine, Flavour, Node, Probe, Protocol, Published};
 
 macro_rules! on_every_engine {
     ($($name:ident: $engine:ident $flavour:ident),*) => {$(
-        #[test]
-        #[ignore = "needs root and the engines of tests/engines.sh"]
-        fn $name() -> Result {
-            all_of_it(&Desk::up(Engine::$engine, Flavour::$flavour, "swarm")?)
+        mod $name {
+            use super::{Desk, Engine, Flavour, Result};
+
+            #[test]
+            #[ignore = "needs root and the engines of tests/engines.sh"]
+            fn one_node() -> Result {
+                super::one_node(&Desk::up(Engine::$engine, Flavour::$flavour, "swarm")?)
+            }
+
+            #[test]
+            #[ignore = "needs root and the engines of tests/engines.sh"]
+            fn two_nodes() -> Result {
+                super::two_nodes(&Desk::up(Engine::$engine, Flavour::$flavour, "swarms")?)
+            }
         }
     )*};
 }
@@ -28,7 +38,7 @@ const FRIEND: &str = "203.0.113.10";
 /// Long enough for the kernel to carry out what was ordered; see DESIGN's 15 ms.
 const SOON: Duration = Duration::from_millis(300);
 
-fn all_of_it(desk: &Desk) -> Result {
+fn one_node(desk: &Desk) -> Result {
     let lab = &desk.lab;
     lab.make_swarm()?;
     lab.docker(&["network", "create", "--driver", "overlay", "--attachable", "mesh"])?.require("network create")?;
@@ -42,7 +52,6 @@ fn all_of_it(desk: &Desk) -> Result {
     lab.run("attached", &["--network", "mesh", "-p", "8100:80"], &[])?;
     lab.run("plain", &[], &[])?;
     lab.serve_as(Client::Stranger, &["tcp=7000"])?;
-    let web = ingress_ip(desk, "web")?;
     lead_to_the_tasks(desk)?;
     nothing_is_guarded_yet(desk)?;
     ports_in_host_mode(desk)?;
@@ -52,9 +61,21 @@ fn all_of_it(desk: &Desk) -> Result {
     closed_by_default(desk)?;
     an_attached_container(desk)?;
     slips_of_the_pen(desk)?;
-    scaled_to_nothing(desk)?;
+    scaled_to_nothing(desk)
+}
+
+fn two_nodes(desk: &Desk) -> Result {
+    let lab = &desk.lab;
+    lab.make_swarm()?;
+    lab.serve("web", &["--publish", "8080:80", "--publish", "8053:53/udp", "--publish", "8081:81"], &[])?;
+    let web = ingress_ip(desk, "web")?;
+    lab.stand_in_for_ipvs(Node::Host, &[lead(WEB, web), lead(WEB_UDP, web), lead(WEB_TOO, web)])?;
     a_worker(desk, web)?;
     a_demoted_manager(desk)
+}
+
+fn lead(Door(protocol, port, ..): Door, task: IpAddr) -> Published {
+    Published { protocol, port, task }
 }
 
 fn lead_to_the_tasks(desk: &Desk) -> Result {
@@ -301,8 +322,7 @@ fn scaled_to_nothing(desk: &Desk) -> Result {
 fn a_worker(desk: &Desk, web: IpAddr) -> Result {
     let lab = &desk.lab;
     lab.join_swarm()?;
-    let port = |port| Published { protocol: Protocol::Tcp, port, task: web };
-    lab.stand_in_for_ipvs(Node::Friend, &[port(8080), port(8081)])?;
+    lab.stand_in_for_ipvs(Node::Friend, &[lead(WEB, web), lead(WEB_TOO, web)])?;
     let node = Client::Friend.v4();
     let there = |client| Ok::<_, lab::LabError>(lab.tcp(client, node, 8080)?.peer() == Some("web"));
     assert!(there(Client::Stranger)? && there(Client::Host)?);
