@@ -8,6 +8,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
+mod agent;
 pub mod args;
 pub mod argv;
 pub mod cancel;
@@ -22,6 +23,7 @@ pub mod failure;
 pub mod format;
 pub mod globals;
 mod help;
+mod listening;
 pub mod metadata;
 mod offline;
 pub mod output;

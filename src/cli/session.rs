@@ -10,7 +10,6 @@ use super::context::Context;
 use super::engine::{self, Trouble};
 use super::failure::{Exit, Failure};
 use super::{complaint, offline, report, soundness};
-use crate::host::files::{self, FileError, Staged};
 use crate::host::kernel::HostKernel;
 use crate::host::lock::Lock;
 use crate::host::paths::Paths;
@@ -19,8 +18,8 @@ use crate::host::tools::Tools;
 use crate::inventory::{Inventory, Service};
 use crate::net::Family;
 use crate::plan;
-use crate::policy::{DefaultAccess, Policy, SetFile};
-use crate::reconcile::{self, Applied, Config, Pass};
+use crate::policy::{Policy, SetFile};
+use crate::reconcile::{self, Applied, Config, Ledger, Pass};
 use crate::resolve;
 use crate::ruleset::{Desired, DesiredSet, Dump, Member, SetEntry, is_own_chain, render_set_entry};
 
@@ -40,20 +39,14 @@ pub(super) enum Need {
 
 /// One command's hold on the world.
 pub(super) struct Session {
-    /// The files as they are.
-    pub(super) config: Config,
+    /// The files.
+    ledger: Ledger,
     /// The containers; `None` when the engine does not answer and is not needed.
     pub(super) inventory: Option<Inventory>,
     /// One moment for everything the command says and does.
     pub(super) now: Timestamp,
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
     pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
-    /// The policy file is missing although rules of it were in force.
-    policy_gone: bool,
-    last: Config,
-    /// The sets of a change that was killed, if there was one.
-    pending: BTreeMap<String, SetFile>,
-    paths: Paths,
     kernel: HostKernel,
     /// What was read of the kernel, and the users' sets whose members were read with it.
     seen: Option<(BTreeSet<String>, Dump)>,
@@ -97,48 +90,38 @@ impl Session {
             }
             Err(error) => return Err(complaint::config(&error)),
         };
-        // What was last in force only helps to understand; a damaged copy must not stop a repair. Whoever only looks
-        // may not be allowed to read it.
-        let last = match Config::last_good(&paths) {
-            Ok(last) => last,
-            Err(_) if lock.is_none() => config.clone(),
-            Err(error) => {
-                ctx.output.note(&format!("warning: the record of what was last in force cannot be used: {error}"));
-                config.clone()
-            }
-        };
-        let policy_gone = matches!(paths.policy_file().try_exists(), Ok(false))
-            && (!last.document.policy().rules.is_empty() || last.document.policy().default == DefaultAccess::Closed);
+        let (ledger, remarks) = Ledger::read(paths, config, lock.is_some());
+        warn(ctx, &remarks);
         let inventory = match engine::inventory(ctx) {
             Ok(inventory) => Some(inventory),
             Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
         };
-        let pending = if lock.is_some() { leftovers(ctx, &paths) } else { BTreeMap::new() };
         let kernel = HostKernel::new(Tools::from_env());
         Ok(Self {
-            config,
+            ledger,
             inventory,
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
-            policy_gone,
-            last,
-            pending,
-            paths,
             kernel,
             seen: None,
             _lock: lock,
         })
     }
 
+    /// The files as they are.
+    pub(super) fn config(&self) -> &Config {
+        &self.ledger.config
+    }
+
     /// The rules in the file.
     pub(super) fn policy(&self) -> &Policy {
-        self.config.document.policy()
+        self.config().document.policy()
     }
 
     /// The rules that were in force when the kernel was last written.
     pub(super) fn last_policy(&self) -> &Policy {
-        self.last.document.policy()
+        self.ledger.last_policy()
     }
 
     /// The containers, of a session that was opened with [`Need::Engine`].
@@ -155,12 +138,12 @@ impl Session {
 
     /// The kernel's state, as far as it concerns the files as they are.
     pub(super) fn state(&mut self) -> Result<Dump, Failure> {
-        self.state_for(&self.config.clone())
+        self.state_for(&self.config().clone())
     }
 
     /// The kernel's state, as far as it concerns `config`. Read once: nobody else of ours writes while we hold the lock.
     fn state_for(&mut self, config: &Config) -> Result<Dump, Failure> {
-        let users = self.users(config);
+        let users = self.ledger.users(config);
         if let Some((_, state)) = self.seen.as_ref().filter(|(known, _)| *known == users) {
             return Ok(state.clone());
         }
@@ -174,48 +157,22 @@ impl Session {
         self.kernel.capabilities()
     }
 
-    fn users(&self, config: &Config) -> BTreeSet<String> {
-        let earlier = self.earlier().into_iter().flat_map(|sets| sets.values());
-        reconcile::kernel_names(config.sets.values().chain(earlier).chain(self.config.sets.values())).collect()
-    }
-
-    /// Sets whose members are not somebody's additions, though no file holds them any more.
-    fn earlier(&self) -> [&BTreeMap<String, SetFile>; 2] {
-        [&self.last.sets, &self.pending]
-    }
-
     /// What the kernel shall hold for `config`, given what it holds.
     pub(super) fn desired(&self, config: &Config, state: &Dump) -> Desired {
+        let earlier = self.ledger.earlier();
         let mut desired = match &self.inventory {
             Some(inventory) => {
-                let pass = Pass {
-                    policy: config.document.policy(),
-                    sets: &config.sets,
-                    earlier_sets: &self.earlier(),
-                    inventory,
-                    now: self.now,
-                };
-                pass.desired(state)
+                let policy = config.document.policy();
+                let sets = &config.sets;
+                Pass { policy, sets, earlier_sets: &earlier, inventory, now: self.now }.desired(state)
             }
-            None => self.sets_only(config, state),
+            None => reconcile::sets_only(state, &self.ledger.users(config), &config.sets, &earlier, self.now),
         };
         for (name, entries) in &self.dismissed {
             if let Some(DesiredSet::User { removed, .. }) = desired.sets.get_mut(name) {
                 removed.extend(entries.iter().cloned());
             }
         }
-        desired
-    }
-
-    /// Without an engine everything stays as it is but the users' sets.
-    fn sets_only(&self, config: &Config, state: &Dump) -> Desired {
-        let users = self.users(config);
-        let mut desired = Desired::from_dump(state, &users);
-        let users_sets = reconcile::user_sets(&config.sets, &self.earlier(), self.now);
-        desired.sets.extend(users_sets);
-        let kept: BTreeSet<String> = reconcile::kernel_names(config.sets.values()).collect();
-        desired.sets.retain(|name, _| crate::ruleset::is_own_set(name) || kept.contains(name));
-        desired.gone = users.difference(&kept).cloned().collect();
         desired
     }
 
@@ -240,10 +197,10 @@ impl Session {
             // Whatever the command is about, it puts the whole policy in force; people edit the file too.
             soundness::check(self, &config, &before)?;
         }
-        let staged = self.stage(&config)?;
+        let draft = self.ledger.stage(&config).map_err(|error| complaint::file(&error))?;
         let _mutation = ctx.cancel.begin()?;
-        self.announce(&config)?;
-        let users = self.users(&config);
+        self.ledger.announce(&config).map_err(|error| complaint::file(&error))?;
+        let users = self.ledger.users(&config);
         // Taken out for the while, so that the rest of the session can be asked meanwhile.
         let mut kernel = std::mem::replace(&mut self.kernel, HostKernel::new(Tools::from_env()));
         let desired = |state: &Dump| self.desired(&config, state);
@@ -251,101 +208,29 @@ impl Session {
         self.kernel = kernel;
         self.seen = None;
         let applied = applied.map_err(|error| complaint::apply(&error))?;
-        for remark in &applied.remarks {
-            ctx.output.note(&format!("warning: {remark}"));
-        }
-        self.place(ctx, staged, &config)?;
-        self.forget_announced(ctx);
-        self.last = config.clone();
-        self.config = config;
+        warn(ctx, &applied.remarks);
+        let placed = self.ledger.place(draft, config);
+        warn(ctx, &placed.map_err(|error| complaint::half_written(&error, &ctx.program))?);
         Ok(applied)
     }
 
     /// The command brings a whole policy of its own: that the old one is missing does not matter.
     pub(super) fn policy_replaced(&mut self) {
-        self.policy_gone = false;
+        self.ledger.policy_replaced();
     }
 
-    /// A file that is missing says "no rules", and nobody who deletes it by mistake means to open every door.
+    /// See [`Ledger::policy_gone`].
     fn refuse_lost_policy(&self, state: &Dump) -> Result<(), Failure> {
         let in_force = state.tables.values().any(|table| table.chains.keys().any(|chain| is_own_chain(chain)));
-        if !self.policy_gone || !in_force {
+        if !self.ledger.policy_gone() || !in_force {
             return Ok(());
         }
-        let (policy, copy) = (self.paths.policy_file(), self.paths.last_good_paths().policy_file());
+        let paths = self.ledger.paths();
+        let (policy, copy) = (paths.policy_file(), paths.last_good_paths().policy_file());
         let rules = report::count(self.last_policy().rules.len(), "rule", "rules");
         Err(Failure::refused(format!("{} is missing, but what it said last is in force: {rules}", policy.display()))
             .hinted(format!("Nothing was changed. To have it back: cp {} {}", copy.display(), policy.display()))
             .hinted(format!("To begin anew without any rule: echo 'version = 1' > {}", policy.display())))
-    }
-
-    /// Writes down which sets are about to reach the kernel: if this process is killed before their files are placed, the
-    /// next one knows that nobody added those members by hand.
-    fn announce(&mut self, config: &Config) -> Result<(), Failure> {
-        let paths = self.paths.pending_paths();
-        for (name, set) in &config.sets {
-            if self.config.sets.get(name).is_none_or(|known| known.text() != set.text()) {
-                files::write_atomic(&paths.set_file(set.name()), &set.text()).map_err(|error| file_failure(&error))?;
-                self.pending.insert(name.clone(), set.clone());
-            }
-        }
-        Ok(())
-    }
-
-    fn forget_announced(&mut self, ctx: &mut Context) {
-        let paths = self.paths.pending_paths();
-        for set in std::mem::take(&mut self.pending).into_values() {
-            if let Err(error) = files::remove(&paths.set_file(set.name())) {
-                ctx.output.note(&format!("warning: {error}"));
-            }
-        }
-    }
-
-    /// Writes everything that differs beside its place, in the files that people edit and in the record.
-    fn stage(&self, config: &Config) -> Result<Vec<Staged>, Failure> {
-        let mut staged = Vec::new();
-        for (paths, old) in [(&self.paths, &self.config), (&self.paths.last_good_paths(), &self.last)] {
-            let text = config.document.text();
-            if text != old.document.text() {
-                staged.push(files::stage(&paths.policy_file(), &text).map_err(|error| file_failure(&error))?);
-            }
-            for (name, set) in &config.sets {
-                if old.sets.get(name).is_none_or(|old| old.text() != set.text()) {
-                    staged.push(
-                        files::stage(&paths.set_file(set.name()), &set.text()).map_err(|error| file_failure(&error))?,
-                    );
-                }
-            }
-        }
-        Ok(staged)
-    }
-
-    fn place(&self, ctx: &mut Context, staged: Vec<Staged>, config: &Config) -> Result<(), Failure> {
-        let mut fault = None;
-        for file in staged {
-            match file.place() {
-                Ok(()) => {}
-                Err(error @ FileError::NotDurable { .. }) => ctx.output.note(&format!("warning: {error}")),
-                Err(error) => fault = Some(error),
-            }
-        }
-        for (paths, old) in [(&self.paths, &self.config), (&self.paths.last_good_paths(), &self.last)] {
-            for set in old.sets.values().filter(|set| !config.sets.contains_key(set.name().as_str())) {
-                if let Err(error) = files::remove(&paths.set_file(set.name())) {
-                    fault = Some(error);
-                }
-            }
-        }
-        match fault {
-            None => Ok(()),
-            Some(error) => Err(Failure::environment(format!(
-                "the kernel has been changed, but not every file: {error}"
-            ))
-            .hinted(format!(
-                "Make room or repair it, then repeat the command; `{} plan` shows what differs",
-                ctx.program
-            ))),
-        }
     }
 
     /// Looks whether the kernel has a set of that name already, of the recipe's making: it is taken over with its
@@ -381,10 +266,10 @@ impl Session {
     /// Takes everything of ours out of the kernel. The files stay.
     pub(super) fn clear(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
         let _mutation = ctx.cancel.begin()?;
-        let users = self.users(&self.config);
+        let users = self.ledger.users(self.config());
         let before = self.state()?;
         self.seen = None;
-        let sets = reconcile::user_sets(&self.config.sets, &self.earlier(), self.now);
+        let sets = reconcile::user_sets(&self.config().sets, &self.ledger.earlier(), self.now);
         for (name, entries) in plan::unsaved(&before, &Desired { sets, ..Desired::default() }) {
             // Named one by one: this is the last place where they can be read.
             let lost = entries.iter().map(|entry| render_set_entry(entry, &Member::default()));
@@ -398,21 +283,8 @@ impl Session {
     }
 }
 
-/// What a killed process left: staged files, which go, and the sets that it may have put into the kernel.
-fn leftovers(ctx: &mut Context, paths: &Paths) -> BTreeMap<String, SetFile> {
-    for place in [paths, &paths.last_good_paths(), &paths.pending_paths()] {
-        for directory in [&place.config_dir, &place.sets_dir()] {
-            if let Err(error) = files::sweep(directory) {
-                ctx.output.note(&format!("warning: {error}"));
-            }
-        }
+fn warn(ctx: &mut Context, remarks: &[String]) {
+    for remark in remarks {
+        ctx.output.note(&format!("warning: {remark}"));
     }
-    Config::pending_sets(paths).unwrap_or_else(|error| {
-        ctx.output.note(&format!("warning: the record of an interrupted change cannot be used: {error}"));
-        BTreeMap::new()
-    })
-}
-
-fn file_failure(error: &FileError) -> Failure {
-    Failure::environment(error.to_string())
 }

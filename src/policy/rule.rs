@@ -33,7 +33,7 @@ pub enum DefaultAccess {
 /// Where in the `filter` table our rules are called from (DESIGN: "Hooks"). The backstop in `security` is always there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hook {
-    /// First in `DOCKER-USER`, or in `FORWARD` where a family has no such chain.
+    /// First in `DOCKER-USER`, or in `FORWARD` where nothing calls such a chain.
     #[default]
     DockerUser,
     /// At the top of `DOCKER`, literally, with ACCEPT verdicts.

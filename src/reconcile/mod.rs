@@ -2,8 +2,10 @@
 
 mod apply;
 mod config;
+mod ledger;
 mod pass;
 
 pub use apply::{Applied, ApplyError, Undone, apply, observe};
 pub use config::{Config, ConfigError};
-pub use pass::{Pass, kernel_names, remembered, remembered_ingress, user_sets};
+pub use ledger::{Draft, Ledger};
+pub use pass::{Pass, kernel_names, port_owners, remembered, remembered_ingress, sets_only, user_sets};

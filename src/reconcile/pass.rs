@@ -63,6 +63,22 @@ impl Pass<'_> {
     }
 }
 
+/// Without an engine everything stays as `state` is but the users' sets; `users` are all those that we keep or kept.
+pub fn sets_only(
+    state: &Dump,
+    users: &BTreeSet<String>,
+    sets: &BTreeMap<String, SetFile>,
+    earlier: &[&BTreeMap<String, SetFile>],
+    now: Timestamp,
+) -> Desired {
+    let mut desired = Desired::from_dump(state, users);
+    desired.sets.extend(user_sets(sets, earlier, now));
+    let kept: BTreeSet<String> = kernel_names(sets.values()).collect();
+    desired.sets.retain(|name, _| is_own_set(name) || kept.contains(name));
+    desired.gone = users.difference(&kept).cloned().collect();
+    desired
+}
+
 /// Users' sets as the kernel shall hold them: what the files say, without what the files said before and say no more.
 pub fn user_sets(
     sets: &BTreeMap<String, SetFile>,
@@ -98,6 +114,16 @@ pub fn remembered(state: &Dump) -> BTreeMap<IpAddr, Owner> {
             _ => None,
         })
         .collect()
+}
+
+/// For whom the kernel guards ports of the host.
+pub fn port_owners(state: &Dump) -> Vec<Owner> {
+    let sets = Family::ALL.into_iter().filter_map(|family| state.sets.get(&compile::host_guarded(family)));
+    let comments = sets.flat_map(|set| set.members.values()).filter(|member| !member.nomatch);
+    let mut texts: Vec<&str> = comments.filter_map(|member| member.comment.as_deref()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts.into_iter().filter_map(Owner::parse).collect()
 }
 
 /// For which swarm services the kernel judges which published ports.

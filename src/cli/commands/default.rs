@@ -15,7 +15,7 @@ pub fn run(ctx: &mut Context, args: DefaultArgs) -> Result<Exit, Failure> {
         return Ok(Exit::Success);
     };
     let mut session = Session::open(ctx, Need::Engine)?;
-    let mut config = session.config.clone();
+    let mut config = session.config().clone();
     if config.document.policy().default != access {
         config.document.set_default(access).map_err(|error| Failure::internal(error.to_string()))?;
     }

@@ -15,7 +15,7 @@ pub fn run(ctx: &mut Context, args: RmArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Engine)?;
     let doomed = doomed(session.policy(), &args, &ctx.program)?;
     let rules: Vec<Rule> = doomed.iter().map(|&index| session.policy().rules[index].clone()).collect();
-    let mut config = session.config.clone();
+    let mut config = session.config().clone();
     // From the end, so that numbers stay true.
     for &index in doomed.iter().rev() {
         config.document.remove(index).map_err(|error| Failure::internal(error.to_string()))?;

@@ -11,7 +11,7 @@ use crate::cli::session::{Need, Session};
 pub fn run(ctx: &mut Context, args: SetAddArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Nothing)?;
     super::say_normalised(ctx, &args.entries);
-    let mut set = super::existing(&session.config, &args.name, &ctx.program)?.clone();
+    let mut set = super::existing(session.config(), &args.name, &ctx.program)?.clone();
     set.prune(session.now);
     let mut added = 0;
     for entry in args.entries.iter().flat_map(|arg| &arg.entries) {
@@ -25,7 +25,7 @@ pub fn run(ctx: &mut Context, args: SetAddArgs) -> Result<Exit, Failure> {
         }
         added += usize::from(set.add(entry).map_err(|error| Failure::user(error.to_string()))?);
     }
-    let mut config = session.config.clone();
+    let mut config = session.config().clone();
     config.sets.insert(args.name.to_string(), set.clone());
     session.change(ctx, config)?;
     let known = args.entries.iter().map(|arg| arg.entries.len()).sum::<usize>() - added;

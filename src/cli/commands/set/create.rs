@@ -10,7 +10,7 @@ use crate::policy::SetFile;
 pub fn run(ctx: &mut Context, args: SetCreateArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Nothing)?;
     let name = &args.name;
-    if session.config.sets.contains_key(name.as_str()) {
+    if session.config().sets.contains_key(name.as_str()) {
         return Err(Failure::user(format!("the set {name} exists already"))
             .hinted(format!("`{} set inspect {name}` shows it", ctx.program)));
     }
@@ -24,7 +24,7 @@ pub fn run(ctx: &mut Context, args: SetCreateArgs) -> Result<Exit, Failure> {
          create {name}-v6 {kind} family inet6 hashsize 1024 maxelem 65536 timeout 0 comment\n"
     );
     let set = SetFile::parse(name, &text).map_err(|error| Failure::internal(error.to_string()))?;
-    let mut config = session.config.clone();
+    let mut config = session.config().clone();
     session.adopt(ctx, &set)?;
     config.sets.insert(name.to_string(), set);
     session.change(ctx, config)?;

@@ -17,7 +17,7 @@ use crate::ruleset::SetEntry;
 pub fn run(ctx: &mut Context, args: SetDelArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Nothing)?;
     super::say_normalised(ctx, &args.entries);
-    let mut set = super::existing(&session.config, &args.name, &ctx.program)?.clone();
+    let mut set = super::existing(session.config(), &args.name, &ctx.program)?.clone();
     let state = session.state()?;
     let mut gone = 0;
     for arg in &args.entries {
@@ -40,7 +40,7 @@ pub fn run(ctx: &mut Context, args: SetDelArgs) -> Result<Exit, Failure> {
         }
     }
     set.prune(session.now);
-    let mut config = session.config.clone();
+    let mut config = session.config().clone();
     config.sets.insert(args.name.to_string(), set.clone());
     session.change(ctx, config)?;
     ctx.output.line(&format!(

@@ -25,7 +25,7 @@ pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
     }
     set.pin_timeouts(session.now);
     let name = args.name.to_string();
-    let known = session.config.sets.get(&name);
+    let known = session.config().sets.get(&name);
     let held = |set: Option<&SetFile>, block| set.is_some_and(|set| set.contains(block));
     let added = set.entries().filter(|entry| !held(known, entry.block())).count();
     let gone = known.iter().flat_map(|set| set.entries()).filter(|entry| !set.contains(entry.block())).count();
@@ -34,7 +34,7 @@ pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
     } else {
         dismiss_unsaved(ctx, &mut session, &set)?;
     }
-    let mut config = session.config.clone();
+    let mut config = session.config().clone();
     config.sets.insert(name, set.clone());
     session.change(ctx, config)?;
     ctx.output.line(&format!(
@@ -52,7 +52,7 @@ fn dismiss_unsaved(ctx: &mut Context, session: &mut Session, set: &SetFile) -> R
     for family in Family::ALL {
         let name = set.kernel_name(family);
         let Some(kernel) = state.sets.get(&name) else { continue };
-        let known = session.config.sets.get(set.name().as_str());
+        let known = session.config().sets.get(set.name().as_str());
         let unsaved = |entry: &&SetEntry| {
             !super::inspect::is_saved(set, entry) && known.is_none_or(|known| !super::inspect::is_saved(known, entry))
         };

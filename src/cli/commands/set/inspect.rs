@@ -17,7 +17,7 @@ pub fn run(ctx: &mut Context, args: SetInspectArgs) -> Result<Exit, Failure> {
     let (config, state) = if Session::is_privileged() {
         let mut session = Session::open(ctx, Need::Nothing)?;
         let state = session.state()?;
-        (session.config.clone(), Some(state))
+        (session.config().clone(), Some(state))
     } else {
         ctx.output.note("note: read from the file, not from the kernel, which needs CAP_NET_ADMIN (sudo)");
         (offline::config(ctx)?, None)

@@ -22,7 +22,7 @@ pub fn run(ctx: &mut Context, args: SetRmArgs) -> Result<Exit, Failure> {
 }
 
 fn remove(ctx: &mut Context, session: &mut Session, name: &crate::policy::SetName) -> Result<(), Failure> {
-    super::existing(&session.config, name, &ctx.program)?;
+    super::existing(session.config(), name, &ctx.program)?;
     let users = super::users(session.policy(), name);
     if !users.is_empty() {
         let rules: Vec<String> =
@@ -38,7 +38,7 @@ fn remove(ctx: &mut Context, session: &mut Session, name: &crate::policy::SetNam
             users.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         )));
     }
-    let mut config = session.config.clone();
+    let mut config = session.config().clone();
     config.sets.remove(name.as_str());
     session.change(ctx, config).map(drop)
 }

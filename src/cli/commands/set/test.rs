@@ -13,7 +13,7 @@ pub fn run(ctx: &mut Context, args: SetTestArgs) -> Result<Exit, Failure> {
     let (config, state, now) = if Session::is_privileged() {
         let mut session = Session::open(ctx, Need::Nothing)?;
         let state = session.state()?;
-        (session.config.clone(), Some(state), session.now)
+        (session.config().clone(), Some(state), session.now)
     } else {
         (offline::config(ctx)?, None, jiff::Timestamp::now())
     };
