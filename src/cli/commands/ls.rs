@@ -50,7 +50,7 @@ pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
     let meant = meant(&args.targets, inventory, &known)?;
     let mut rows = rows(&policy, inventory, &meant, &session, differing.as_ref());
     rows.extend(services::rows(&policy, inventory, &meant_services, session.now, differing.as_ref()));
-    rows.extend(services::unknown(inventory, &known, &is_meant));
+    rows.extend(services::unknown(&policy, inventory, &known, &is_meant));
     rows.retain(|row| {
         args.filters.pass(|key, value| match key {
             "container" => row.container == value,
