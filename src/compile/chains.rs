@@ -6,9 +6,8 @@
 //!   session with another one survives a flushed connection table.
 //! - A TCP packet that opens nothing and belongs to no known connection goes to `BACK`, where the rules judge it,
 //!   instead of being dropped outright: an allowed client's session survives a flushed table, a cut one does not restart.
-//! - Published ports of the host have no direction: docker-proxy only ever answers from them. A session that was open
+//! - Ports that docker-proxy listens on have no direction, for it only ever answers from them. A session that was open
 //!   before connections were tracked may be taken for one that began on the inside, and must be judged all the same.
-//!   Ports of containers on the host's network (`host-calls`) have one, for such a container may call out from its port.
 
 use std::collections::BTreeMap;
 
@@ -133,8 +132,8 @@ struct Side<'a> {
     back: &'static str,
     /// What the host says to itself over the loopback interface is nobody's business.
     loopback: bool,
-    /// What opens connections of its own, whose packets are not judged: everything, or the members of this set.
-    callers: Option<String>,
+    /// The set of those that only ever answer: no packet of theirs belongs to a call of their own, whatever it seems.
+    answers: Option<String>,
 }
 
 impl Side<'_> {
@@ -161,6 +160,13 @@ impl Side<'_> {
         let stays = in_set(sets::inside(self.family), &[way.own(), way.peer()]);
         let link = in_set(sets::link(), &[way.peer()]);
         (self.family == Family::V6 && !self.loopback).then(|| Rule::new([stays, link], Action::Return))
+    }
+
+    /// Packets of a connection that began on the inside; what only answers has none.
+    fn own_call(&self, way: Way, direction: Match) -> Rule {
+        let calls = self.answers.clone().map(|name| self.own(name, way, true));
+        let matches: Vec<Match> = calls.into_iter().chain([direction]).collect();
+        Rule::new(matches, Action::Return)
     }
 
     fn closing(&self, way: Way) -> Rule {
@@ -224,7 +230,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
         dimensions: 1,
         back: names::BACK,
         loopback: false,
-        callers: None,
+        answers: None,
     };
     let host = Side {
         atoms: host_atoms,
@@ -233,7 +239,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
         dimensions: 2,
         back: names::HOST_BACK,
         loopback: true,
-        callers: Some(sets::host_calls(family)),
+        answers: Some(sets::host_answers(family)),
     };
     let enter = |way: Way, chain: &str| {
         Rule::new([container.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned()))

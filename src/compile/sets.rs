@@ -56,9 +56,9 @@ pub fn host_guarded(family: Family) -> String {
     format!("{}host-guarded", prefix(family))
 }
 
-/// Those of them from which a container on the host's network may call out.
-pub(super) fn host_calls(family: Family) -> String {
-    format!("{}host-calls", prefix(family))
+/// Those of them that docker-proxy listens on, and nobody calls from.
+pub(super) fn host_answers(family: Family) -> String {
+    format!("{}host-answers", prefix(family))
 }
 
 /// Addresses and ports that Docker publishes, of containers that a rule or the default speaks of.
@@ -150,6 +150,9 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(&HostPort::is_ruled)));
     sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(&|place| place.guarded)));
     sets.insert(host_calls(family), set(SetKind::NetPort, family, false, host_members(&|place| place.calls)));
+
+    let answering = |place: &HostPort| place.is_ruled() && !place.calls;
+    sets.insert(host_answers(family), set(SetKind::NetPort, family, false, host_members(&answering)));
 
     for (key, members) in atoms.iter().chain(host_atoms) {
         sets.insert(of_key(key, family), set(key.set_kind(), family, key.timed, members.clone()));
