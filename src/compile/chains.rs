@@ -173,13 +173,6 @@ impl Side<'_> {
         Rule::new([self.own(self.guarded.clone(), way, false)], Action::Drop)
     }
 
-    /// Lets packets of connections pass that the container opened; `direction` is theirs this way.
-    fn own_call(&self, way: Way, direction: Match) -> Rule {
-        let mut matches = vec![direction];
-        matches.extend(self.callers.iter().map(|set| self.own(set.clone(), way, false)));
-        Rule::new(matches, Action::Return)
-    }
-
     /// Packets to the container.
     fn to(&self) -> Vec<Rule> {
         // Friends leave first, after two look-ups; nothing before them may drop, so their place costs no safety.

@@ -149,7 +149,6 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     let host_members = |belongs: &dyn Fn(&HostPort) -> bool| host_members(resolved, family, belongs);
     sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(&HostPort::is_ruled)));
     sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(&|place| place.guarded)));
-    sets.insert(host_calls(family), set(SetKind::NetPort, family, false, host_members(&|place| place.calls)));
 
     let answering = |place: &HostPort| place.is_ruled() && !place.calls;
     sets.insert(host_answers(family), set(SetKind::NetPort, family, false, host_members(&answering)));

@@ -86,28 +86,33 @@ fn in_place(chain: &Chain, wanted: &[&Line]) -> bool {
         && !chain.lines[wanted.len()..].iter().any(is_own)
 }
 
-/// A rule that drops what a set of ours matches.
-fn drops(family: Family, set: &str, directions: &[SetDirection]) -> Line {
+/// The doors of our part of a table, each with the rules that drop everything ruled. They ask sets alone. `calling` keeps
+/// of the host's ports only those from which somebody may call out.
+fn doors(family: Family, calling: bool) -> [(&'static str, Vec<Line>); 3] {
+    use SetDirection::{Dst, Src};
     let prefix = match family {
         Family::V4 => "df4",
         Family::V6 => "df6",
     };
-    let name = format!("{prefix}-{set}");
-    Line::of(Rule::new([Match::Set { name, negated: false, directions: directions.to_vec() }], Action::Drop))
-}
-
-/// The doors of our part of a table, each with the rules that drop everything ruled. They ask sets alone.
-fn doors(family: Family, host: &str) -> [(&'static str, Vec<Line>); 3] {
-    use SetDirection::{Dst, Src};
-    [
-        (names::MAIN, vec![drops(family, "ruled", &[Dst]), drops(family, "ruled", &[Src])]),
-        (names::HOST, vec![drops(family, host, &[Dst, Dst])]),
-        (names::HOST_OUT, vec![drops(family, host, &[Src, Src])]),
-    ]
+    let ask = |set: &str, negated: bool, directions: &[SetDirection]| Match::Set {
+        name: format!("{prefix}-{set}"),
+        negated,
+        directions: directions.to_vec(),
+    };
+    let drop = |matches: Vec<Match>| Line::of(Rule::new(matches, Action::Drop));
+    let ruled = |direction: SetDirection| drop(vec![ask("ruled", false, &[direction])]);
+    let port = |direction: SetDirection| {
+        let mut matches = vec![ask("host", false, &[direction, direction])];
+        if calling {
+            matches.push(ask("host-answers", true, &[direction, direction]));
+        }
+        drop(matches)
+    };
+    [(names::MAIN, vec![ruled(Dst), ruled(Src)]), (names::HOST, vec![port(Dst)]), (names::HOST_OUT, vec![port(Src)])]
 }
 
 /// A barrier where the family has nothing of ours yet, and the state behind it. Of the host's ports it closes those from
-/// which a container may call out. The others need none, for they are judged without a direction; and a refused packet
+/// which somebody may call out. The others need none, for they are judged without a direction; and a refused packet
 /// would end docker-proxy's UDP sessions.
 pub(super) fn first_barrier(have: &Dump, want: &Desired, family: Family) -> Option<(String, Dump)> {
     let own = |table: &Table| have.chain(family, *table, names::MAIN).is_some();
@@ -120,7 +125,7 @@ pub(super) fn first_barrier(have: &Dump, want: &Desired, family: Family) -> Opti
         let Some(wanted) = want.tables.get(&(family, table)) else { continue };
         let Some(present) = closed.tables.get_mut(&(family, table)) else { continue };
         let (mut chains, mut hooks) = (BTreeMap::new(), Vec::new());
-        for (name, lines) in doors(family, "host-calls") {
+        for (name, lines) in doors(family, true) {
             let calls = |hook: &&HookRules| hook.lines.iter().any(|line| leads_to(line, name));
             if let Some(hook) = wanted.hooks.iter().find(calls) {
                 chains.insert(name.to_owned(), lines);
@@ -158,7 +163,7 @@ fn become_as(present: &mut TableDump, wanted: DesiredTable) {
 /// Rules that drop everything ruled, in those of our first chains that exist; empty when there is none. The chains
 /// behind them are emptied, so that no rule asks a set that must be destroyed.
 pub(super) fn barrier(have: &Dump, family: Family) -> String {
-    let doors = doors(family, "host");
+    let doors = doors(family, false);
     let mut text = String::new();
     for table in Table::ALL {
         let closed: Vec<_> = doors.iter().filter(|(chain, _)| have.chain(family, table, chain).is_some()).collect();

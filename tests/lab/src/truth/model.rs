@@ -194,7 +194,7 @@ fn ports(list: &str) -> impl Iterator<Item = (Protocol, u16)> + '_ {
     list.split(',').flat_map(|ports| {
         let (numbers, protocol) = ports.split_once('/').unwrap_or((ports, "tcp"));
         let protocol: Protocol = protocol.parse().expect("a protocol");
-        let (first, last) = numbers.split_once('-').unwrap_or((numbers, numbers));
+        let (from, to) = numbers.split_once('-').unwrap_or((numbers, numbers));
         let number = |text: &str| text.parse::<u16>().expect("a port");
         (number(first)..=number(last)).map(move |port| (protocol, port))
     })
