@@ -15,6 +15,8 @@ pub(crate) enum Way {
     Published,
     /// To a port of the host's link-local address.
     LinkLocal,
+    /// To a port of the host that a container on the host's network listens on.
+    HostNetwork,
     /// To a port of the host's own loopback.
     Loopback,
     /// To a port of the host that the administrator, and not Docker, leads to a container.
@@ -30,6 +32,7 @@ impl fmt::Display for Way {
         match self {
             Self::Published => f.write_str("published"),
             Self::LinkLocal => f.write_str("published, link-local"),
+            Self::HostNetwork => f.write_str("host network"),
             Self::Loopback => f.write_str("published, loopback"),
             Self::Forwarded => f.write_str("forwarded by hand"),
             Self::Direct(network) => write!(f, "direct by {network}"),
@@ -127,7 +130,8 @@ pub(crate) fn table(world: &World<'_>) -> Result<Vec<Cell>, LabError> {
             for (protocol, to) in both.flat_map(|protocol| [client.v4(), client.v6()].map(|to| (protocol, to))) {
                 // From where there is no way out there is nothing to see.
                 let mut modes = target.networks.iter().map(|name| world.scene.network(name).mode(to));
-                if modes.all(|mode| matches!(mode, Mode::None | Mode::Internal | Mode::Isolated)) {
+                let closed = modes.all(|mode| matches!(mode, Mode::None | Mode::Internal | Mode::Isolated));
+                if closed && !target.is_on_the_host() {
                     continue;
                 }
                 let caller = caller.clone();
@@ -173,6 +177,14 @@ pub(crate) fn inward(
         }
         if caller.outside.is_some() && (target.name, protocol, inner) == FORWARDED {
             add(Way::Forwarded, Client::Host.v4(), FORWARDED_PORT, None)?;
+        }
+        if target.is_on_the_host() {
+            for to in [Client::Host.v4(), Client::Host.v6()] {
+                add(Way::HostNetwork, to, inner, Some(inner))?;
+            }
+            if caller.outside.is_some() {
+                add(Way::LinkLocal, world.link_local, inner, Some(inner))?;
+            }
         }
         for (network, to) in world.addresses(target) {
             add(Way::Direct(network), to, inner, None)?;

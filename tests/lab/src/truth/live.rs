@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use super::cell::{Cell, inward};
 use super::figures::Figures;
 use super::model::Model;
-use super::target::{NAMES, STREAM};
 use super::variant::Variant;
 use super::world::World;
 use crate::{LabError, Protocol, Session};
@@ -28,7 +27,7 @@ pub(crate) struct Held {
 pub(crate) fn sessions(world: &World<'_>) -> Result<Vec<Cell>, LabError> {
     let mut cells = Vec::new();
     for target in world.targets.iter().filter(|target| world.scene.held.contains(&target.name)) {
-        for port in [(Protocol::Tcp, STREAM), (Protocol::Udp, NAMES)] {
+        for port in target.held {
             let all = inward(world, target, port)?;
             cells.extend(all.into_iter().filter(|cell| cell.caller.outside.is_some()));
         }

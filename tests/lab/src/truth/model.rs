@@ -128,6 +128,12 @@ impl Model {
         self.reset
     }
 
+    /// Whether nothing is said about a target, not even by the default.
+    pub(crate) fn leaves(&self, target: &Target) -> bool {
+        let standing = self.changed.get(target.name).cloned().unwrap_or_else(|| Standing::of(target));
+        self.reset || !self.closed && !self.rules.iter().any(|rule| rule.selects(&standing, target.label))
+    }
+
     /// Whether the rules let an attempt pass. What Docker makes of it is another matter.
     pub(crate) fn lets(&self, attempt: &Inbound) -> bool {
         if self.reset {
@@ -137,6 +143,11 @@ impl Model {
         let selecting = || self.rules.iter().filter(|rule| rule.selects(&standing, attempt.target.label));
         match selecting().find(|rule| self.matches(rule, attempt)) {
             Some(rule) => !rule.deny,
+            // Of the host's own ports only those are guarded that an allow rule names, or the default and any rule.
+            None if attempt.target.is_on_the_host() => {
+                let names = |rule: &Rule| rule.ports.contains(&attempt.port) || rule.published.contains(&attempt.port);
+                !selecting().any(|rule| names(rule) && (self.closed || !rule.deny))
+            }
             None => !self.closed && selecting().all(|rule| rule.deny),
         }
     }

@@ -173,7 +173,7 @@ impl Run<'_> {
     /// The sessions that Docker and the rules let open now.
     fn open_sessions(&self) -> Vec<Cell> {
         let cells = self.sessions.iter().filter(|cell| self.baseline.has_session(cell));
-        let told = cells.filter(|cell| !self.variant.is_untold(cell, self.model.is_reset()));
+        let told = cells.filter(|cell| !self.variant.is_untold(cell, &self.model));
         told.filter(|cell| cell.inbound.is_none_or(|attempt| self.model.lets(&attempt))).cloned().collect()
     }
 
@@ -233,7 +233,7 @@ impl Run<'_> {
     /// The others' rules and sets are as they were, and nothing is left to do.
     fn look_at_kernel(&mut self, phase: &Phase) -> Result<(), LabError> {
         let lab = self.world.lab;
-        let reset = phase.commands == ["reset --force"];
+        let reset = phase.commands.last() == Some(&"reset --force");
         let after = if reset { foreign::whole(lab)? } else { foreign::foreign(lab, &self.model.own_sets())? };
         let Saves { v4, v6, ipset } = self.clean.clone();
         for (what, before, after) in

@@ -47,6 +47,8 @@ pub(crate) struct Network {
     v6: Mode,
     /// More options of its driver.
     options: &'static [&'static str],
+    /// Whether it lies on the external link itself: its containers are neighbours of the neighbours.
+    pub(crate) on_the_link: bool,
     /// Whether published ports are open at the container's own address too, to those on the external bridge.
     pub(crate) trusting: bool,
     /// The first engine that has such.
@@ -60,7 +62,8 @@ impl Network {
     /// A dual stack network as Docker makes it.
     pub(crate) const fn dual(name: &'static str, subnet: &'static str) -> Self {
         let subnet = Some(subnet);
-        Self { name, subnet, v4: Mode::Nat, v6: Mode::Nat, options: &[], trusting: false, since: Engine::V20_10 }
+        let (v4, v6, since) = (Mode::Nat, Mode::Nat, Engine::V20_10);
+        Self { name, subnet, v4, v6, options: &[], on_the_link: false, trusting: false, since }
     }
 
     /// One without IPv6.
@@ -71,6 +74,12 @@ impl Network {
     /// With other modes, on engines from this on.
     pub(crate) const fn modes(self, v4: Mode, v6: Mode, since: Engine) -> Self {
         Self { v4, v6, since, ..self }
+    }
+
+    /// A macvlan network on the external link, where friend and stranger live.
+    pub(crate) const fn macvlan(name: &'static str) -> Self {
+        let open = Mode::Unprotected;
+        Self { on_the_link: true, v4: open, v6: open, ..Self::dual(name, "") }
     }
 
     /// With options of its driver.
@@ -94,6 +103,12 @@ impl Network {
     }
 
     pub(crate) fn create(&self, lab: &Lab) -> Result<(), LabError> {
+        if self.on_the_link {
+            let words = "network create --driver macvlan --opt parent=br-ext --subnet 203.0.113.0/24 \
+                         --gateway 203.0.113.1 --ipv6 --subnet fd00:1::/64 --gateway fd00:1::1";
+            let words: Vec<&str> = words.split_whitespace().chain([self.name]).collect();
+            return lab.docker(&words)?.require("docker network create").map(drop);
+        }
         let mut words = vec!["network".to_owned(), "create".to_owned()];
         words.extend(self.subnet.iter().flat_map(|subnet| ["--ipv6", "--subnet", subnet].map(str::to_owned)));
         if self.v4 == Mode::None {
@@ -144,6 +159,8 @@ pub(crate) const STREAM: u16 = 81;
 /// Served, never published.
 pub(crate) const UNPUBLISHED: [(Protocol, u16); 2] = [(Protocol::Tcp, 90), (Protocol::Udp, 54)];
 
+const HELD: [(Protocol, u16); 2] = [(Protocol::Tcp, STREAM), (Protocol::Udp, NAMES)];
+
 /// The ports of a usual target, and the host's of the first.
 const USUAL: &[Publish] = &[
     Publish::one(Protocol::Tcp, WEB, 8080),
@@ -170,12 +187,28 @@ pub(crate) struct Target {
     pub(crate) tried: &'static [(Protocol, u16)],
     /// Whether `ALL` in a script means it too.
     pub(crate) managed: bool,
+    /// With which ports sessions are held: a stream, and datagrams.
+    pub(crate) held: [(Protocol, u16); 2],
 }
 
 impl Target {
     pub(crate) const fn usual(name: &'static str, networks: &'static [&'static str], offset: u16) -> Self {
         let tried = &[(Protocol::Tcp, WEB), (Protocol::Udp, NAMES)];
-        Self { name, networks, bound: None, label: None, publish: USUAL, offset, tried, managed: true }
+        Self { name, networks, bound: None, label: None, publish: USUAL, offset, tried, managed: true, held: HELD }
+    }
+
+    /// On the host's own network: rules guard the ports there that they name, and no others.
+    pub(crate) const fn on_the_host(
+        name: &'static str,
+        tried: &'static [(Protocol, u16)],
+        held: [(Protocol, u16); 2],
+    ) -> Self {
+        Self { publish: &[], tried, held, ..Self::usual(name, &[], 0) }
+    }
+
+    /// Whether it is.
+    pub(crate) fn is_on_the_host(&self) -> bool {
+        self.networks.is_empty()
     }
 
     /// With a label.
@@ -216,7 +249,8 @@ impl Target {
 
     /// The arguments of `docker run`.
     pub(crate) fn docker_args(&self) -> Vec<String> {
-        let mut words = vec!["--network".to_owned(), self.networks[0].to_owned()];
+        let first = self.networks.first().copied().unwrap_or("host");
+        let mut words = vec!["--network".to_owned(), first.to_owned()];
         for Publish { protocol, inner, host, count } in self.publish {
             let range = |first: u16| match count {
                 1 => first.to_string(),
@@ -232,11 +266,13 @@ impl Target {
 
     /// What its peer serves: every port that is tried, and the stream.
     pub(crate) fn services(&self) -> Vec<String> {
-        let tried = self.tried.iter().chain(&UNPUBLISHED);
-        let mut services: Vec<String> = tried.map(|(protocol, port)| format!("{protocol}={port}")).collect();
+        let also: &[(Protocol, u16)] = if self.is_on_the_host() { &[] } else { &UNPUBLISHED };
+        let [stream, datagrams] = self.held;
+        let all = self.tried.iter().chain(also).chain([&datagrams]).filter(|port| **port != stream);
+        let mut services: Vec<String> = all.map(|(protocol, port)| format!("{protocol}={port}")).collect();
         services.sort();
         services.dedup();
-        services.push(format!("stream={STREAM}"));
+        services.push(format!("stream={}", stream.1));
         services
     }
 }

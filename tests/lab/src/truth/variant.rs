@@ -4,7 +4,8 @@ use std::net::IpAddr;
 use std::str::FromStr;
 
 use super::cell::{Cell, Inbound, Way};
-use super::scenes::{CHANGES, RULES, Scene, WAYS};
+use super::model::Model;
+use super::scenes::{CHANGES, HOST_NETWORK, MACVLAN, RULES, Scene, WAYS};
 use super::target::{Mode, Network, Target};
 use crate::{Lab, LabError, LabSpec, Protocol};
 
@@ -37,7 +38,7 @@ const DEFAULT: Variant = Variant {
 };
 
 /// Every variant.
-static ALL: [Variant; 8] = [
+static ALL: [Variant; 10] = [
     DEFAULT,
     Variant { name: "no-proxy", dockerd: &["--userland-proxy=false"], proxy: false, ..DEFAULT },
     Variant { name: "no-iptables", dockerd: &["--iptables=false"], iptables: false, ip6tables: false, ..DEFAULT },
@@ -46,6 +47,8 @@ static ALL: [Variant; 8] = [
     Variant { name: "br-netfilter", bridge_nf: Some(true), ..DEFAULT },
     Variant { name: "ways", scene: &WAYS, ..DEFAULT },
     Variant { name: "changes", scene: &CHANGES, ..DEFAULT },
+    Variant { name: "host-network", scene: &HOST_NETWORK, ..DEFAULT },
+    Variant { name: "macvlan", scene: &MACVLAN, ..DEFAULT },
 ];
 
 impl Default for &'static Variant {
@@ -68,8 +71,8 @@ impl FromStr for &'static Variant {
 
 impl Variant {
     /// The names of all, for people.
-    pub const NAMES: &'static str =
-        "default, no-proxy, no-iptables, ip6tables-off, no-br-netfilter, br-netfilter, ways, changes";
+    pub const NAMES: &'static str = "default, no-proxy, no-iptables, ip6tables-off, no-br-netfilter, br-netfilter, ways, changes, host-network, \
+         macvlan";
 
     /// A lab that is set up so.
     pub(crate) fn fit(&self, spec: LabSpec) -> LabSpec {
@@ -108,6 +111,7 @@ impl Variant {
                 });
                 bound.is_none_or(|address| address == cell.to) && (led || self.proxy && proxied)
             }
+            Way::HostNetwork => true,
             Way::Direct(name) => networks().filter(|network| network.name == name).any(|network| {
                 let mode = network.mode(cell.to);
                 mode == Mode::Unprotected
@@ -124,16 +128,23 @@ impl Variant {
             self.networks(attempt.target).any(|network| network.mode(cell.to) != Mode::None) && self.writes(cell.to)
         };
         match cell.way {
-            Way::LinkLocal => cell.protocol == Protocol::Udp,
+            Way::LinkLocal => {
+                cell.protocol == Protocol::Udp && !cell.inbound.is_some_and(|attempt| attempt.target.is_on_the_host())
+            }
             Way::Published => cell.protocol == Protocol::Udp && !cell.inbound.as_ref().is_some_and(led),
             _ => false,
         }
     }
 
-    /// Whether a session began while the kernel tracked no connections, and so may seem to have begun on the inside. A
-    /// datagram's direction cannot be told otherwise (SECURITY, known limits).
-    pub(crate) fn is_untold(&self, cell: &Cell, reset: bool) -> bool {
-        reset && matches!(cell.way, Way::Direct(_)) && cell.protocol == Protocol::Udp && !self.writes(cell.to)
+    /// Whether a session began while the kernel tracked no connections, and so may seem to have begun on the inside. Of
+    /// datagrams nothing else tells the direction (SECURITY, known limits).
+    pub(crate) fn is_untold(&self, cell: &Cell, model: &Model) -> bool {
+        let (Way::Direct(name), Protocol::Udp, Some(attempt)) = (cell.way, cell.protocol, cell.inbound) else {
+            return false;
+        };
+        // A namespace of its own tracks nothing before its first rules.
+        let alone = self.scene.network(name).on_the_link;
+        if alone { model.leaves(attempt.target) } else { model.is_reset() && !self.writes(cell.to) }
     }
 
     /// The path that a cell's packets take, for the figures.
@@ -147,7 +158,10 @@ impl Variant {
                 let bound = if attempt.target.bound.is_some() { ", bound to an address" } else { "" };
                 format!("published{bound}, {family}, {means}")
             }
+            Way::Direct(name) if self.scene.network(name).on_the_link => format!("macvlan, {family}"),
             Way::Direct(_) => format!("direct, {family}"),
+            Way::HostNetwork => format!("host network, {family}"),
+            Way::LinkLocal if attempt.target.is_on_the_host() => "host network, link-local".to_owned(),
             way => way.to_string(),
         }
     }

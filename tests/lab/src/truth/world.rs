@@ -87,7 +87,7 @@ impl<'a> World<'a> {
         let args: Vec<&str> = args.iter().map(String::as_str).collect();
         let services: Vec<&str> = services.iter().map(String::as_str).collect();
         self.lab.run(target.name, &args, &services)?;
-        for network in &target.networks[1..] {
+        for network in target.networks.iter().skip(1) {
             self.lab.docker(&["network", "connect", network, target.name])?.require("docker network connect")?;
         }
         let id = self.lab.docker(&["inspect", "--format", "{{.Id}}", target.name])?.require("docker inspect")?;

@@ -53,7 +53,7 @@ const SCRIPT: &[Phase] = &[
     phase("renamed, which would open it", &["docker rename web shop", "! apply"]),
     phase(
         "a rule for the new name",
-        &["set add ipfriends 203.0.113.10", "rm 1", "allow shop multi plain --from ipfriends"],
+        &["rm 1", "allow shop multi plain --from ipfriends", "set add ipfriends 203.0.113.10"],
     ),
     phase("the old name to another", &["docker rename other web", "apply"]),
     phase(

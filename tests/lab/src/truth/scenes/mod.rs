@@ -1,10 +1,12 @@
 //! The scenes: each a world and what is typed in it.
 
 mod changes;
+mod link;
 mod rules;
 mod ways;
 
 pub(crate) use changes::CHANGES;
+pub(crate) use link::{HOST_NETWORK, MACVLAN};
 pub(crate) use rules::RULES;
 pub(crate) use ways::WAYS;
 
