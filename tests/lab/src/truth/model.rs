@@ -207,7 +207,7 @@ fn ports(list: &str) -> impl Iterator<Item = (Protocol, u16)> + '_ {
         let protocol: Protocol = protocol.parse().expect("a protocol");
         let (from, to) = numbers.split_once('-').unwrap_or((numbers, numbers));
         let number = |text: &str| text.parse::<u16>().expect("a port");
-        (number(first)..=number(last)).map(move |port| (protocol, port))
+        (number(from)..=number(to)).map(move |port| (protocol, port))
     })
 }
 

@@ -145,7 +145,7 @@ impl Publish {
         Self { protocol, inner, host, count: 1 }
     }
 
-    fn host_port(&self, protocol: Protocol, inner: u16) -> Option<u16> {
+    fn host_port(self, protocol: Protocol, inner: u16) -> Option<u16> {
         let place = inner.checked_sub(self.inner).filter(|place| *place < self.count)?;
         (self.protocol == protocol).then_some(self.host + place)
     }

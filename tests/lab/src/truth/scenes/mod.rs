@@ -53,6 +53,6 @@ impl Scene {
     /// The targets that can be started on an engine.
     pub(crate) fn targets(&self, engine: Engine) -> impl Iterator<Item = &'static Target> {
         let has = move |name: &&str| self.network(name).since <= engine;
-        self.targets.iter().filter(move |target| target.networks.iter().all(|name| has(name)))
+        self.targets.iter().filter(move |target| target.networks.iter().all(&has))
     }
 }
