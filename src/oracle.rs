@@ -46,7 +46,8 @@ fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
     if interface == "lo" || inside(world.inventory, peer, interface) || packet.state == ConnState::Related {
         return false;
     }
-    let started_by_the_host = match packet.direction {
+    // docker-proxy only answers, whichever way the connection is said to go.
+    let started_by_the_host = match packet.direction.filter(|_| owner.named) {
         Some(ConnDirection::Reply) => inbound,
         Some(ConnDirection::Original) => !inbound && !opens_nothing(packet),
         None => false,
@@ -67,6 +68,8 @@ struct PortOwner<'a> {
     inner: u16,
     rules: Vec<&'a Rule>,
     guarded: bool,
+    /// A rule's word gives it the port; Docker knows of none.
+    named: bool,
 }
 
 /// Of all that lay claim to it: one that runs; one that claims this address and not all; what Docker publishes of those
@@ -96,8 +99,8 @@ fn owner_of_port<'a>(world: &World<'a>, own: IpAddr, protocol: Protocol, port: u
         let same = pair[0].rules.iter().zip(&pair[1].rules).all(|(one, other)| std::ptr::eq(*one, *other));
         same && pair[0].rules.len() == pair[1].rules.len() && pair[0].guarded == pair[1].guarded
     });
-    let inner = equals.last()?.inner;
-    if agree { equals.pop() } else { Some(PortOwner { inner, rules: Vec::new(), guarded: true }) }
+    let (inner, named) = equals.last().map(|owner| (owner.inner, owner.named))?;
+    if agree { equals.pop() } else { Some(PortOwner { inner, rules: Vec::new(), guarded: true, named }) }
 }
 
 /// Whether a container lays claim to a port of the host: for this address alone, by a rule's word.
@@ -128,7 +131,7 @@ fn claim<'a>(
         });
         naming.clone().next()?;
         let guarded = closed || naming.any(|rule| allows(rule));
-        return Some((false, true, PortOwner { inner: port, rules, guarded }));
+        return Some((false, true, PortOwner { inner: port, rules, guarded, named: true }));
     }
     let mut here = container.bindings.iter().filter(|binding| binding_is(binding, own, protocol, port));
     let all = here.clone().next()?;
@@ -139,7 +142,11 @@ fn claim<'a>(
                 allows(rule) && rule.targets.iter().any(|target| means(target, container, world.inventory))
             });
     let rules = speaking(binding.container_port);
-    Some((binding.host_address == own, false, PortOwner { inner: binding.container_port, rules, guarded }))
+    Some((
+        binding.host_address == own,
+        false,
+        PortOwner { inner: binding.container_port, rules, guarded, named: false },
+    ))
 }
 
 fn binding_is(binding: &Binding, own: IpAddr, protocol: Protocol, port: u16) -> bool {

@@ -102,6 +102,8 @@ pub struct HostPort {
     pub rules: Vec<usize>,
     /// Whether what no rule allows is dropped.
     pub guarded: bool,
+    /// Whether the container itself has the port, and may call out from it; docker-proxy only answers.
+    pub calls: bool,
 }
 
 impl HostPort {

@@ -6,6 +6,9 @@
 //!   session with another one survives a flushed connection table.
 //! - A TCP packet that opens nothing and belongs to no known connection goes to `BACK`, where the rules judge it,
 //!   instead of being dropped outright: an allowed client's session survives a flushed table, a cut one does not restart.
+//! - Published ports of the host have no direction: docker-proxy only ever answers from them. A session that was open
+//!   before connections were tracked may be taken for one that began on the inside, and must be judged all the same.
+//!   Ports of containers on the host's network (`host-calls`) have one, for such a container may call out from its port.
 
 use std::collections::BTreeMap;
 
@@ -130,6 +133,8 @@ struct Side<'a> {
     back: &'static str,
     /// What the host says to itself over the loopback interface is nobody's business.
     loopback: bool,
+    /// What opens connections of its own, whose packets are not judged: everything, or the members of this set.
+    callers: Option<String>,
 }
 
 impl Side<'_> {
@@ -162,6 +167,13 @@ impl Side<'_> {
         Rule::new([self.own(self.guarded.clone(), way, false)], Action::Drop)
     }
 
+    /// Lets packets of connections pass that the container opened; `direction` is theirs this way.
+    fn own_call(&self, way: Way, direction: Match) -> Rule {
+        let mut matches = vec![direction];
+        matches.extend(self.callers.iter().map(|set| self.own(set.clone(), way, false)));
+        Rule::new(matches, Action::Return)
+    }
+
     /// Packets to the container.
     fn to(&self) -> Vec<Rule> {
         // Friends leave first, after two look-ups; nothing before them may drop, so their place costs no safety.
@@ -169,7 +181,7 @@ impl Side<'_> {
         if self.loopback {
             rules.push(Rule::new([Match::InInterface("lo".to_owned())], Action::Return));
         }
-        rules.push(Rule::new([Match::Reply], Action::Return));
+        rules.push(self.own_call(Way::To, Match::Reply));
         rules.push(Rule::new([self.inside(Way::To)], Action::Return));
         rules.extend(self.on_the_link(Way::To));
         rules.push(Rule::new([Match::Related], Action::Return));
@@ -189,7 +201,7 @@ impl Side<'_> {
         rules.extend(self.on_the_link(Way::From));
         // Before ORIGINAL: the packet of a cut session that the container sends first makes a connection of its own.
         rules.push(Rule::new([Match::TcpNotSyn, Match::New], go_back()));
-        rules.push(Rule::new([Match::Original], Action::Return));
+        rules.push(self.own_call(Way::From, Match::Original));
         rules.push(Rule::new([Match::Related], Action::Return));
         rules.push(Rule::new([], go_back()));
         rules
@@ -205,8 +217,15 @@ impl Side<'_> {
 
 /// The chains of one family.
 pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Judgement {
-    let container =
-        Side { atoms, family, guarded: sets::guarded(family), dimensions: 1, back: names::BACK, loopback: false };
+    let container = Side {
+        atoms,
+        family,
+        guarded: sets::guarded(family),
+        dimensions: 1,
+        back: names::BACK,
+        loopback: false,
+        callers: None,
+    };
     let host = Side {
         atoms: host_atoms,
         family,
@@ -214,6 +233,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
         dimensions: 2,
         back: names::HOST_BACK,
         loopback: true,
+        callers: Some(sets::host_calls(family)),
     };
     let enter = |way: Way, chain: &str| {
         Rule::new([container.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned()))

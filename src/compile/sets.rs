@@ -56,6 +56,11 @@ pub fn host_guarded(family: Family) -> String {
     format!("{}host-guarded", prefix(family))
 }
 
+/// Those of them from which a container on the host's network may call out.
+pub(super) fn host_calls(family: Family) -> String {
+    format!("{}host-calls", prefix(family))
+}
+
 /// Addresses and ports that Docker publishes, of containers that a rule or the default speaks of.
 pub(super) fn published(family: Family) -> String {
     format!("{}published", prefix(family))
@@ -144,6 +149,7 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     let host_members = |belongs: &dyn Fn(&HostPort) -> bool| host_members(resolved, family, belongs);
     sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(&HostPort::is_ruled)));
     sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(&|place| place.guarded)));
+    sets.insert(host_calls(family), set(SetKind::NetPort, family, false, host_members(&|place| place.calls)));
 
     for (key, members) in atoms.iter().chain(host_atoms) {
         sets.insert(of_key(key, family), set(key.set_kind(), family, key.timed, members.clone()));
