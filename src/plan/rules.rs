@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use crate::net::Family;
 use crate::ruleset::{Action, Match, Rule};
 use crate::ruleset::{
-    Chain, Desired, DesiredTable, Dump, Line, SetDirection, Table, TableDump, is_own_chain, is_own_rule, names,
+    Chain, Desired, DesiredTable, Dump, HookRules, Line, SetDirection, Table, TableDump, is_own_chain, is_own_rule,
+    names,
 };
 
 /// The text that makes our part of `family` as desired; empty when it is. `barred` chains are written in any case.
@@ -85,27 +86,34 @@ fn in_place(chain: &Chain, wanted: &[&Line]) -> bool {
         && !chain.lines[wanted.len()..].iter().any(is_own)
 }
 
-/// The doors of our part of a table, each with the rules that drop everything ruled. They ask sets alone.
-fn doors(family: Family) -> [(&'static str, Vec<Line>); 3] {
+/// The doors of our part of a table, each with the rules that drop everything ruled. They ask sets alone. `calling` keeps
+/// of the host's ports only those from which somebody may call out.
+fn doors(family: Family, calling: bool) -> [(&'static str, Vec<Line>); 3] {
     use SetDirection::{Dst, Src};
     let prefix = match family {
         Family::V4 => "df4",
         Family::V6 => "df6",
     };
-    let drop = |set: &str, directions: &[SetDirection]| {
-        let name = format!("{prefix}-{set}");
-        let condition = Match::Set { name, negated: false, directions: directions.to_vec() };
-        Line::of(Rule::new([condition], Action::Drop))
+    let ask = |set: &str, negated: bool, directions: &[SetDirection]| Match::Set {
+        name: format!("{prefix}-{set}"),
+        negated,
+        directions: directions.to_vec(),
     };
-    [
-        (names::MAIN, vec![drop("ruled", &[Dst]), drop("ruled", &[Src])]),
-        (names::HOST, vec![drop("host", &[Dst, Dst])]),
-        (names::HOST_OUT, vec![drop("host", &[Src, Src])]),
-    ]
+    let drop = |matches: Vec<Match>| Line::of(Rule::new(matches, Action::Drop));
+    let ruled = |direction: SetDirection| drop(vec![ask("ruled", false, &[direction])]);
+    let port = |direction: SetDirection| {
+        let mut matches = vec![ask("host", false, &[direction, direction])];
+        if calling {
+            matches.push(ask("host-answers", true, &[direction, direction]));
+        }
+        drop(matches)
+    };
+    [(names::MAIN, vec![ruled(Dst), ruled(Src)]), (names::HOST, vec![port(Dst)]), (names::HOST_OUT, vec![port(Src)])]
 }
 
-/// A barrier for what is forwarded where the family has nothing of ours yet, and the state behind it. Ports of the host
-/// need none, for they are judged without a direction; and a refused packet would end docker-proxy's UDP sessions.
+/// A barrier where the family has nothing of ours yet, and the state behind it. Of the host's ports it closes those from
+/// which somebody may call out. The others need none, for they are judged without a direction; and a refused packet
+/// would end docker-proxy's UDP sessions.
 pub(super) fn first_barrier(have: &Dump, want: &Desired, family: Family) -> Option<(String, Dump)> {
     let own = |table: &Table| have.chain(family, *table, names::MAIN).is_some();
     if Table::ALL.iter().any(own) {
@@ -116,13 +124,17 @@ pub(super) fn first_barrier(have: &Dump, want: &Desired, family: Family) -> Opti
     for table in Table::ALL {
         let Some(wanted) = want.tables.get(&(family, table)) else { continue };
         let Some(present) = closed.tables.get_mut(&(family, table)) else { continue };
-        let Some(hook) = wanted.hooks.iter().find(|hook| hook.lines.iter().any(|line| leads_to(line, names::MAIN)))
-        else {
+        let (mut chains, mut hooks) = (BTreeMap::new(), Vec::new());
+        for (name, lines) in doors(family, true) {
+            let calls = |hook: &&HookRules| hook.lines.iter().any(|line| leads_to(line, name));
+            if let Some(hook) = wanted.hooks.iter().find(calls) {
+                chains.insert(name.to_owned(), lines);
+                hooks.push(hook.clone());
+            }
+        }
+        if chains.is_empty() {
             continue;
-        };
-        let [(name, lines), ..] = doors(family);
-        let chains = BTreeMap::from([(name.to_owned(), lines)]);
-        let hooks = vec![hook.clone()];
+        }
         let barrier = DesiredTable { chains, hooks };
         let lines = table_lines(present, &barrier, false);
         let _ = writeln!(text, "*{table}\n{lines}COMMIT");
@@ -151,7 +163,7 @@ fn become_as(present: &mut TableDump, wanted: DesiredTable) {
 /// Rules that drop everything ruled, in those of our first chains that exist; empty when there is none. The chains
 /// behind them are emptied, so that no rule asks a set that must be destroyed.
 pub(super) fn barrier(have: &Dump, family: Family) -> String {
-    let doors = doors(family);
+    let doors = doors(family, false);
     let mut text = String::new();
     for table in Table::ALL {
         let closed: Vec<_> = doors.iter().filter(|(chain, _)| have.chain(family, table, chain).is_some()).collect();
