@@ -179,7 +179,7 @@ impl Run<'_> {
 
     fn type_in(&mut self, phase: &str, step: &Step<'_>) -> Result<(), LabError> {
         let (Step::Firewall(command) | Step::Refused(command)) = step else { return Ok(()) };
-        let refused = matches!(step, Step::Refused(_));
+        let refused = matches!(step, Step::Refused(_)) || self.variant.refuses(command);
         let command = command.replace("ALL", &self.world.managed());
         let mut words = vec!["firewall"];
         words.extend(command.split_whitespace());

@@ -121,6 +121,11 @@ impl Variant {
         }
     }
 
+    /// Whether a command has to be refused, because Docker made no chain that it could use.
+    pub(crate) fn refuses(&self, command: &str) -> bool {
+        command == "apply --hook docker" && !self.iptables
+    }
+
     /// Whether docker-proxy leads a cell's datagrams: one that it may not send on ends its session, and the client has
     /// to ask again.
     pub(crate) fn forgets(&self, cell: &Cell) -> bool {
