@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Bound;
 
 use jiff::Timestamp;
 
 use crate::inventory::{Binding, Container, Inventory, Network, NetworkMode};
-use crate::net::Family;
+use crate::net::{Family, PortRange, Protocol};
 use crate::policy::{DefaultAccess, Policy, Rule, RuleSource, Verdict};
 use crate::resolve::{network_owner, rule_selects};
 use crate::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, Transport, through};
@@ -83,22 +84,25 @@ pub fn is_guarded(policy: &Policy, inventory: &Inventory, container: &Container)
 }
 
 /// Where a container lives that no rule made here can guard: on the host's own network, or on networks whose packets
-/// never cross the host's FORWARD hook. `None` for all others, and for those of which nothing is known while they rest.
+/// cross neither the host's FORWARD hook nor chains of the container's own. `None` for all others, and for those of which nothing is known while they rest.
 pub fn beyond_reach(inventory: &Inventory, container: &Container) -> Option<String> {
     let owner = network_owner(inventory, container).unwrap_or(container);
     if owner.mode == NetworkMode::Host {
         return Some("the host's own network".to_owned());
     }
-    if inventory.forwarded(owner).next().is_some() {
+    if inventory.forwarded(owner).next().is_some() || inventory.sandboxed(owner).next().is_some() {
         return None;
     }
     unforwarded(inventory, owner).next().map(|network| format!("the {} network {}", network.driver, network.name))
 }
 
-/// The networks of a container that lead outside past the host's FORWARD hook: macvlan, ipvlan and the like.
+/// The networks of a container that lead outside past every chain that rules are put into: ipvlan's mode l3s, and drivers
+/// that nobody here knows.
 pub fn unforwarded<'a>(inventory: &'a Inventory, container: &'a Container) -> impl Iterator<Item = &'a Network> {
     let networks = container.endpoints.iter().filter_map(|endpoint| inventory.network(&endpoint.network));
-    networks.filter(|network| !matches!(network.driver.as_str(), "bridge" | "overlay" | "host" | "null"))
+    networks.filter(|network| {
+        !network.sandboxed() && !matches!(network.driver.as_str(), "bridge" | "overlay" | "host" | "null")
+    })
 }
 
 /// Who reaches `binding` of `container`.
@@ -110,13 +114,66 @@ pub fn access(
     now: Timestamp,
 ) -> Access {
     let speaks = |rule: &Rule| rule.ports.speak_of(binding.protocol, binding.container_port, binding.host_port);
+    let family = Family::of(&binding.host_address);
+    let mut access = read_off(policy, inventory, container, family, now, speaks);
+    if binding.host_address.is_loopback() {
+        access = Access { who: Who::HostOnly, except: Vec::new(), ..access };
+    }
+    access
+}
+
+/// Who reaches the ports in `ports` of `container` over `network`, whose packets go past the host's chains into the
+/// container's own; without `ports` every port that no rule names.
+pub fn access_inside(
+    policy: &Policy,
+    inventory: &Inventory,
+    container: &Container,
+    (network, family): (&Network, Family),
+    ports: Option<PortRange>,
+    now: Timestamp,
+) -> Access {
+    read_off(policy, inventory, container, family, now, |rule| {
+        let here = rule.interface.is_none() || rule.interface == network.parent;
+        let spoken = match (&rule.ports.container, ports) {
+            (None, _) => rule.ports.published.is_none(),
+            (Some(own), Some(range)) => own.contains(range.protocol, range.first),
+            (Some(_), None) => false,
+        };
+        here && spoken
+    })
+}
+
+/// The ports of a container that its rules name, sorted, and cut so that each rule speaks of all of a range or of nothing.
+pub fn ports_named(policy: &Policy, inventory: &Inventory, container: &Container) -> Vec<PortRange> {
+    let rules = rules_of(policy, inventory, container);
+    let sets = rules.iter().filter_map(|(_, rule)| rule.ports.container.as_ref());
+    let named: Vec<PortRange> = sets.flat_map(|ports| ports.ranges().iter().copied()).collect();
+    let mut ranges = Vec::new();
+    for protocol in Protocol::ALL {
+        let of_protocol = || named.iter().filter(|range| range.protocol == protocol);
+        let begins = of_protocol().flat_map(|range| [Some(range.first), range.last.checked_add(1)]).flatten();
+        let begins: BTreeSet<u16> = begins.collect();
+        for &first in begins.iter().filter(|port| of_protocol().any(|range| range.contains(protocol, **port))) {
+            // The next begin is at the latest where the range ends that holds this one.
+            let last = begins.range((Bound::Excluded(first), Bound::Unbounded)).next().map_or(u16::MAX, |next| next - 1);
+            ranges.push(PortRange { protocol, first, last });
+        }
+    }
+    ranges
+}
+
+/// Who gets through the rules for which `speaks` is true.
+fn read_off(
+    policy: &Policy,
+    inventory: &Inventory,
+    container: &Container,
+    family: Family,
+    now: Timestamp,
+    speaks: impl Fn(&Rule) -> bool,
+) -> Access {
     let speaking: Vec<(usize, &Rule)> =
         rules_of(policy, inventory, container).into_iter().filter(|(_, rule)| speaks(rule)).collect();
     let rules = speaking.iter().map(|(number, _)| *number).collect();
-    if binding.host_address.is_loopback() {
-        return Access { who: Who::HostOnly, except: Vec::new(), rules };
-    }
-    let family = Family::of(&binding.host_address);
     let mut sources: Vec<String> = Vec::new();
     let mut except: Vec<String> = Vec::new();
     let mut everyone = !is_guarded(policy, inventory, container);
@@ -147,14 +204,42 @@ pub fn access(
     Access { who, except, rules }
 }
 
+/// As [`strangers_pass`], for packets that come to a container's own network namespace, which holds `state`; `port` is one
+/// that no rule names when `None`.
+pub fn strangers_enter(state: &Dump, own: IpAddr, port: Option<(Protocol, u16)>) -> bool {
+    let family = Family::of(&own);
+    let transport = port.map_or(Transport::Other, |(protocol, destination)| Transport::Ports {
+        protocol,
+        source: 40_000,
+        destination,
+        syn: true,
+    });
+    let packet = Packet {
+        path: Path::Input,
+        in_interface: String::new(),
+        out_interface: String::new(),
+        source: stranger(family),
+        destination: own,
+        transport,
+        state: ConnState::New,
+        direction: Some(ConnDirection::Original),
+        published: None,
+    };
+    !through(state, family, Path::Input.chain(), &packet).outcome.is_drop()
+}
+
+/// An address that nobody listed.
+fn stranger(family: Family) -> IpAddr {
+    match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
+    }
+}
+
 /// Whether the rules in the kernel let a packet from an address that nobody listed (RFC 2544's and RFC 5180's, which
 /// the public network never carries) through to `binding`. Only our rules are judged: Docker's own may still drop it.
 pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container, binding: &Binding) -> bool {
     let family = Family::of(&binding.host_address);
-    let stranger: IpAddr = match family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
-        Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
-    };
     let addresses = inventory.forwarded(container).filter_map(|(endpoint, _)| endpoint.address(family));
     let mut ways: Vec<(Path, IpAddr, u16)> =
         addresses.map(|address| (Path::Forward, address, binding.container_port)).collect();
@@ -167,7 +252,7 @@ pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container
             path,
             in_interface: String::new(),
             out_interface: String::new(),
-            source: stranger,
+            source: stranger(family),
             destination,
             transport: Transport::Ports { protocol: binding.protocol, source: 40_000, destination: port, syn: true },
             state: ConnState::New,

@@ -134,7 +134,7 @@ fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
 fn ports_of(packet: &Packet) -> Option<(Protocol, u16, u16)> {
     match packet.transport {
         Transport::Ports { protocol, source, destination, .. } => Some((protocol, source, destination)),
-        Transport::Other => None,
+        Transport::Icmp6(_) | Transport::Other => None,
     }
 }
 

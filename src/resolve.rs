@@ -3,6 +3,8 @@
 //! Nothing is decided here and nothing is looked up outside the arguments. What a name does not mean is a [`Finding`];
 //! the caller decides whether that is an error (a rule being written) or a remark (a container that is away).
 
+mod sandbox;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -14,6 +16,8 @@ use crate::inventory::{Container, Inventory, NetworkMode};
 use crate::lint::{self, Finding};
 use crate::net::{Family, Protocol};
 use crate::policy::{DefaultAccess, Hook, Policy, Rule, Target, Verdict};
+
+pub use sandbox::{Interface, Sandboxed, needs_sandbox, sandboxed};
 
 /// What rules are resolved against.
 #[derive(Clone, Copy, Debug)]

@@ -29,6 +29,7 @@ fn inventory() -> Inventory {
             mode: NetworkMode::Own,
             endpoints: vec![endpoint],
             bindings: Vec::new(),
+            sandbox: None,
         }],
         networks: vec![Network {
             id: "n".to_owned(),
@@ -38,6 +39,8 @@ fn inventory() -> Inventory {
             subnets: vec!["172.17.0.0/16".parse().unwrap()],
             gateways: Vec::new(),
             internal: false,
+            parent: None,
+            mode: None,
         }],
         ..Inventory::default()
     }

@@ -9,17 +9,19 @@ use super::context::Context;
 use super::engine::{self, Trouble};
 use super::failure::{Exit, Failure};
 use super::{complaint, offline, report, soundness};
+use crate::compile;
 use crate::host::kernel::HostKernel;
 use crate::host::lock::Lock;
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::tools::Tools;
-use crate::inventory::Inventory;
+use crate::inventory::{Container, Inventory};
 use crate::net::Family;
-use crate::plan;
-use crate::policy::{Policy, SetFile};
-use crate::reconcile::{self, Applied, Config, Ledger, Pass};
-use crate::ruleset::{Desired, DesiredSet, Dump, Member, SetEntry, is_own_chain, render_set_entry};
+use crate::plan::{self, DiffLine};
+use crate::policy::{Policy, RuleSource, SetFile};
+use crate::reconcile::{self, Applied, Config, Ledger, Pass, Record, Sandbox, Sandboxes};
+use crate::resolve::needs_sandbox;
+use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -46,6 +48,8 @@ pub(super) struct Session {
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
     pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
     kernel: HostKernel,
+    /// The containers' own network namespaces, as far as they were asked for.
+    sandboxes: Sandboxes,
     /// What was read of the kernel, and the users' sets whose members were read with it.
     seen: Option<(BTreeSet<String>, Dump)>,
     _lock: Option<Lock>,
@@ -102,6 +106,7 @@ impl Session {
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
             kernel,
+            sandboxes: Sandboxes::default(),
             seen: None,
             _lock: lock,
         })
@@ -134,13 +139,50 @@ impl Session {
 
     /// The kernel's state, as far as it concerns `config`. Read once: nobody else of ours writes while we hold the lock.
     fn state_for(&mut self, config: &Config) -> Result<Dump, Failure> {
-        let users = self.ledger.users(config);
-        if let Some((_, state)) = self.seen.as_ref().filter(|(known, _)| *known == users) {
-            return Ok(state.clone());
+        let record = Record::read(self.ledger.paths()).map_err(|error| complaint::file(&error))?;
+        let policy = config.document.policy();
+        let mut names = self.ledger.users(config);
+        if !record.is_empty() || self.containers_with_sandbox(policy).next().is_some() {
+            // Those are copied.
+            names.extend(policy.rules.iter().flat_map(|rule| &rule.sources).filter_map(|source| match source {
+                RuleSource::Ipset(name) => Some(name.clone()),
+                _ => None,
+            }));
         }
-        let state = reconcile::observe(&mut self.kernel, &users).map_err(|error| complaint::kernel(&error))?;
-        self.seen = Some((users, state.clone()));
+        let state = match self.seen.as_ref().filter(|(known, _)| *known == names) {
+            Some((_, state)) => state.clone(),
+            None => reconcile::observe(&mut self.kernel, &names).map_err(|error| complaint::kernel(&error))?,
+        };
+        self.seen = Some((names, state.clone()));
+        self.open_sandboxes(&record, |container, inventory| needs_sandbox(policy, inventory, container))?;
         Ok(state)
+    }
+
+    fn containers_with_sandbox<'a>(&'a self, policy: &'a Policy) -> impl Iterator<Item = &'a Container> {
+        let inventory = self.inventory.as_ref();
+        let containers =
+            inventory.into_iter().flat_map(|inventory| inventory.containers.iter().map(move |c| (inventory, c)));
+        containers
+            .filter(|(inventory, container)| container.sandbox.is_some() && needs_sandbox(policy, inventory, container))
+            .map(|(_, container)| container)
+    }
+
+    /// Opens and reads the containers' own network namespaces; those that are open already are not read again.
+    fn open_sandboxes(
+        &mut self,
+        record: &Record,
+        wanted: impl Fn(&Container, &Inventory) -> bool,
+    ) -> Result<(), Failure> {
+        let Some(known) = self.kernel.capabilities() else { return Ok(()) };
+        let inventory = self.inventory.as_ref();
+        let wanted = |container: &Container| inventory.is_some_and(|inventory| wanted(container, inventory));
+        let with = (&Tools::from_env(), &known.flavour);
+        self.sandboxes.open(record, inventory, wanted, with).map_err(|error| complaint::sandbox(&error))
+    }
+
+    /// What the network namespaces of containers hold, by the containers' full IDs, as far as they were read.
+    pub(super) fn sandboxes(&self) -> &[Sandbox] {
+        &self.sandboxes.open
     }
 
     /// What the tools can do here, once the kernel has been read.
@@ -167,6 +209,32 @@ impl Session {
         desired
     }
 
+    /// What the network namespace of a container shall hold for `config`; `host` is the host's kernel as it was read.
+    fn desired_inside(&self, config: &Config, host: (&Dump, &BTreeMap<String, IpSet>), inside: &Sandbox) -> Desired {
+        let Some(inventory) = &self.inventory else { return compile::refresh_copies(&inside.state, host.1) };
+        let Some(container) = inventory.containers.iter().find(|container| container.id == inside.id) else {
+            return Desired::default();
+        };
+        let (policy, sets) = (config.document.policy(), &config.sets);
+        let pass = Pass { policy, sets, earlier_sets: &self.ledger.earlier(), inventory, now: self.now };
+        pass.sandbox(container, &inside.interfaces, host, &inside.state)
+    }
+
+    /// All differences between the kernel and what `config` wants of it, those inside of containers named so.
+    pub(super) fn differences(&mut self, config: &Config) -> Result<Vec<DiffLine>, Failure> {
+        let state = self.state_for(config)?;
+        let desired = self.desired(config, &state);
+        let mut lines = plan::diff(&state, &desired);
+        let held = compile::held(&state, &desired);
+        for inside in &self.sandboxes.open {
+            let wanted = self.desired_inside(config, (&state, &held), inside);
+            let place =
+                |line: DiffLine| DiffLine { place: format!("container {}: {}", inside.name, line.place), ..line };
+            lines.extend(plan::diff(&inside.state, &wanted).into_iter().map(place));
+        }
+        Ok(lines)
+    }
+
     /// Prints what `config` would change in the kernel; exits 2 when there is anything.
     pub(super) fn show_plan(&mut self, ctx: &mut Context, config: &Config) -> Result<Exit, Failure> {
         let state = self.state_for(config)?;
@@ -174,7 +242,7 @@ impl Session {
             ctx.output.note(&format!("warning: {}", failure.message));
         }
         let desired = self.desired(config, &state);
-        let lines = plan::diff(&state, &desired);
+        let lines = self.differences(config)?;
         report::diff(&mut ctx.output, &lines);
         report::unsaved(ctx, &plan::unsaved(&state, &desired));
         Ok(if lines.is_empty() { Exit::Success } else { Exit::ThingsToDo })
@@ -192,16 +260,38 @@ impl Session {
         let _mutation = ctx.cancel.begin()?;
         self.ledger.announce(&config).map_err(|error| complaint::file(&error))?;
         let users = self.ledger.users(&config);
-        // Taken out for the while, so that the rest of the session can be asked meanwhile.
-        let mut kernel = std::mem::replace(&mut self.kernel, HostKernel::new(Tools::from_env()));
-        let desired = |state: &Dump| self.desired(&config, state);
-        let applied = reconcile::apply(&mut kernel, &users, &before, &desired, &|| ctx.cancel.is_cancelled());
-        self.kernel = kernel;
-        self.seen = None;
-        let applied = applied.map_err(|error| complaint::apply(&error))?;
+        let held = compile::held(&before, &self.desired(&config, &before));
+        let applied = self.write(
+            (&users, &before, &|session: &Self, state: &Dump| session.desired(&config, state)),
+            &|session: &Self, inside: &Sandbox| session.desired_inside(&config, (&before, &held), inside),
+            &|| ctx.cancel.is_cancelled(),
+        )?;
         warn(ctx, &applied.remarks);
         let placed = self.ledger.place(draft, config);
         warn(ctx, &placed.map_err(|error| complaint::half_written(&error, &ctx.program))?);
+        Ok(applied)
+    }
+
+    /// Writes the host's kernel and those of the containers that were opened: all, or none. Which of these are written is
+    /// recorded before, and which hold something afterwards.
+    fn write(
+        &mut self,
+        (users, before, desired): (&BTreeSet<String>, &Dump, &dyn Fn(&Self, &Dump) -> Desired),
+        inside: &dyn Fn(&Self, &Sandbox) -> Desired,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Applied, Failure> {
+        // Taken out for the while, so that the rest of the session can be asked meanwhile.
+        let mut kernel = std::mem::replace(&mut self.kernel, HostKernel::new(Tools::from_env()));
+        let mut sandboxes = std::mem::take(&mut self.sandboxes);
+        self.seen = None;
+        let plans: Vec<Desired> = sandboxes.open.iter().map(|sandbox| inside(self, sandbox)).collect();
+        let paths = self.ledger.paths().clone();
+        sandboxes.record_before(&plans, &paths).map_err(|error| complaint::file(&error))?;
+        let host = |state: &Dump| desired(self, state);
+        let applied = sandboxes.apply((&mut kernel, users, before, &host), &plans, cancelled);
+        self.kernel = kernel;
+        let applied = applied.map_err(|error| complaint::apply(&error))?;
+        sandboxes.record_after(&plans, &paths).map_err(|error| complaint::file(&error))?;
         Ok(applied)
     }
 
@@ -267,10 +357,12 @@ impl Session {
             let lost = lost.collect::<Vec<_>>().join(" ");
             ctx.output.note(&format!("note: put into {name} by hand, in no file, and gone with it: {lost}"));
         }
+        // Also those that no record names: it may have been lost.
+        let record = Record::read(self.ledger.paths()).map_err(|error| complaint::file(&error))?;
+        self.open_sandboxes(&record, |_, _| true)?;
         let nothing = Desired { gone: users.clone(), ..Desired::default() };
         let cancelled = || ctx.cancel.is_cancelled();
-        reconcile::apply(&mut self.kernel, &users, &before, &|_| nothing.clone(), &cancelled)
-            .map_err(|error| complaint::apply(&error))
+        self.write((&users, &before, &|_, _| nothing.clone()), &|_, _| Desired::default(), &cancelled)
     }
 }
 

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use crate::net::{Family, PortRange, PortSet, Protocol, kernel_blocks};
 use crate::policy::{Ports, RuleSource, TIMEOUT_MAX, Verdict};
-use crate::resolve::{Owner, Resolved};
+use crate::resolve::{Owner, Resolved, Sandboxed};
 use crate::ruleset::{Member, SetEntry, SetKind};
 
 /// Ranges up to this many ports are spelled out as set members; longer ones become a match in the rule.
@@ -39,6 +39,14 @@ impl Key {
     /// The verdict of its level.
     pub(super) fn verdict(&self) -> Verdict {
         if self.level.is_multiple_of(2) { Verdict::Allow } else { Verdict::Deny }
+    }
+
+    /// The kernel set, not made for this rule, that it asks for its sources.
+    pub(super) fn named(&self) -> Option<&String> {
+        match &self.source {
+            Source::Named(name) => Some(name),
+            _ => None,
+        }
     }
 
     /// The kind of the set that holds its members.
@@ -76,7 +84,7 @@ pub(super) enum Shape {
     Range(PortRange),
     /// Came to these ports of the host.
     Published(PortRange),
-    /// The set holds the host's address and port.
+    /// The set holds blocks and ports: of the host, or everything of a family where all is the container's.
     HostPort,
 }
 
@@ -122,6 +130,32 @@ pub(super) fn atoms(resolved: &Resolved, family: Family) -> Atoms {
         }
     }
     atoms
+}
+
+/// Takes the rules of a namespace apart in which everything is the container's. `renamed` answers under which name a
+/// kernel set is asked there; `None` for one that cannot be asked.
+pub(super) fn sandbox_atoms(sandboxed: &Sandboxed, family: Family, renamed: impl Fn(&str) -> Option<String>) -> Atoms {
+    let mut atoms = Atoms::new();
+    let resolved = &sandboxed.resolved;
+    let everything: Vec<usize> = (0..resolved.rules.len()).collect();
+    let blocks = whole(family);
+    for (level, index) in levels(resolved, &everything) {
+        let mut parts = Parts::of(resolved, index, family);
+        let asked = parts.named.len();
+        parts.named = parts.named.iter().filter_map(|name| renamed(name)).collect();
+        // Whom a deny means that cannot be asked, nobody knows: everybody.
+        parts.any |= parts.named.len() < asked && resolved.rules[index].verdict == Verdict::Deny;
+        parts.insert_whole(&mut atoms, level, &blocks, &sandboxed.owner);
+    }
+    atoms
+}
+
+/// All addresses, in blocks that the kernel's sets take.
+pub(super) fn whole(family: Family) -> Vec<IpNet> {
+    kernel_blocks(match family {
+        Family::V4 => IpNet::V4(ipnet::Ipv4Net::default()),
+        Family::V6 => IpNet::V6(ipnet::Ipv6Net::default()),
+    })
 }
 
 /// One rule's sources and ports in one family.
@@ -204,6 +238,25 @@ impl Parts {
                     _ => vec![SetEntry::Net(IpNet::from(address))],
                 };
                 self.put(atoms, self.key(level, source, shape.clone()), entries, owner);
+            }
+        }
+    }
+
+    /// As [`Self::insert`] where every address is the container's.
+    fn insert_whole(&self, atoms: &mut Atoms, level: u16, blocks: &[IpNet], owner: &Owner) {
+        for source in self.sources() {
+            for shape in &self.shapes {
+                let (shape, entries): (Shape, Vec<SetEntry>) = match shape {
+                    Shape::Spelled => {
+                        let ports = || self.spelled.iter();
+                        let entry = |&block: &IpNet| {
+                            ports().map(move |&(protocol, port)| SetEntry::NetPort(block, protocol, port))
+                        };
+                        (Shape::HostPort, blocks.iter().flat_map(entry).collect())
+                    }
+                    shape => (shape.clone(), blocks.iter().map(|block| SetEntry::Net(*block)).collect()),
+                };
+                self.put(atoms, self.key(level, source.clone(), shape), entries, owner);
             }
         }
     }

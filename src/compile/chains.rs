@@ -227,6 +227,36 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
     }
 }
 
+/// `ICMPv6` without which there is no IPv6: listener reports (130 to 132, 143), router and neighbour discovery, redirects.
+/// Connection tracking leaves most of them alone, so that no other rule would know them (kernel:
+/// `nf_conntrack_proto_icmpv6.c`).
+const DISCOVERY: [u8; 9] = [130, 131, 132, 133, 134, 135, 136, 137, 143];
+
+/// The chains of a container's own namespace, called from its INPUT and OUTPUT.
+pub(super) fn sandbox(atoms: &Atoms, family: Family) -> DesiredTable {
+    let side =
+        Side { atoms, family, guarded: sets::guarded(family), dimensions: 1, back: names::BACK, loopback: false };
+    let door = |way: Way, loopback: fn(String) -> Match, chain: &str| -> Vec<Rule> {
+        let discovery = DISCOVERY.iter().filter(|_| family == Family::V6);
+        let mut rules: Vec<Rule> = discovery.map(|kind| Rule::new([Match::Icmp6(*kind)], Action::Return)).collect();
+        rules.push(Rule::new([loopback("lo".to_owned())], Action::Return));
+        rules.push(Rule::new([side.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned())));
+        rules
+    };
+    let chains = [
+        (names::IN, door(Way::To, Match::InInterface, names::TO)),
+        (names::OUT, door(Way::From, Match::OutInterface, names::FROM)),
+        (names::TO, side.to()),
+        (names::FROM, side.from()),
+        (names::BACK, side.back()),
+    ];
+    let lines = |rules: Vec<Rule>| rules.into_iter().map(Line::of).collect();
+    DesiredTable {
+        chains: chains.into_iter().map(|(name, rules)| (name.to_owned(), lines(rules))).collect(),
+        hooks: vec![jump(names::INPUT, names::IN), jump(names::OUTPUT, names::OUT)],
+    }
+}
+
 /// The rules for the top of Docker's own `DOCKER` chain: answers, the rules, the drop.
 ///
 /// RETURN would skip Docker's rules below us in the same chain, so allows say ACCEPT; and since ACCEPT would also open

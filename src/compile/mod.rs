@@ -8,8 +8,10 @@
 
 mod atom;
 mod chains;
+mod sandbox;
 mod sets;
 
+pub use sandbox::{held, refresh_copies, sandbox};
 pub use sets::{guarded, ruled};
 
 use crate::net::Family;

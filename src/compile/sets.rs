@@ -8,10 +8,10 @@ use std::fmt::Write as _;
 use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
-use super::atom::{Atoms, Key, Source};
+use super::atom::{Atoms, Key, Shape, Source, whole};
 use crate::net::{Family, kernel_blocks};
 use crate::policy::Hook;
-use crate::resolve::{Owner, Resolved};
+use crate::resolve::{Owner, Resolved, Sandboxed};
 use crate::ruleset::{IpSet, Member, SetEntry, SetKind, SetShape};
 
 /// Members a set takes at least; the kernel's own default.
@@ -106,14 +106,7 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     guarded_members.extend(guarded_places.map(|place| (SetEntry::Net(place.address.into()), owned(&place.owner))));
     sets.insert(guarded(family), set(SetKind::Net, family, false, guarded_members));
 
-    let inside_members = resolved
-        .inside
-        .iter()
-        .filter(|(subnet, _)| Family::of(&subnet.addr()) == family)
-        .flat_map(|(subnet, bridge)| kernel_blocks(*subnet).into_iter().map(move |block| (block, bridge)))
-        .map(|(block, bridge)| (SetEntry::NetIface(block, bridge.clone()), Member::default()))
-        .collect();
-    sets.insert(inside(family), set(SetKind::NetIface, family, false, inside_members));
+    sets.insert(inside(family), inside_set(resolved, family));
 
     // Only the literal rules ask; elsewhere Docker's own rules see to it.
     if resolved.hook == Hook::Docker {
@@ -136,12 +129,58 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(true)));
     sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(false)));
 
-    for (key, members) in atoms.iter().chain(host_atoms) {
-        sets.insert(of_key(key, family), set(key.set_kind(), family, key.timed, members.clone()));
+    add_asked(&mut sets, atoms.iter().chain(host_atoms), family, Key::set_kind);
+    sets
+}
+
+/// Where packets come from that are not judged.
+fn inside_set(resolved: &Resolved, family: Family) -> IpSet {
+    let members = resolved
+        .inside
+        .iter()
+        .filter(|(subnet, _)| Family::of(&subnet.addr()) == family)
+        .flat_map(|(subnet, bridge)| kernel_blocks(*subnet).into_iter().map(move |block| (block, bridge)))
+        .map(|(block, bridge)| (SetEntry::NetIface(block, bridge.clone()), Member::default()))
+        .collect();
+    set(SetKind::NetIface, family, false, members)
+}
+
+/// The sets of single rules.
+fn add_asked<'a>(
+    sets: &mut BTreeMap<String, IpSet>,
+    atoms: impl Iterator<Item = (&'a Key, &'a BTreeMap<SetEntry, Member>)>,
+    family: Family,
+    kind: impl Fn(&Key) -> SetKind,
+) {
+    for (key, members) in atoms {
+        sets.insert(of_key(key, family), set(kind(key), family, key.timed, members.clone()));
         if let Source::Blocks(blocks) = &key.source {
             let members = blocks.iter().map(|block| (SetEntry::Net(*block), Member::default())).collect();
             sets.insert(of_blocks(blocks, key, family), set(SetKind::Net, family, false, members));
         }
     }
+}
+
+/// The name of the copy of a kernel set in a container's namespace: sets are each namespace's own.
+pub(super) fn copy_of(name: &str, family: Family) -> String {
+    format!("{}of-{}", prefix(family), digest(name))
+}
+
+/// All sets of one family in a container's own namespace, without the copies.
+pub(super) fn sandbox_sets(sandboxed: &Sandboxed, atoms: &Atoms, family: Family) -> BTreeMap<String, IpSet> {
+    let everything = |there: bool| {
+        let blocks = whole(family).into_iter().filter(|_| there);
+        set(SetKind::Net, family, false, blocks.map(|block| (SetEntry::Net(block), owned(&sandboxed.owner))).collect())
+    };
+    let mut sets = BTreeMap::from([
+        (ruled(family), everything(true)),
+        (guarded(family), everything(sandboxed.guarded)),
+        (inside(family), inside_set(&sandboxed.resolved, family)),
+    ]);
+    // Whole families are blocks, which sets of addresses do not hold.
+    add_asked(&mut sets, atoms.iter(), family, |key| match key.shape {
+        Shape::HostPort => SetKind::NetPort,
+        _ => SetKind::Net,
+    });
     sets
 }

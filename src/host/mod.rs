@@ -5,6 +5,7 @@ pub mod flavour;
 pub mod interfaces;
 pub mod kernel;
 pub mod lock;
+pub mod namespace;
 pub mod observe;
 pub mod paths;
 pub mod privileges;

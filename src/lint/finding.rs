@@ -46,7 +46,8 @@ pub enum Finding {
         /// The container.
         container: String,
     },
-    /// The container has an address that this host does not forward to (macvlan, ipvlan, overlay).
+    /// The container has an address whose packets cross no chain that rules are put into (ipvlan's mode l3s, overlay,
+    /// drivers of others).
     NotForwarded {
         /// Which rule.
         rule: usize,

@@ -50,10 +50,10 @@ fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut 
             }
             _ => {}
         }
-        let only = inventory.forwarded(container).next().is_none();
+        let only = inventory.forwarded(container).next().is_none() && inventory.sandboxed(container).next().is_none();
         for endpoint in &container.endpoints {
             let Some(network) = inventory.network(&endpoint.network) else { continue };
-            if !network.forwarded() && !matches!(network.driver.as_str(), "host" | "null") {
+            if !network.forwarded() && !network.sandboxed() && !matches!(network.driver.as_str(), "host" | "null") {
                 found.push(Finding::NotForwarded {
                     rule,
                     container: name(),

@@ -16,7 +16,8 @@ pub(super) fn transaction(have: &Dump, want: &Desired, family: Family, barred: b
     for table in Table::ALL {
         let Some(present) = have.tables.get(&(family, table)) else { continue };
         let wanted = want.tables.get(&(family, table)).unwrap_or(&nothing);
-        let barred = barred && present.chains.contains_key(names::HOST);
+        let door = [names::HOST, names::IN].iter().any(|name| present.chains.contains_key(*name));
+        let barred = barred && door;
         let lines = table_lines(present, wanted, barred);
         if !lines.is_empty() {
             let _ = writeln!(text, "*{table}\n{lines}COMMIT");
@@ -98,7 +99,12 @@ pub(super) fn barrier(have: &Dump, family: Family) -> String {
         let condition = Match::Set { name, negated: false, directions: directions.to_vec() };
         Line::of(Rule::new([condition], Action::Drop)).text
     };
+    // What a container's processes say to one another is no access from outside, and must not stop either.
+    let within =
+        |condition: fn(String) -> Match| Line::of(Rule::new([condition("lo".to_owned())], Action::Return)).text;
     let doors = [
+        (names::IN, vec![within(Match::InInterface), drop("ruled", &[Dst])]),
+        (names::OUT, vec![within(Match::OutInterface), drop("ruled", &[Src])]),
         (names::MAIN, vec![drop("ruled", &[Dst]), drop("ruled", &[Src])]),
         (names::HOST, vec![drop("host", &[Dst, Dst])]),
         (names::HOST_OUT, vec![drop("host", &[Src, Src])]),

@@ -118,7 +118,7 @@ impl MemoryKernel {
 }
 
 impl Kernel for MemoryKernel {
-    fn observe(&mut self, members: &dyn Fn(&str) -> bool) -> Result<Dump, KernelError> {
+    fn observe(&mut self, members: &(dyn Fn(&str) -> bool + Sync)) -> Result<Dump, KernelError> {
         if self.dead() {
             return Err(failed("observe", "dead", None));
         }

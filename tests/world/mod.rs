@@ -68,6 +68,8 @@ pub(crate) fn networks() -> Vec<Network> {
         subnets: subnets.iter().map(|subnet| subnet.parse().unwrap()).collect(),
         gateways: Vec::new(),
         internal: false,
+        parent: None,
+        mode: None,
     };
     vec![
         network("front", "bridge", Some("br-a"), ["172.30.0.0/24", "fd00:a::/64"]),
@@ -131,6 +133,7 @@ fn container(index: usize) -> impl Strategy<Value = Container> {
                 mode: NetworkMode::Own,
                 endpoints: (0..3).filter(|&network| on[network]).map(|network| endpoint(network, host)).collect(),
                 bindings: bindings(index),
+                sandbox: None,
             }
         },
     )
