@@ -1,6 +1,8 @@
 //! The plain reading of a policy: rules in order, the first that matches decides. The specification that the compiled
 //! rules are tested against; deliberately naive, and deliberately ignorant of `resolve` and `compile`.
 
+mod inside;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -11,6 +13,8 @@ use crate::inventory::{Binding, Container, Inventory};
 use crate::net::Protocol;
 use crate::policy::{DefaultAccess, Policy, Ports, Rule, RuleSource, Target, Verdict};
 use crate::ruleset::{ConnDirection, ConnState, Packet, Path, Transport};
+
+pub use inside::drops_inside;
 
 /// The world of one question.
 #[derive(Clone, Copy, Debug)]

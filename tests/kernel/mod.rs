@@ -90,6 +90,11 @@ impl MemoryKernel {
         self.steps
     }
 
+    /// Whether it was told to die, whenever.
+    pub(crate) fn is_dying(&self) -> bool {
+        matches!(self.trouble, Some(Trouble::Die(_)))
+    }
+
     fn dead(&self) -> bool {
         matches!(self.trouble, Some(Trouble::Die(at)) if self.steps > at)
     }
