@@ -155,7 +155,8 @@ pub fn ports_named(policy: &Policy, inventory: &Inventory, container: &Container
         let begins: BTreeSet<u16> = begins.collect();
         for &first in begins.iter().filter(|port| of_protocol().any(|range| range.contains(protocol, **port))) {
             // The next begin is at the latest where the range ends that holds this one.
-            let last = begins.range((Bound::Excluded(first), Bound::Unbounded)).next().map_or(u16::MAX, |next| next - 1);
+            let last =
+                begins.range((Bound::Excluded(first), Bound::Unbounded)).next().map_or(u16::MAX, |next| next - 1);
             ranges.push(PortRange { protocol, first, last });
         }
     }

@@ -41,13 +41,8 @@ fn desired_inside(world: &World, container: &Container, host: &Dump, inside: &Du
     let sets: BTreeSet<String> = ["friends", "foes"].map(str::to_owned).into();
     let ipsets = BTreeMap::from([("crowd".to_owned(), Family::V4)]);
     let remembered = BTreeMap::new();
-    let facts = Facts {
-        inventory: &world.inventory,
-        sets: &sets,
-        ipsets: &ipsets,
-        remembered: &remembered,
-        now: World::now(),
-    };
+    let facts =
+        Facts { inventory: &world.inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, now: World::now() };
     let held = compile::held(host, &desired(world, host));
     let found = resolve::sandboxed(&world.policy, &facts, container, &interfaces(world, container));
     found.map_or_else(Desired::default, |sandboxed| {
@@ -99,7 +94,8 @@ fn packet() -> impl Strategy<Value = Packet> {
             // What the host sends on over a bridge never has a neighbour's address.
             let near = usize::from(interface != "eth2") * 3;
             let peers = if is_v4 { v4[near..].to_vec() } else { v6[near.min(2)..].to_vec() };
-            let own = if is_v4 { ["192.0.2.2", "172.30.0.2", "10.1.1.1"] } else { ["fd00:c::2", "fd00:a::2", "ff02::1"] };
+            let own =
+                if is_v4 { ["192.0.2.2", "172.30.0.2", "10.1.1.1"] } else { ["fd00:c::2", "fd00:a::2", "ff02::1"] };
             (Just((inbound, interface)), select(peers), select(own.to_vec()), transport.clone(), state.clone())
         })
         .prop_map(|((inbound, interface), peer, own, transport, (state, direction))| {
