@@ -3,15 +3,20 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::ops::Bound;
 
 use jiff::Timestamp;
 
 use crate::inventory::{Binding, Container, Inventory, Network, NetworkMode};
-use crate::net::{Family, PortRange, Protocol};
+use crate::net::{Family, Protocol};
 use crate::policy::{DefaultAccess, Policy, Rule, RuleSource, Verdict};
 use crate::resolve::{network_owner, rule_selects};
 use crate::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, Transport, through};
+
+mod ingress;
+mod inside;
+
+pub use ingress::{ServiceAccess, service_access, strangers_pass_ingress};
+pub use inside::{access_inside, ports_named, strangers_enter};
 
 /// Who reaches one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,47 +127,6 @@ pub fn access(
     access
 }
 
-/// Who reaches the ports in `ports` of `container` over `network`, whose packets go past the host's chains into the
-/// container's own; without `ports` every port that no rule names.
-pub fn access_inside(
-    policy: &Policy,
-    inventory: &Inventory,
-    container: &Container,
-    (network, family): (&Network, Family),
-    ports: Option<PortRange>,
-    now: Timestamp,
-) -> Access {
-    read_off(policy, inventory, container, family, now, |rule| {
-        let here = rule.interface.is_none() || rule.interface == network.parent;
-        let spoken = match (&rule.ports.container, ports) {
-            (None, _) => rule.ports.published.is_none(),
-            (Some(own), Some(range)) => own.contains(range.protocol, range.first),
-            (Some(_), None) => false,
-        };
-        here && spoken
-    })
-}
-
-/// The ports of a container that its rules name, sorted, and cut so that each rule speaks of all of a range or of nothing.
-pub fn ports_named(policy: &Policy, inventory: &Inventory, container: &Container) -> Vec<PortRange> {
-    let rules = rules_of(policy, inventory, container);
-    let sets = rules.iter().filter_map(|(_, rule)| rule.ports.container.as_ref());
-    let named: Vec<PortRange> = sets.flat_map(|ports| ports.ranges().iter().copied()).collect();
-    let mut ranges = Vec::new();
-    for protocol in Protocol::ALL {
-        let of_protocol = || named.iter().filter(|range| range.protocol == protocol);
-        let begins = of_protocol().flat_map(|range| [Some(range.first), range.last.checked_add(1)]).flatten();
-        let begins: BTreeSet<u16> = begins.collect();
-        for &first in begins.iter().filter(|port| of_protocol().any(|range| range.contains(protocol, **port))) {
-            // The next begin is at the latest where the range ends that holds this one.
-            let last =
-                begins.range((Bound::Excluded(first), Bound::Unbounded)).next().map_or(u16::MAX, |next| next - 1);
-            ranges.push(PortRange { protocol, first, last });
-        }
-    }
-    ranges
-}
-
 /// Who gets through the rules for which `speaks` is true.
 fn read_off(
     policy: &Policy,
@@ -174,10 +138,15 @@ fn read_off(
 ) -> Access {
     let speaking: Vec<(usize, &Rule)> =
         rules_of(policy, inventory, container).into_iter().filter(|(_, rule)| speaks(rule)).collect();
+    reading(&speaking, family, is_guarded(policy, inventory, container), now)
+}
+
+/// Who reaches a port of this family that these rules speak of.
+pub(crate) fn reading(speaking: &[(usize, &Rule)], family: Family, guarded: bool, now: Timestamp) -> Access {
     let rules = speaking.iter().map(|(number, _)| *number).collect();
     let mut sources: Vec<String> = Vec::new();
     let mut except: Vec<String> = Vec::new();
-    let mut everyone = !is_guarded(policy, inventory, container);
+    let mut everyone = !guarded;
     for (_, rule) in speaking.iter().filter(|(_, rule)| rule.expires.is_none_or(|at| at > now)) {
         let all = rule.interface.is_none() && rule.sources.iter().any(|source| is_everybody(source, family));
         match rule.verdict {
@@ -205,38 +174,6 @@ fn read_off(
     Access { who, except, rules }
 }
 
-/// As [`strangers_pass`], for packets that come to a container's own network namespace, which holds `state`; `port` is one
-/// that no rule names when `None`.
-pub fn strangers_enter(state: &Dump, own: IpAddr, port: Option<(Protocol, u16)>) -> bool {
-    let family = Family::of(&own);
-    let transport = port.map_or(Transport::Other, |(protocol, destination)| Transport::Ports {
-        protocol,
-        source: 40_000,
-        destination,
-        syn: true,
-    });
-    let packet = Packet {
-        path: Path::Input,
-        in_interface: String::new(),
-        out_interface: String::new(),
-        source: stranger(family),
-        destination: own,
-        transport,
-        state: ConnState::New,
-        direction: Some(ConnDirection::Original),
-        published: None,
-    };
-    !through(state, family, Path::Input.chain(), &packet).outcome.is_drop()
-}
-
-/// An address that nobody listed.
-fn stranger(family: Family) -> IpAddr {
-    match family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
-        Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
-    }
-}
-
 /// Whether the rules in the kernel let a packet from an address that nobody listed (RFC 2544's and RFC 5180's, which
 /// the public network never carries) through to `binding`. Only our rules are judged: Docker's own may still drop it.
 pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container, binding: &Binding) -> bool {
@@ -249,17 +186,44 @@ pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container
         ways.push((Path::Input, binding.host_address, port));
     }
     ways.into_iter().any(|(path, destination, port)| {
-        let packet = Packet {
-            path,
-            in_interface: String::new(),
-            out_interface: String::new(),
-            source: stranger(family),
-            destination,
-            transport: Transport::Ports { protocol: binding.protocol, source: 40_000, destination: port, syn: true },
-            state: ConnState::New,
-            direction: Some(ConnDirection::Original),
-            published: binding.host_port.filter(|_| path == Path::Forward),
-        };
-        !through(state, family, path.chain(), &packet).outcome.is_drop()
+        let published = binding.host_port.filter(|_| path == Path::Forward);
+        stranger_passes(state, path, (destination, binding.protocol, port), published)
     })
+}
+
+/// The same for one destination, with the port that the packet came to before the kernel rewrote it.
+pub(crate) fn stranger_passes(
+    state: &Dump,
+    path: Path,
+    (destination, protocol, port): (IpAddr, Protocol, u16),
+    published: Option<u16>,
+) -> bool {
+    let transport = Transport::Ports { protocol, source: 40_000, destination: port, syn: true };
+    stranger_gets_through(state, path, (destination, transport), published)
+}
+
+/// The same for any kind of packet.
+fn stranger_gets_through(
+    state: &Dump,
+    path: Path,
+    (destination, transport): (IpAddr, Transport),
+    published: Option<u16>,
+) -> bool {
+    let family = Family::of(&destination);
+    let source: IpAddr = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
+        Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
+    };
+    let packet = Packet {
+        path,
+        in_interface: String::new(),
+        out_interface: String::new(),
+        source,
+        destination,
+        transport,
+        state: ConnState::New,
+        direction: Some(ConnDirection::Original),
+        published,
+    };
+    !through(state, family, path.chain(), &packet).outcome.is_drop()
 }

@@ -11,6 +11,10 @@ use ipnet::IpNet;
 
 use crate::net::{Family, Protocol};
 
+mod swarm;
+
+pub use swarm::{Ingress, SWARM_SERVICE, Service, ServicePort, Services};
+
 /// Everything known of one engine at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Inventory {
@@ -20,6 +24,8 @@ pub struct Inventory {
     pub containers: Vec<Container>,
     /// All networks, sorted by name.
     pub networks: Vec<Network>,
+    /// The part of a swarm's ingress network that is here; `None` outside of swarms.
+    pub ingress: Option<Ingress>,
 }
 
 /// The engine's own facts.

@@ -8,6 +8,7 @@ pub mod access;
 pub mod cli;
 pub mod compile;
 pub mod docker;
+pub mod doctor;
 pub mod host;
 pub mod inventory;
 pub mod lint;

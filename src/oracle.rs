@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::inventory::{Binding, Container, Inventory};
+use crate::inventory::{Binding, Container, Inventory, Service, ServicePort};
 use crate::net::Protocol;
 use crate::policy::{DefaultAccess, Policy, Ports, Rule, RuleSource, Target, Verdict};
 use crate::ruleset::{ConnDirection, ConnState, Packet, Path, Transport};
@@ -106,7 +106,8 @@ fn opens_nothing(packet: &Packet) -> bool {
 
 /// A packet to a container, judged by who sends it.
 fn drops_inbound(world: &World<'_>, packet: &Packet) -> bool {
-    let Some(rules) = rules_for(world, packet.destination) else { return false };
+    let port = ports_of(packet).map(|(protocol, _, destination)| (protocol, destination));
+    let Some((rules, service)) = rules_at(world, packet.destination, port) else { return false };
     // What the container asked for itself, what comes from a container, and errors about known connections pass.
     if packet.direction == Some(ConnDirection::Reply)
         || inside(world.inventory, packet.source, &packet.in_interface)
@@ -114,19 +115,20 @@ fn drops_inbound(world: &World<'_>, packet: &Packet) -> bool {
     {
         return false;
     }
-    let port = ports_of(packet).map(|(protocol, _, destination)| (protocol, destination));
-    let side = Side { peer: packet.source, port, interface: &packet.in_interface, published: packet.published };
+    let (port, published) = service.unwrap_or((port, packet.published));
+    let side = Side { peer: packet.source, port, interface: &packet.in_interface, published };
     rules.drop(world, &side)
 }
 
 /// A packet from a container: only what answers somebody from outside is judged, by whom it goes to.
 fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
-    let Some(rules) = rules_for(world, packet.source) else { return false };
+    let port = ports_of(packet).map(|(protocol, source, _)| (protocol, source));
+    let Some((rules, service)) = rules_at(world, packet.source, port) else { return false };
     if inside(world.inventory, packet.destination, &packet.out_interface) {
         return false;
     }
-    let port = ports_of(packet).map(|(protocol, source, _)| (protocol, source));
-    let side = Side { peer: packet.destination, port, interface: &packet.out_interface, published: packet.published };
+    let (port, published) = service.unwrap_or((port, packet.published));
+    let side = Side { peer: packet.destination, port, interface: &packet.out_interface, published };
     if !opens_nothing(packet)
         && (packet.direction == Some(ConnDirection::Original) || packet.state == ConnState::Related)
     {
@@ -163,6 +165,49 @@ impl Rules<'_> {
             None => self.guarded,
         }
     }
+}
+
+/// The port inside and the published one, where the packet's own says neither.
+type BothPorts = (Option<(Protocol, u16)>, Option<u16>);
+
+/// The rules that speak of a port at an address, and which ports it stands for. Where a swarm's published ports arrive,
+/// each is its service's.
+fn rules_at<'a>(
+    world: &World<'a>,
+    address: IpAddr,
+    port: Option<(Protocol, u16)>,
+) -> Option<(Rules<'a>, Option<BothPorts>)> {
+    let ingress = world.inventory.ingress.as_ref().filter(|ingress| ingress.addresses.contains(&address));
+    if let Some((_, (protocol, published))) = ingress.zip(port) {
+        for service in world.inventory.services() {
+            let is_it = |port: &&ServicePort| port.protocol == protocol && port.published == published;
+            let Some(found) = service.ports.iter().find(is_it) else { continue };
+            let rules: Vec<&Rule> =
+                world.policy.rules.iter().filter(|rule| names_service(world, rule, service)).collect();
+            let closed = world.policy.default == DefaultAccess::Closed;
+            let guarded = closed || rules.iter().any(|rule| rule.verdict == Verdict::Allow);
+            let live = rules.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > world.now)).collect();
+            let ports = (found.target.map(|target| (protocol, target)), Some(published));
+            return Some((Rules { rules: live, guarded }, Some(ports)));
+        }
+    }
+    rules_for(world, address).map(|rules| (rules, None))
+}
+
+fn names_service(world: &World<'_>, rule: &Rule, service: &Service) -> bool {
+    rule.targets.iter().any(|target| match target {
+        Target::All => true,
+        Target::SwarmService(name) => service.name == *name,
+        Target::Label(key, value) => {
+            service.labels.iter().any(|(own, text)| own == key && value.as_ref().is_none_or(|value| value == text))
+        }
+        Target::Network(name) => world
+            .inventory
+            .networks
+            .iter()
+            .any(|network| network.name == *name && service.networks.contains(&network.id)),
+        Target::Container(_) | Target::Service(..) => false,
+    })
 }
 
 /// The rules that speak of an address; `None` when Docker alone decides.
@@ -221,6 +266,7 @@ fn means(target: &Target, container: &Container, inventory: &Inventory) -> bool 
         Target::Service(project, service) => {
             label("com.docker.compose.project") == Some(project) && label("com.docker.compose.service") == Some(service)
         }
+        Target::SwarmService(name) => label("com.docker.swarm.service.name") == Some(name),
         Target::Label(key, value) => match value {
             None => label(key).is_some(),
             Some(value) => label(key) == Some(value),

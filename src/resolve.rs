@@ -3,8 +3,6 @@
 //! Nothing is decided here and nothing is looked up outside the arguments. What a name does not mean is a [`Finding`];
 //! the caller decides whether that is an error (a rule being written) or a remark (a container that is away).
 
-mod sandbox;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -17,6 +15,12 @@ use crate::lint::{self, Finding};
 use crate::net::{Family, Protocol};
 use crate::policy::{DefaultAccess, Hook, Policy, Rule, Target, Verdict};
 
+mod ingress;
+mod sandbox;
+
+pub use ingress::{
+    IngressMemory, IngressOwner, IngressPort, SHARED, rule_selects_service, selects_service, services, speaks_of,
+};
 pub use sandbox::{Interface, Sandboxed, needs_sandbox, sandboxed};
 
 /// What rules are resolved against.
@@ -31,6 +35,8 @@ pub struct Facts<'a> {
     /// Addresses that the kernel holds rules for, with the container they were written for. One that has
     /// stopped most likely gets its address back, before anybody can write rules again.
     pub remembered: &'a BTreeMap<IpAddr, Owner>,
+    /// The same for published ports of swarm services.
+    pub ingress: &'a IngressMemory,
     /// The present moment, for expiry.
     pub now: Timestamp,
 }
@@ -106,6 +112,8 @@ pub struct Resolved {
     pub places: Vec<Place>,
     /// Ports of the host that lead to those containers, sorted.
     pub host_ports: Vec<HostPort>,
+    /// Published ports of swarm services that a rule or the default speaks of, sorted.
+    pub ingress: Vec<IngressPort>,
     /// Whole subnets that are guarded, when the default is closed: a container started later is closed at once.
     pub closed: Vec<IpNet>,
     /// Where containers live: subnet and bridge.
@@ -149,6 +157,7 @@ pub fn selects(target: &Target, container: &Container, inventory: &Inventory) ->
         Target::Service(project, service) => {
             container.compose_service().is_some_and(|own| own == format!("{project}/{service}"))
         }
+        Target::SwarmService(name) => container.swarm_service() == Some(name),
         Target::Label(key, None) => container.labels.contains_key(key),
         Target::Label(key, Some(value)) => container.labels.get(key) == Some(value),
         Target::Network(name) => container
@@ -244,7 +253,15 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
             places.insert(address, place);
         }
     }
+    let mut ingress = ingress::ports(policy, facts, &|address| owners.contains_key(address));
     let mut findings = lint::findings(policy, facts);
+    // A container that claims the address where a swarm's ports arrive claims all of them.
+    ingress.retain(|one| {
+        let Some(names) = owners.get_mut(&one.address) else { return true };
+        names.insert(SHARED);
+        places.entry(one.address).or_insert_with(|| one.closed_place());
+        false
+    });
     for (address, names) in owners.into_iter().filter(|(_, names)| names.len() > 1) {
         // Nobody can say whose rules hold, so nobody comes in; addresses without any rule stay as they are.
         if let Some(place) = places.get_mut(&address) {
@@ -271,6 +288,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         rules: policy.rules.clone(),
         places: places.into_values().collect(),
         host_ports: host_ports.into_values().collect(),
+        ingress,
         closed,
         inside,
         ipsets: facts.ipsets.clone(),

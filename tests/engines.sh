@@ -36,10 +36,20 @@ packages_of() {
   esac
 }
 
+# What is put into a root afterwards, and again without making it anew, for a root may be in use: sid's nft reads what the
+# newest engines write.
+extras_of() {
+  case $1 in
+    28.5) echo nftables ;;
+  esac
+}
+
 # What a root was made from, kept inside it: a root of another recipe is made again.
 recipe_of() { echo "$(suite_of "$1") $(packages_of "$1")"; }
 
 have() { [[ -f $ROOTS/$1/etc/lab-recipe && $(<"$ROOTS/$1/etc/lab-recipe") == "$(recipe_of "$1")" ]]; }
+
+have_extras() { [[ -z $(extras_of "$1") || $(cat "$ROOTS/$1/etc/lab-extras" 2> /dev/null) == "$(extras_of "$1")" ]]; }
 
 # The host's own mirror; security and third-party archives do not serve for debootstrap.
 mirror() {
@@ -89,11 +99,23 @@ make_root() {
   mv "$building" "$ROOTS/$engine"
 }
 
+# From the mirror that the root was made from, whose lists are not kept. A list's date is passed over, as debootstrap does.
+add_extras() {
+  local engine=$1 root=$ROOTS/$1 log=$CACHE/$1.log
+  say "$engine: adding $(extras_of "$engine")"
+  # shellcheck disable=SC2046
+  { chroot "$root" apt-get update -q -o Acquire::Check-Valid-Until=false &&
+    DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -q -y --no-install-recommends $(extras_of "$engine")
+  } >> "$log" 2>&1 || die "$engine: $(extras_of "$engine") could not be added: see $log"
+  rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
+  extras_of "$engine" > "$root/etc/lab-extras"
+}
+
 main() {
   # The inner call, one a root: see make_root.
   if [[ ${1:-} == --make ]]; then make_root "$2" "$3"; return; fi
 
-  local engines=("$@") missing=() engine from started failed=0 running=0
+  local engines=("$@") missing=() engine
   [[ ${#engines[@]} -gt 0 ]] || engines=(20.10 26.1 28.5)
   for engine in "${engines[@]}"; do suite_of "$engine" > /dev/null; done
   [[ $EUID -eq 0 ]] || die "needs root"
@@ -103,8 +125,12 @@ main() {
   flock 9
   install_host_tools
   for engine in "${engines[@]}"; do have "$engine" || missing+=("$engine"); done
-  [[ ${#missing[@]} -gt 0 ]] || return 0
+  if [[ ${#missing[@]} -gt 0 ]]; then make_missing "${missing[@]}"; fi
+  for engine in "${engines[@]}"; do have_extras "$engine" || add_extras "$engine"; done
+}
 
+make_missing() {
+  local missing=("$@") engine from started failed=0 running=0
   from=$(mirror)
   started=$SECONDS
   say "making ${missing[*]} from $from"

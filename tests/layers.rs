@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["net"],
     &["policy", "inventory", "ruleset"],
     &["resolve", "oracle", "lint", "access"],
-    &["compile", "plan"],
+    &["compile", "plan", "doctor"],
     &["docker", "host"],
     &["reconcile"],
     &["cli"],

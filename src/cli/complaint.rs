@@ -9,7 +9,7 @@ use crate::host::files::FileError;
 use crate::host::kernel::KernelError;
 use crate::host::privileges::PrivilegeError;
 use crate::lint::Finding;
-use crate::policy::nearest;
+use crate::policy::{Target, nearest};
 use crate::reconcile::{ApplyError, ConfigError, SandboxError};
 
 pub(super) fn privilege(error: &PrivilegeError) -> Failure {
@@ -83,6 +83,10 @@ fn did_you_mean(word: &str, candidates: &[String]) -> String {
 /// The sentence for one finding; `number` is the rule's, when it has one already.
 pub(super) fn finding(finding: &Finding, sets: &[String]) -> String {
     match finding {
+        Finding::NoTarget { target: Target::SwarmService(name), candidates, .. } => {
+            let near = did_you_mean(&format!("service:{name}"), candidates);
+            format!("no swarm service is called {}{near}", printable(name))
+        }
         Finding::NoTarget { target, candidates, .. } => {
             let text = target.to_string();
             format!("no container is meant by {}{}", printable(&text), did_you_mean(&text, candidates))
@@ -103,6 +107,21 @@ pub(super) fn finding(finding: &Finding, sets: &[String]) -> String {
         Finding::NotForwarded { container, network, driver, .. } => format!(
             "{container} has an address on the {driver} network {network}, whose packets cross no chain that rules \
              can be put into: that address is not guarded"
+        ),
+        Finding::ServicesUnknown { target: Target::SwarmService(name), reason, named: Some(ports), .. } => format!(
+            "{reason}: that service {name} publishes {ports} cannot be checked, and what else it publishes stays as it is"
+        ),
+        Finding::ServicesUnknown { target: Target::SwarmService(name), reason, .. } => format!(
+            "{reason}, so the published ports of service {name} are not known here: those that no rule names with \
+             --published stay as they are"
+        ),
+        Finding::ServicesUnknown { target, reason, .. } => format!(
+            "{reason}, so the published ports of services are not known here, and {target} leaves them as they are: name \
+             them with service:NAME and --published"
+        ),
+        Finding::TaskName { container, service, .. } => format!(
+            "{container} is one task of service {service}: the next one will have another name, and what the service \
+             publishes in ingress mode is not this task's; service:{service} means both"
         ),
         Finding::NotPublished { ports, published, .. } if published.is_empty() => {
             format!("no target publishes the host port {ports}: it publishes none")
@@ -129,13 +148,27 @@ pub(super) fn is_fatal(finding: &Finding, pending: bool) -> bool {
         | Finding::SharesNetwork { .. }
         | Finding::HostNetwork { .. }
         | Finding::NotForwarded { only: true, .. } => true,
-        Finding::NotForwarded { .. } | Finding::SharedAddress { .. } | Finding::NeverMatches { .. } => false,
+        // The ports would stay open that its author believes are guarded.
+        Finding::ServicesUnknown { target, named, .. } => {
+            !pending && named.is_none() && matches!(target, Target::SwarmService(_))
+        }
+        Finding::NotForwarded { .. }
+        | Finding::TaskName { .. }
+        | Finding::SharedAddress { .. }
+        | Finding::NeverMatches { .. } => false,
     }
 }
 
 /// What to type after a fatal finding.
 pub(super) fn hint(finding: &Finding, program: &str) -> Option<String> {
     match finding {
+        Finding::NoTarget { target: Target::SwarmService(_), .. } => Some(
+            "`docker service ls` lists services, on a manager; for one that is yet to come, add --pending".to_owned(),
+        ),
+        Finding::ServicesUnknown { target: Target::SwarmService(name), .. } => Some(format!(
+            "Nothing was changed. Ask a manager: docker service inspect --format '{{{{json .Endpoint.Ports}}}}' {name}\n\
+             Then name its PublishedPorts here: {program} allow service:{name} --from SOURCE --published PORT[,PORT]"
+        )),
         Finding::NoTarget { .. } => Some(format!(
             "`docker ps -a` lists containers; for one that is yet to come, add --pending\n`{program} ls` shows what can be guarded"
         )),

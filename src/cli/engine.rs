@@ -20,11 +20,16 @@ pub(super) enum Trouble {
     Refused(Failure),
 }
 
+/// Where the engine is.
+pub(super) fn address(ctx: &Context) -> Result<docker::EngineAddress, Failure> {
+    docker::resolve_endpoint(&ctx.globals, &docker::Environment::of_process())
+        .map_err(|error| Failure::environment(error.to_string()))
+}
+
 /// Asks the engine, and refuses one that lives elsewhere.
 pub(super) fn inventory(ctx: &Context) -> Result<Inventory, Trouble> {
     let environment = docker::Environment::of_process();
-    let address = docker::resolve_endpoint(&ctx.globals, &environment)
-        .map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
+    let address = address(ctx).map_err(Trouble::Refused)?;
     let options = docker::ConnectOptions::from_environment(&environment);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

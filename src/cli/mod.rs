@@ -8,6 +8,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
+mod agent;
 pub mod args;
 pub mod argv;
 pub mod cancel;

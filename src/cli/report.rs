@@ -6,11 +6,12 @@ use super::context::Context;
 use super::output::Output;
 use super::session::Session;
 use super::text::{natural_order, printable};
-use crate::access::{beyond_reach, is_guarded, rules_of};
-use crate::inventory::{Container, Inventory};
+use crate::access::{ServiceAccess, beyond_reach, is_guarded, rules_of, service_access};
+use crate::inventory::{Container, Inventory, Service};
 use crate::net::Family;
 use crate::plan::{DiffLine, Sign};
 use crate::policy::{Rule, RuleSource, SetFile, Verdict};
+use crate::resolve::{rule_selects_service, speaks_of};
 use crate::ruleset::{Member, SetEntry, render_set_entry};
 
 /// Containers that are named one by one; more are counted.
@@ -136,6 +137,35 @@ fn container_now(session: &Session, inventory: &Inventory, container: &Container
     }
 }
 
+/// What is now true of the ports that a swarm service publishes on every node:
+/// `service:web is guarded on every port: 8080/tcp from ipfriends (3 addresses); everything else closed`.
+fn service_now(session: &Session, inventory: &Inventory, service: &Service) -> String {
+    let (policy, sets) = (session.policy(), &session.config().sets);
+    let ServiceAccess { rules, guarded } = service_access(policy, inventory, service);
+    let (mut allows, mut denies) = (Vec::new(), Vec::new());
+    for (_, rule) in rules.into_iter().filter(|(_, rule)| rule.expires.is_none_or(|at| at > session.now)) {
+        let spoken: Vec<String> = service
+            .ports
+            .iter()
+            .filter(|port| speaks_of(rule, port))
+            .map(|port| format!("{}/{}", port.published, port.protocol))
+            .collect();
+        if !spoken.is_empty() {
+            let text = format!("{} from {}", spoken.join(", "), sources(rule, sets));
+            if rule.verdict == Verdict::Allow { allows.push(text) } else { denies.push(text) }
+        }
+    }
+    let taken = if denies.is_empty() { String::new() } else { format!("; denied: {}", denies.join("; ")) };
+    let name = &service.name;
+    match (guarded, allows.is_empty()) {
+        (true, true) => format!("service:{name} is guarded at the ingress: closed to everybody"),
+        (true, false) => {
+            format!("service:{name} is guarded at the ingress: {}{taken}; everything else closed", allows.join("; "))
+        }
+        _ => format!("service:{name} is open at the ingress{taken}"),
+    }
+}
+
 /// Whether a rule decides for everybody, on every port.
 fn is_about_all(rule: &Rule) -> bool {
     let ports = &rule.ports;
@@ -159,6 +189,21 @@ pub(super) fn now_true(ctx: &mut Context, session: &Session, rules: &[&Rule], nu
         [one] => format!(" Rule {one}."),
         several => format!(" Rules {}.", several.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
     };
+    let known = session.services(inventory);
+    let services = known.iter().filter(|service| !service.ports.is_empty());
+    let services = services.filter(|service| rules.iter().any(|rule| rule_selects_service(rule, service, inventory)));
+    let services: Vec<String> = services.map(|service| service_now(session, inventory, service)).collect();
+    // Tasks that publish nothing themselves have nothing to add to what is said of their service.
+    meant.retain(|container| {
+        services.is_empty() || container.swarm_service().is_none() || !container.bindings.is_empty()
+    });
+    for (index, line) in services.iter().enumerate() {
+        let last = meant.is_empty() && index + 1 == services.len();
+        ctx.output.line(&format!("{}.{}", printable(line), if last { &suffix } else { "" }));
+    }
+    if !services.is_empty() && meant.is_empty() {
+        return;
+    }
     if meant.is_empty() {
         let targets: Vec<String> = rules.iter().flat_map(|rule| &rule.targets).map(ToString::to_string).collect();
         ctx.output.line(&format!("No container is named by {} yet.{suffix}", printable(&targets.join(", "))));

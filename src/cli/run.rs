@@ -55,7 +55,10 @@ fn perform(called: &Called, words: &[OsString], context: &mut Context) -> Result
         }
         Request::Run(invocation) => {
             context.globals = words.globals;
-            context.cancel = Cancel::watch(&context.env)?;
+            // The agent ends in its own time.
+            if invocation != Invocation::Agent {
+                context.cancel = Cancel::watch(&context.env)?;
+            }
             dispatch(context, invocation)
         }
     }
@@ -83,6 +86,8 @@ fn dispatch(context: &mut Context, invocation: Invocation) -> Result<Exit, Failu
         Invocation::Apply(args) => commands::apply::run(context, args),
         Invocation::Plan(args) => commands::plan::run(context, args),
         Invocation::Reset(args) => commands::reset::run(context, args),
+        Invocation::Agent => super::agent::run(context),
+        Invocation::Doctor(args) => commands::doctor::run(context, args),
         Invocation::Status(args) => commands::status::run(context, args),
         Invocation::Version(args) => commands::version::run(context, args),
         Invocation::SetCreate(args) => commands::set::create::run(context, args),

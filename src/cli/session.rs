@@ -1,5 +1,6 @@
 //! What every command that touches rules or sets works with: the lock, the files, the engine and the kernel.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -15,12 +16,12 @@ use crate::host::lock::Lock;
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::tools::Tools;
-use crate::inventory::{Container, Inventory};
+use crate::inventory::{Container, Inventory, Service};
 use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::{Policy, RuleSource, SetFile};
-use crate::reconcile::{self, Applied, Config, Ledger, Pass, Record, Sandbox, Sandboxes};
-use crate::resolve::needs_sandbox;
+use crate::reconcile::{self, Applied, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
+use crate::resolve::{self, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
@@ -130,6 +131,13 @@ impl Session {
     /// The containers, of a session that was opened with [`Need::Engine`].
     pub(super) fn containers(&self) -> Result<&Inventory, Failure> {
         self.inventory.as_ref().ok_or_else(|| Failure::internal("the engine was not asked"))
+    }
+
+    /// The services of a swarm whose published ports the rules in the file judge; what the kernel remembers counts once
+    /// it has been read.
+    pub(super) fn services<'a>(&self, inventory: &'a Inventory) -> Cow<'a, [Service]> {
+        let memory = self.seen.as_ref().map(|(_, state)| reconcile::remembered_ingress(state)).unwrap_or_default();
+        resolve::services(self.policy(), inventory, &memory)
     }
 
     /// The kernel's state, as far as it concerns the files as they are.
@@ -259,40 +267,43 @@ impl Session {
         let draft = self.ledger.stage(&config).map_err(|error| complaint::file(&error))?;
         let _mutation = ctx.cancel.begin()?;
         self.ledger.announce(&config).map_err(|error| complaint::file(&error))?;
-        let users = self.ledger.users(&config);
-        let held = compile::held(&before, &self.desired(&config, &before));
-        let applied = self.write(
-            (&users, &before, &|session: &Self, state: &Dump| session.desired(&config, state)),
-            &|session: &Self, inside: &Sandbox| session.desired_inside(&config, (&before, &held), inside),
-            &|| ctx.cancel.is_cancelled(),
-        )?;
+        let applied = self.write(&before, Some(&config), &|| ctx.cancel.is_cancelled())?;
         warn(ctx, &applied.remarks);
         let placed = self.ledger.place(draft, config);
         warn(ctx, &placed.map_err(|error| complaint::half_written(&error, &ctx.program))?);
         Ok(applied)
     }
 
-    /// Writes the host's kernel and those of the containers that were opened: all, or none. Which of these are written is
-    /// recorded before, and which hold something afterwards.
+    /// Writes the host's kernel, which holds `before`, and those of the containers that were opened: all, or none. Without
+    /// `config` everything of ours goes. Which containers' are written is recorded before, and which hold something
+    /// afterwards.
     fn write(
         &mut self,
-        (users, before, desired): (&BTreeSet<String>, &Dump, &dyn Fn(&Self, &Dump) -> Desired),
-        inside: &dyn Fn(&Self, &Sandbox) -> Desired,
+        before: &Dump,
+        config: Option<&Config>,
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Applied, Failure> {
         // Taken out for the while, so that the rest of the session can be asked meanwhile.
         let mut kernel = std::mem::replace(&mut self.kernel, HostKernel::new(Tools::from_env()));
         let mut sandboxes = std::mem::take(&mut self.sandboxes);
         self.seen = None;
-        let plans: Vec<Desired> = sandboxes.open.iter().map(|sandbox| inside(self, sandbox)).collect();
-        let paths = self.ledger.paths().clone();
-        sandboxes.record_before(&plans, &paths).map_err(|error| complaint::file(&error))?;
-        let host = |state: &Dump| desired(self, state);
-        let applied = sandboxes.apply((&mut kernel, users, before, &host), &plans, cancelled);
+        let users = self.ledger.users(config.unwrap_or(self.config()));
+        let nothing = Desired { gone: users.clone(), ..Desired::default() };
+        let desired = |state: &Dump| config.map_or_else(|| nothing.clone(), |config| self.desired(config, state));
+        let held = compile::held(before, &desired(before));
+        let inside = |sandbox: &Sandbox| {
+            config.map_or_else(Desired::default, |config| self.desired_inside(config, (before, &held), sandbox))
+        };
+        let plans: Vec<Desired> = sandboxes.open.iter().map(inside).collect();
+        let paths = self.ledger.paths();
+        sandboxes.record_before(&plans, paths).map_err(|error| complaint::file(&error))?;
+        let mut host = Site { container: None, kernel: &mut kernel, users: &users, before, desired: &desired };
+        let applied = sandboxes.apply(&mut host, &plans, cancelled);
+        if applied.is_ok() {
+            sandboxes.record_after(&plans, paths).map_err(|error| complaint::file(&error))?;
+        }
         self.kernel = kernel;
-        let applied = applied.map_err(|error| complaint::apply(&error))?;
-        sandboxes.record_after(&plans, &paths).map_err(|error| complaint::file(&error))?;
-        Ok(applied)
+        applied.map_err(|error| complaint::apply(&error))
     }
 
     /// The command brings a whole policy of its own: that the old one is missing does not matter.
@@ -347,7 +358,6 @@ impl Session {
     /// Takes everything of ours out of the kernel. The files stay.
     pub(super) fn clear(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
         let _mutation = ctx.cancel.begin()?;
-        let users = self.ledger.users(self.config());
         let before = self.state()?;
         self.seen = None;
         let sets = reconcile::user_sets(&self.config().sets, &self.ledger.earlier(), self.now);
@@ -360,9 +370,7 @@ impl Session {
         // Also those that no record names: it may have been lost.
         let record = Record::read(self.ledger.paths()).map_err(|error| complaint::file(&error))?;
         self.open_sandboxes(&record, |_, _| true)?;
-        let nothing = Desired { gone: users.clone(), ..Desired::default() };
-        let cancelled = || ctx.cancel.is_cancelled();
-        self.write((&users, &before, &|_, _| nothing.clone()), &|_, _| Desired::default(), &cancelled)
+        self.write(&before, None, &|| ctx.cancel.is_cancelled())
     }
 }
 

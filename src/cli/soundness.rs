@@ -61,9 +61,10 @@ pub(super) fn findings(session: &Session, config: &Config, state: &Dump) -> Resu
     let sets = config.sets.keys().cloned().collect();
     let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name));
     let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
-    let remembered = BTreeMap::new();
+    let (remembered, ingress) = (BTreeMap::new(), BTreeMap::new());
     let inventory = session.containers()?;
-    let facts = Facts { inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, now: session.now };
+    let facts =
+        Facts { inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, ingress: &ingress, now: session.now };
     Ok(lint::findings(config.document.policy(), &facts))
 }
 

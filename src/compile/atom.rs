@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use crate::net::{Family, PortRange, PortSet, Protocol, kernel_blocks};
 use crate::policy::{Ports, RuleSource, TIMEOUT_MAX, Verdict};
-use crate::resolve::{Owner, Resolved, Sandboxed};
+use crate::resolve::{Resolved, Sandboxed};
 use crate::ruleset::{Member, SetEntry, SetKind};
 
 /// Ranges up to this many ports are spelled out as set members; longer ones become a match in the rule.
@@ -101,7 +101,7 @@ pub(super) fn host_atoms(resolved: &Resolved, family: Family) -> Atoms {
             .map(|block| SetEntry::NetPort(block, place.protocol, place.port))
             .collect();
         for (level, index) in levels(resolved, &place.rules) {
-            parts[index].insert_host(&mut atoms, level, &entries, &place.owner);
+            parts[index].insert_host(&mut atoms, level, &entries, &place.owner.to_string());
         }
     }
     atoms
@@ -126,9 +126,10 @@ pub(super) fn atoms(resolved: &Resolved, family: Family) -> Atoms {
     let parts: Vec<Parts> = (0..resolved.rules.len()).map(|index| Parts::of(resolved, index, family)).collect();
     for place in resolved.places.iter().filter(|place| Family::of(&place.address) == family) {
         for (level, index) in levels(resolved, &place.rules) {
-            parts[index].insert(&mut atoms, level, place.address, &place.owner);
+            parts[index].insert(&mut atoms, level, place.address, &place.owner.to_string());
         }
     }
+    insert_ingress(&mut atoms, &parts, resolved, family);
     atoms
 }
 
@@ -145,7 +146,7 @@ pub(super) fn sandbox_atoms(sandboxed: &Sandboxed, family: Family, renamed: impl
         parts.named = parts.named.iter().filter_map(|name| renamed(name)).collect();
         // Whom a deny means that cannot be asked, nobody knows: everybody.
         parts.any |= parts.named.len() < asked && resolved.rules[index].verdict == Verdict::Deny;
-        parts.insert_whole(&mut atoms, level, &blocks, &sandboxed.owner);
+        parts.insert_whole(&mut atoms, level, &blocks, &sandboxed.owner.to_string());
     }
     atoms
 }
@@ -156,6 +157,24 @@ pub(super) fn whole(family: Family) -> Vec<IpNet> {
         Family::V4 => IpNet::V4(ipnet::Ipv4Net::default()),
         Family::V6 => IpNet::V6(ipnet::Ipv6Net::default()),
     })
+}
+
+/// Ports that share one address are judged like addresses of their own: each has its order of rules. What closes one is
+/// the last of them, not the set of guarded addresses, for the other ports there may be somebody else's.
+fn insert_ingress(atoms: &mut Atoms, parts: &[Parts], resolved: &Resolved, family: Family) {
+    for place in resolved.ingress.iter().filter(|place| Family::of(&place.address) == family) {
+        let entry = (place.address, place.protocol, place.port);
+        let owner = place.owner.to_string();
+        let mut level = 0;
+        for (next, index) in levels(resolved, &place.rules) {
+            level = next;
+            parts[index].insert_port(atoms, level, entry, &owner);
+        }
+        if place.guarded {
+            // Odd levels deny.
+            Parts::everybody().insert_port(atoms, level | 1, entry, &owner);
+        }
+    }
 }
 
 /// One rule's sources and ports in one family.
@@ -204,6 +223,12 @@ impl Parts {
         parts
     }
 
+    /// Anybody, for ever.
+    fn everybody() -> Self {
+        let (blocks, named, spelled) = (Vec::new(), Vec::new(), Vec::new());
+        Self { interface: None, remaining: None, any: true, named, blocks, shapes: Vec::new(), spelled }
+    }
+
     /// Who comes, as far as it does not depend on the ports; everybody contains all other sources of the rule.
     fn sources(&self) -> Vec<Source> {
         if self.any {
@@ -216,7 +241,7 @@ impl Parts {
         sources
     }
 
-    fn insert(&self, atoms: &mut Atoms, level: u16, address: IpAddr, owner: &Owner) {
+    fn insert(&self, atoms: &mut Atoms, level: u16, address: IpAddr, owner: &str) {
         let few = self.blocks.len() * self.spelled.len() <= MERGED;
         for source in self.sources() {
             for shape in &self.shapes {
@@ -243,7 +268,7 @@ impl Parts {
     }
 
     /// As [`Self::insert`] where every address is the container's.
-    fn insert_whole(&self, atoms: &mut Atoms, level: u16, blocks: &[IpNet], owner: &Owner) {
+    fn insert_whole(&self, atoms: &mut Atoms, level: u16, blocks: &[IpNet], owner: &str) {
         for source in self.sources() {
             for shape in &self.shapes {
                 let (shape, entries): (Shape, Vec<SetEntry>) = match shape {
@@ -261,7 +286,22 @@ impl Parts {
         }
     }
 
-    fn insert_host(&self, atoms: &mut Atoms, level: u16, entries: &[SetEntry], owner: &Owner) {
+    /// For one port alone, which the rule speaks of.
+    fn insert_port(&self, atoms: &mut Atoms, level: u16, entry: (IpAddr, Protocol, u16), owner: &str) {
+        let (address, protocol, port) = entry;
+        for source in self.sources() {
+            let (source, entries) = match source {
+                Source::Blocks(blocks) if blocks.len() <= MERGED => {
+                    let entry = |block| SetEntry::IpPortNet(address, protocol, port, block);
+                    (Source::Merged, blocks.into_iter().map(entry).collect())
+                }
+                source => (source, vec![SetEntry::IpPort(address, protocol, port)]),
+            };
+            self.put(atoms, self.key(level, source, Shape::Spelled), entries, owner);
+        }
+    }
+
+    fn insert_host(&self, atoms: &mut Atoms, level: u16, entries: &[SetEntry], owner: &str) {
         for source in self.sources() {
             self.put(atoms, self.key(level, source, Shape::HostPort), entries.to_vec(), owner);
         }
@@ -271,7 +311,7 @@ impl Parts {
         Key { level, interface: self.interface.clone(), source, shape, timed: self.remaining.is_some() }
     }
 
-    fn put(&self, atoms: &mut Atoms, key: Key, entries: Vec<SetEntry>, owner: &Owner) {
+    fn put(&self, atoms: &mut Atoms, key: Key, entries: Vec<SetEntry>, owner: &str) {
         let timeout = self.timeout(key.verdict());
         let members = atoms.entry(key).or_default();
         if self.remaining == Some(0) {
@@ -281,7 +321,7 @@ impl Parts {
         for entry in entries {
             let member = members.entry(entry).or_insert_with(|| Member {
                 timeout,
-                comment: Some(owner.to_string()),
+                comment: Some(owner.to_owned()),
                 nomatch: false,
             });
             // Two rules that end at different times share the entry until the later end; 0 is never.

@@ -8,43 +8,18 @@
 
 mod atom;
 mod chains;
+mod ground;
 mod sandbox;
 mod sets;
 
+pub use ground::Ground;
 pub use sandbox::{held, refresh_copies, sandbox};
 pub use sets::{guarded, ruled};
 
 use crate::net::Family;
 use crate::policy::Hook;
 use crate::resolve::Resolved;
-use crate::ruleset::{Chain, Desired, DesiredSet, Dump, Table, names};
-
-/// What one family of this kernel has, as far as it changes where rules go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(clippy::struct_excessive_bools, reason = "four independent facts, each asked by name")]
-pub struct Ground {
-    /// The `filter` table can be written.
-    pub filter: bool,
-    /// The `security` table can be written, so there is a backstop.
-    pub security: bool,
-    /// `filter/DOCKER-USER` exists.
-    pub docker_user: bool,
-    /// `filter/DOCKER` exists.
-    pub docker: bool,
-}
-
-impl Ground {
-    /// Reads it off a kernel's state.
-    pub fn of(dump: &Dump, family: Family) -> Self {
-        let chain = |name: &str| -> Option<&Chain> { dump.chain(family, Table::Filter, name) };
-        Self {
-            filter: dump.tables.contains_key(&(family, Table::Filter)),
-            security: dump.tables.contains_key(&(family, Table::Security)),
-            docker_user: chain(names::DOCKER_USER).is_some(),
-            docker: chain(names::DOCKER).is_some(),
-        }
-    }
-}
+use crate::ruleset::{Desired, DesiredSet, Table, names};
 
 /// Compiles for both families. Users' sets are not made here: the caller adds them.
 pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desired {
@@ -68,7 +43,7 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
                     judgement.beside_literal(chains::literal(&atoms, family))
                 }
                 Hook::DockerUser | Hook::Docker if ground.docker_user => judgement.called_from(names::DOCKER_USER),
-                // The documented place is missing in this family (20.10 never makes it for IPv6): one level up.
+                // Nothing calls the documented place in this family (20.10 never makes it for IPv6): one level up.
                 Hook::DockerUser | Hook::Docker | Hook::Forward => judgement.called_from(names::FORWARD),
             };
             tables.push((Table::Filter, table));

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::atom::{Atoms, Key, Shape, Source, whole};
 use crate::net::{Family, kernel_blocks};
 use crate::policy::Hook;
-use crate::resolve::{Owner, Resolved, Sandboxed};
+use crate::resolve::{Owner, Resolved, SHARED, Sandboxed};
 use crate::ruleset::{IpSet, Member, SetEntry, SetKind, SetShape};
 
 /// Members a set takes at least; the kernel's own default.
@@ -99,6 +99,9 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
 
     let mut ruled_members = closed.clone();
     ruled_members.extend(places().map(|place| (SetEntry::Net(place.address.into()), owned(&place.owner))));
+    let ingress = resolved.ingress.iter().map(|one| one.address).filter(|address| Family::of(address) == family);
+    let shared = Member { comment: Some(SHARED.to_owned()), ..Member::default() };
+    ruled_members.extend(ingress.map(|address| (SetEntry::Net(address.into()), shared.clone())));
     sets.insert(ruled(family), set(SetKind::Net, family, false, ruled_members));
 
     let mut guarded_members = closed;

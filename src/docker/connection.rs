@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use bollard::errors::Error as Bollard;
 use bollard::{API_DEFAULT_VERSION, BollardRequest, Docker};
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use hyper::Uri;
+use hyper::body::Bytes;
 use hyper::header::{HeaderValue, USER_AGENT};
 use hyper::http::uri::PathAndQuery;
 use serde::de::DeserializeOwned;
@@ -58,18 +59,28 @@ impl Connection {
         serde_json::from_slice(&body).map_err(|error| EngineError::misunderstood(path, &error.to_string()))
     }
 
-    async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, EngineError> {
+    /// The answer to `GET path`, piece by piece, for as long as it goes on.
+    pub(super) fn stream(
+        &self,
+        path: &str,
+    ) -> Result<impl Stream<Item = Result<Bytes, EngineError>> + use<>, EngineError> {
         let target =
             path.parse::<PathAndQuery>().map_err(|error| EngineError::misunderstood(path, &error.to_string()))?;
         // bollard has no public call for a path of one's own. This one is its plainest GET that hands out the bytes
         // undecoded; the modifier replaces where it goes.
         let docker = self.docker.clone().with_request_modifier(move |request| aim(request, &target));
+        let (address, patience, path) = (self.address.clone(), self.patience, path.to_owned());
+        // The stream has what it needs of the client by the time it is made.
+        let stream = docker.export_container("-");
+        Ok(stream.map(move |chunk| chunk.map_err(|error| failure(&error, &address, &path, patience))))
+    }
+
+    async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, EngineError> {
         let answer = async {
-            let stream = docker.export_container("-");
-            let mut stream = std::pin::pin!(stream);
+            let mut stream = std::pin::pin!(self.stream(path)?);
             let mut body = Vec::new();
             while let Some(chunk) = stream.next().await {
-                body.extend_from_slice(&chunk.map_err(|error| failure(&error, &self.address, path, self.patience))?);
+                body.extend_from_slice(&chunk?);
                 if body.len() > ANSWER_LIMIT {
                     return Err(EngineError::misunderstood(path, "it is too long"));
                 }

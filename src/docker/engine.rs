@@ -14,7 +14,7 @@ use super::endpoint::EngineAddress;
 use super::error::EngineError;
 use super::globals::Environment;
 use super::{listener, ports, translate, wire};
-use crate::inventory::{self, Binding, Endpoint, Inventory, NetworkMode};
+use crate::inventory::{self, Binding, Inventory, NetworkMode};
 
 /// So many containers are inspected at once; an engine serves them from memory, one core's worth at a time.
 const INSPECT_AT_ONCE: usize = 8;
@@ -75,8 +75,8 @@ impl Engine {
         })
     }
 
-    /// Reads everything: four requests, and one more for each stopped container not seen before and for each
-    /// running one on a macvlan or ipvlan network.
+    /// Reads everything: four requests, one more for each stopped container not seen before and for each running one on a
+    /// macvlan or ipvlan network, and two more in a swarm.
     pub async fn snapshot(&self) -> Result<Inventory, EngineError> {
         // Containers before networks: a network that a container is on is in the later list, unless both have gone.
         let (facts, summaries) = tokio::try_join!(self.facts(), self.get::<Vec<wire::Summary>>(CONTAINERS))?;
@@ -89,7 +89,7 @@ impl Engine {
             .try_collect()
             .await?;
         self.forget_all_but(&summaries);
-        let swarm = self.swarm_endpoints(&summaries, &networks).await?;
+        let swarm = self.swarm(&summaries, &networks).await?;
 
         let told = translate::told_gateways(&summaries);
         let network_ids = networks.iter().map(|network| (&*network.name, &*network.id)).collect();
@@ -99,7 +99,7 @@ impl Engine {
             let Some(bindings) = bindings else { continue };
             let mut container = translate::container(summary, bindings, &network_ids)
                 .map_err(|error| EngineError::misunderstood(CONTAINERS, &error))?;
-            if let Some(endpoint) = swarm.get(&container.id)
+            if let Some(endpoint) = swarm.endpoints.get(&container.id)
                 && !container.endpoints.iter().any(|known| known.network == endpoint.network)
             {
                 container.endpoints.push(endpoint.clone());
@@ -114,7 +114,7 @@ impl Engine {
             .map_err(|error| EngineError::misunderstood(NETWORKS, &error))?;
         containers.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
         networks.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
-        let mut inventory = Inventory { engine: facts.clone(), containers, networks };
+        let mut inventory = Inventory { engine: facts.clone(), containers, networks, ingress: swarm.ingress };
         self.add_sandboxes(&mut inventory).await?;
         Ok(inventory)
     }
@@ -137,7 +137,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
         self.connection.get(&format!("/v{}{path}", self.api)).await
     }
 
@@ -203,38 +203,6 @@ impl Engine {
     fn forget_all_but(&self, summaries: &[wire::Summary]) {
         let present: BTreeSet<&str> = summaries.iter().map(|summary| &*summary.id).collect();
         self.requested.lock().unwrap_or_else(PoisonError::into_inner).retain(|id, _| present.contains(id.as_str()));
-    }
-
-    /// The places on `docker_gwbridge` of containers on overlay networks, by container ID.
-    ///
-    /// Ports published in host mode lead there, and only the network itself tells the addresses
-    /// (moby libnetwork `default_gateway.go`).
-    async fn swarm_endpoints(
-        &self,
-        summaries: &[wire::Summary],
-        networks: &[wire::Network],
-    ) -> Result<HashMap<String, Endpoint>, EngineError> {
-        let overlays: BTreeSet<&str> =
-            networks.iter().filter(|network| network.driver == "overlay").map(|network| &*network.id).collect();
-        let on_overlay = summaries
-            .iter()
-            .flat_map(translate::attachments)
-            .any(|(_, attachment)| overlays.contains(&*attachment.network_id));
-        let gateway = networks.iter().find(|network| network.name == inventory::SWARM_GATEWAY);
-        let Some(gateway) = gateway.filter(|_| on_overlay) else { return Ok(HashMap::new()) };
-        let path = format!("/networks/{}", inventory::SWARM_GATEWAY);
-        let members = match self.get::<wire::Network>(&path).await {
-            Ok(network) => network.containers,
-            Err(error) if error.is_not_found() => return Ok(HashMap::new()),
-            Err(error) => return Err(error),
-        };
-        let mut endpoints = HashMap::new();
-        for (id, member) in members {
-            let complain = |error: String| EngineError::misunderstood(&path, &format!("container \"{id}\": {error}"));
-            let (v4, v6) = (translate::v4(&member.v4).map_err(complain)?, translate::v6(&member.v6).map_err(complain)?);
-            endpoints.insert(id, Endpoint { network: gateway.id.clone(), v4, v6 });
-        }
-        Ok(endpoints)
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer};
 
 /// Missing, `null` and empty are one to the engine.
-fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(input: D) -> Result<T, D::Error> {
+pub(super) fn nullable<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(input: D) -> Result<T, D::Error> {
     Option::<T>::deserialize(input).map(Option::unwrap_or_default)
 }
 
@@ -183,6 +183,9 @@ pub(super) struct Network {
     pub(super) driver: String,
     #[serde(deserialize_with = "nullable")]
     pub(super) internal: bool,
+    /// Swarm's ingress network, whatever it is called.
+    #[serde(deserialize_with = "nullable")]
+    pub(super) ingress: bool,
     #[serde(deserialize_with = "nullable")]
     pub(super) config_only: bool,
     #[serde(rename = "IPAM", deserialize_with = "nullable")]

@@ -5,7 +5,7 @@
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -54,12 +54,16 @@ impl Lock {
     /// Takes the lock, waiting for at most `wait`. `on_wait` is called once, with the holder's process ID if it is
     /// known, once the wait has become worth a word.
     pub fn acquire(paths: &Paths, wait: Duration, on_wait: impl FnOnce(Option<u32>)) -> Result<Self, LockError> {
-        let path = paths.lock_file();
-        let failed = |source| LockError::Io { path: path.clone(), source };
-        fs::create_dir_all(&paths.run_dir).map_err(failed)?;
+        Self::acquire_file(&paths.lock_file(), wait, on_wait)
+    }
+
+    /// The same with a file of one's own.
+    pub fn acquire_file(path: &Path, wait: Duration, on_wait: impl FnOnce(Option<u32>)) -> Result<Self, LockError> {
+        let failed = |source| LockError::Io { path: path.to_owned(), source };
+        fs::create_dir_all(path.parent().unwrap_or(path)).map_err(failed)?;
         // Not truncated: until the lock is ours, the content is its holder's.
         let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
         let mut lock = Self { file: file.map_err(failed)? };
         let begun = Instant::now();
         let mut on_wait = Some(on_wait);

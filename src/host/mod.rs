@@ -9,4 +9,6 @@ pub mod namespace;
 pub mod observe;
 pub mod paths;
 pub mod privileges;
+pub mod service;
 pub mod tools;
+pub mod watch;

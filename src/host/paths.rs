@@ -68,6 +68,11 @@ impl Paths {
         Self { config_dir: self.state_dir.join("pending"), ..self.clone() }
     }
 
+    /// The lock that the one agent holds for as long as it runs.
+    pub fn agent_file(&self) -> PathBuf {
+        self.run_dir.join("agent")
+    }
+
     /// The lock that whoever changes files or kernel holds.
     pub fn lock_file(&self) -> PathBuf {
         self.run_dir.join("lock")

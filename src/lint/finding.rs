@@ -60,6 +60,26 @@ pub enum Finding {
         /// It has no other address, so that no rule can guard it.
         only: bool,
     },
+    /// Which ports of swarm services the target means is not known here: they stay open unless rules name them.
+    ServicesUnknown {
+        /// Which rule.
+        rule: usize,
+        /// The target.
+        target: Target,
+        /// Why.
+        reason: String,
+        /// The published ports that the rule names, which are taken on trust for a service that it names.
+        named: Option<String>,
+    },
+    /// The container is a task of a swarm service, whose name no other task will have.
+    TaskName {
+        /// Which rule.
+        rule: usize,
+        /// The container.
+        container: String,
+        /// The service.
+        service: String,
+    },
     /// No target publishes such a port.
     NotPublished {
         /// Which rule.
@@ -95,6 +115,8 @@ impl Finding {
             | Self::SharesNetwork { rule, .. }
             | Self::HostNetwork { rule, .. }
             | Self::NotForwarded { rule, .. }
+            | Self::ServicesUnknown { rule, .. }
+            | Self::TaskName { rule, .. }
             | Self::NotPublished { rule, .. }
             | Self::NeverMatches { rule, .. } => Some(*rule),
             Self::SharedAddress { .. } => None,

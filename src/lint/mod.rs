@@ -3,9 +3,10 @@
 mod finding;
 mod shadow;
 
-use crate::inventory::{Container, NetworkMode};
-use crate::policy::{Policy, Rule, RuleSource, Target};
-use crate::resolve::{Facts, network_owner, rule_selects, selects};
+use crate::inventory::{Container, Inventory, NetworkMode};
+use crate::net::Protocol;
+use crate::policy::{Policy, Ports, Rule, RuleSource, Target};
+use crate::resolve::{Facts, network_owner, rule_selects, rule_selects_service, selects, selects_service};
 
 pub use finding::Finding;
 
@@ -14,7 +15,7 @@ pub fn findings(policy: &Policy, facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (index, rule) in policy.rules.iter().enumerate() {
         for target in &rule.targets {
-            target_findings(index, target, facts, &mut found);
+            target_findings((index, &rule.ports), target, facts, &mut found);
         }
         source_findings(index, rule, facts, &mut found);
         published_findings(index, rule, facts, &mut found);
@@ -25,7 +26,7 @@ pub fn findings(policy: &Policy, facts: &Facts<'_>) -> Vec<Finding> {
     found
 }
 
-fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut Vec<Finding>) {
+fn target_findings((rule, ports): (usize, &Ports), target: &Target, facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let inventory = facts.inventory;
     let meant: Vec<&Container> =
         inventory.containers.iter().filter(|container| selects(target, container, inventory)).collect();
@@ -33,13 +34,26 @@ fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut 
     let known = match target {
         Target::All => true,
         Target::Network(name) => inventory.networks.iter().any(|network| network.name == *name),
-        _ => !meant.is_empty(),
+        // A worker cannot tell; see below.
+        Target::SwarmService(_) if inventory.services_withheld().is_some() => true,
+        _ => {
+            !meant.is_empty() || inventory.services().iter().any(|service| selects_service(target, service, inventory))
+        }
     };
     if !known {
         found.push(Finding::NoTarget { rule, target: target.clone(), candidates: candidates(target, facts) });
     }
+    if let Some(reason) = inventory.services_withheld()
+        && ingress_matters(target, &meant, inventory)
+    {
+        let named = ports.published.as_ref().map(ToString::to_string);
+        found.push(Finding::ServicesUnknown { rule, target: target.clone(), reason: reason.to_owned(), named });
+    }
     for container in meant {
         let name = || container.name.clone();
+        if let (Target::Container(_), Some(service)) = (target, container.swarm_service()) {
+            found.push(Finding::TaskName { rule, container: name(), service: service.to_owned() });
+        }
         match &container.mode {
             // Broad targets pass over such containers in silence: '*' does not name them.
             NetworkMode::Host if *target != Target::All => found.push(Finding::HostNetwork { rule, container: name() }),
@@ -53,7 +67,10 @@ fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut 
         let only = inventory.forwarded(container).next().is_none() && inventory.sandboxed(container).next().is_none();
         for endpoint in &container.endpoints {
             let Some(network) = inventory.network(&endpoint.network) else { continue };
-            if !network.forwarded() && !network.sandboxed() && !matches!(network.driver.as_str(), "host" | "null") {
+            // From an overlay network only its own containers come, unless it is all that is said of the container.
+            let aside = network.driver == "overlay" && (!only || !container.running);
+            let covered = network.forwarded() || network.sandboxed() || aside;
+            if !covered && !matches!(network.driver.as_str(), "host" | "null") {
                 found.push(Finding::NotForwarded {
                     rule,
                     container: name(),
@@ -66,6 +83,20 @@ fn target_findings(rule: usize, target: &Target, facts: &Facts<'_>, found: &mut 
     }
 }
 
+/// Whether published ports of services that are not known here may be meant.
+fn ingress_matters(target: &Target, meant: &[&Container], inventory: &Inventory) -> bool {
+    let on_ingress = |container: &Container| {
+        let network = inventory.ingress.as_ref().map(|ingress| &ingress.network);
+        container.endpoints.iter().any(|endpoint| Some(&endpoint.network) == network)
+    };
+    match target {
+        Target::Container(_) | Target::Service(..) => false,
+        // Each container of a service with such ports is on the ingress network: those that are here tell.
+        Target::SwarmService(_) => meant.is_empty() || meant.iter().any(|container| on_ingress(container)),
+        Target::All | Target::Label(..) | Target::Network(_) => true,
+    }
+}
+
 /// Names of the same kind as `target`.
 fn candidates(target: &Target, facts: &Facts<'_>) -> Vec<String> {
     let inventory = facts.inventory;
@@ -73,6 +104,11 @@ fn candidates(target: &Target, facts: &Facts<'_>) -> Vec<String> {
         Target::All => Vec::new(),
         Target::Container(_) => inventory.containers.iter().map(|container| container.name.clone()).collect(),
         Target::Service(..) => inventory.containers.iter().filter_map(Container::compose_service).collect(),
+        Target::SwarmService(_) => {
+            let tasks = inventory.containers.iter().filter_map(Container::swarm_service);
+            let listed = inventory.services().iter().map(|service| service.name.as_str());
+            tasks.chain(listed).map(|name| format!("service:{name}")).collect()
+        }
         Target::Label(..) => inventory
             .containers
             .iter()
@@ -104,25 +140,32 @@ fn source_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: &mu
 fn published_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let Some(wanted) = &rule.ports.published else { return };
     let inventory = facts.inventory;
-    let bindings: Vec<_> = inventory
+    if inventory.services_withheld().is_some()
+        && rule.targets.iter().any(|target| ingress_matters(target, &[], inventory))
+    {
+        return;
+    }
+    let bindings = inventory
         .containers
         .iter()
         .filter(|container| rule_selects(rule, container, inventory))
         .flat_map(|container| &container.bindings)
-        .collect();
+        .filter_map(|binding| Some((binding.protocol, binding.host_port?)));
+    let services = inventory
+        .services()
+        .iter()
+        .filter(|service| rule_selects_service(rule, service, inventory))
+        .flat_map(|service| &service.ports)
+        .map(|port| (port.protocol, port.published));
+    let known: Vec<(Protocol, u16)> = bindings.chain(services).collect();
     let missing: Vec<String> = wanted
         .ranges()
         .iter()
-        .filter(|range| {
-            !bindings.iter().any(|binding| binding.host_port.is_some_and(|port| range.contains(binding.protocol, port)))
-        })
+        .filter(|range| !known.iter().any(|&(protocol, port)| range.contains(protocol, port)))
         .map(ToString::to_string)
         .collect();
     if !missing.is_empty() {
-        let mut published: Vec<String> = bindings
-            .iter()
-            .filter_map(|binding| Some(format!("{}/{}", binding.host_port?, binding.protocol)))
-            .collect();
+        let mut published: Vec<String> = known.iter().map(|(protocol, port)| format!("{port}/{protocol}")).collect();
         published.sort();
         published.dedup();
         found.push(Finding::NotPublished { rule: rule_index, ports: missing.join(","), published });

@@ -33,7 +33,7 @@ pub enum DefaultAccess {
 /// Where in the `filter` table our rules are called from (DESIGN: "Hooks"). The backstop in `security` is always there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hook {
-    /// First in `DOCKER-USER`, or in `FORWARD` where a family has no such chain.
+    /// First in `DOCKER-USER`, or in `FORWARD` where nothing calls such a chain.
     #[default]
     DockerUser,
     /// At the top of `DOCKER`, literally, with ACCEPT verdicts.
@@ -52,9 +52,14 @@ pub struct Ports {
 }
 
 impl Ports {
+    /// Whether they leave no port out.
+    pub fn is_every(&self) -> bool {
+        self.container.is_none() && self.published.is_none()
+    }
+
     /// Whether they speak of a container's port that is published as `published`, if it is.
     pub fn speak_of(&self, protocol: Protocol, port: u16, published: Option<u16>) -> bool {
-        if self.container.is_none() && self.published.is_none() {
+        if self.is_every() {
             return true;
         }
         self.container.as_ref().is_some_and(|ports| ports.contains(protocol, port))

@@ -12,6 +12,8 @@ pub enum Target {
     Container(String),
     /// A compose service, written `project/service`.
     Service(String, String),
+    /// A swarm service, written `service:NAME`.
+    SwarmService(String),
     /// Containers with a label, or with a label of that value.
     Label(String, Option<String>),
     /// Containers attached to a network of that name.
@@ -24,7 +26,9 @@ pub enum Target {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum TargetError {
     /// Nothing there.
-    #[error("a target is empty: name a container, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or '*'")]
+    #[error(
+        "a target is empty: name a container, PROJECT/SERVICE, service:NAME, label:KEY[=VALUE], network:NAME or '*'"
+    )]
     Empty,
     /// Docker would never give such a name.
     #[error("{0:?} cannot be a container's name: letters, digits, \"_\", \".\" and \"-\" only, and no leading sign")]
@@ -35,11 +39,16 @@ pub enum TargetError {
     /// `network:` with nothing.
     #[error("{0:?} is no network: write network:NAME")]
     BadNetwork(String),
+    /// `service:` with nothing, or with characters that no service has.
+    #[error("{0:?} is no swarm service: write service:NAME")]
+    BadSwarmService(String),
     /// `a/b/c`.
     #[error("{0:?} is no compose service: write PROJECT/SERVICE")]
     BadService(String),
     /// `foo:bar`.
-    #[error("{0:?} is no target: the forms are NAME, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME and '*'")]
+    #[error(
+        "{0:?} is no target: the forms are NAME, PROJECT/SERVICE, service:NAME, label:KEY[=VALUE], network:NAME and '*'"
+    )]
     UnknownForm(String),
 }
 
@@ -78,6 +87,12 @@ impl FromStr for Target {
             }
             return Ok(Self::Network(network.to_owned()));
         }
+        if let Some(service) = text.strip_prefix("service:") {
+            if !is_docker_name(service) {
+                return Err(TargetError::BadSwarmService(text.to_owned()));
+            }
+            return Ok(Self::SwarmService(service.to_owned()));
+        }
         if let Some((project, service)) = text.split_once('/') {
             // `docker inspect` prints names with a leading slash, so people paste them.
             if project.is_empty() && is_docker_name(service) {
@@ -103,6 +118,7 @@ impl fmt::Display for Target {
         match self {
             Self::Container(name) => f.write_str(name),
             Self::Service(project, service) => write!(f, "{project}/{service}"),
+            Self::SwarmService(service) => write!(f, "service:{service}"),
             Self::Label(key, None) => write!(f, "label:{key}"),
             Self::Label(key, Some(value)) => write!(f, "label:{key}={value}"),
             Self::Network(name) => write!(f, "network:{name}"),

@@ -73,7 +73,7 @@ impl ApplyError {
         if *worse != Undone::Yes {
             match &mut self {
                 Self::Step { undone, .. } | Self::ReadBack { undone, .. } | Self::Cancelled(undone) => {
-                    *undone = worse.clone()
+                    *undone = worse.clone();
                 }
                 Self::Sandbox { .. } => {}
             }

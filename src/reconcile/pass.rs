@@ -9,7 +9,7 @@ use crate::compile::{self, Ground, compile};
 use crate::inventory::{Container, Inventory};
 use crate::net::Family;
 use crate::policy::{Policy, SetFile};
-use crate::resolve::{Facts, Interface, Owner, Resolved, resolve, sandboxed};
+use crate::resolve::{Facts, IngressMemory, IngressOwner, Interface, Owner, Resolved, resolve, sandboxed};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, SetEntry, is_own_set};
 
 /// What a pass works from. Everything was read before; the pass itself is pure.
@@ -46,8 +46,15 @@ impl Pass<'_> {
         let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name) && !users.contains(*name));
         let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
         let sets = self.sets.keys().cloned().collect();
-        let remembered = remembered(state);
-        act(&Facts { inventory: self.inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, now: self.now })
+        let (remembered, ingress) = (remembered(state), remembered_ingress(state));
+        act(&Facts {
+            inventory: self.inventory,
+            sets: &sets,
+            ipsets: &ipsets,
+            remembered: &remembered,
+            ingress: &ingress,
+            now: self.now,
+        })
     }
 
     /// What the network namespace of `container` shall hold. `host` is the host's kernel as it was read, `held` its sets
@@ -132,4 +139,18 @@ pub fn remembered(state: &Dump) -> BTreeMap<IpAddr, Owner> {
 pub fn sandbox_owner(state: &Dump) -> Option<Owner> {
     let mut sets = Family::ALL.into_iter().filter_map(|family| state.sets.get(&compile::ruled(family)));
     sets.find_map(|set| set.members.values().find_map(|member| Owner::parse(member.comment.as_deref()?)))
+}
+
+/// For which swarm services the kernel judges which published ports.
+pub fn remembered_ingress(state: &Dump) -> IngressMemory {
+    let sets = state.sets.iter().filter(|(name, _)| is_own_set(name));
+    sets.flat_map(|(_, set)| &set.members)
+        .filter_map(|(entry, member)| {
+            let (SetEntry::IpPort(address, protocol, port) | SetEntry::IpPortNet(address, protocol, port, _)) = entry
+            else {
+                return None;
+            };
+            Some(((*address, *protocol, *port), IngressOwner::parse(member.comment.as_deref()?)?))
+        })
+        .collect()
 }

@@ -12,7 +12,7 @@ use thiserror::Error;
 use super::apply::{Applied, ApplyError, Site, apply_all, observe};
 use crate::host::files::{self, FileError};
 use crate::host::flavour::Flavour;
-use crate::host::kernel::{HostKernel, Kernel, KernelError};
+use crate::host::kernel::{HostKernel, KernelError};
 use crate::host::namespace::{Namespace, NamespaceError, SandboxKernel, process_lives};
 use crate::host::paths::Paths;
 use crate::host::tools::Tools;
@@ -143,13 +143,13 @@ impl Sandboxes {
     /// Makes the host's kernel hold `host` and each namespace its part of `plans`: all, or none.
     pub fn apply(
         &mut self,
-        (kernel, users, before, desired): (&mut dyn Kernel, &BTreeSet<String>, &Dump, &dyn Fn(&Dump) -> Desired),
+        host: &mut Site<'_>,
         plans: &[Desired],
         cancelled: &dyn Fn() -> bool,
     ) -> Result<Applied, ApplyError> {
         let nobody = BTreeSet::new();
         let insides: Vec<_> = plans.iter().map(|plan| move |_: &Dump| plan.clone()).collect();
-        let mut sites = vec![Site { container: None, kernel, users, before, desired }];
+        let mut sites = vec![Site { kernel: &mut *host.kernel, ..*host }];
         sites.extend(self.open.iter_mut().zip(&insides).map(|(sandbox, desired)| Site {
             container: Some(&sandbox.name),
             kernel: &mut sandbox.kernel,

@@ -1,6 +1,7 @@
 //! The engine as it is spoken to: recorded answers, hostile ones, and the way through the docker CLI.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod canned;
 mod dial_stdio;
 mod fake;
 mod hostile;

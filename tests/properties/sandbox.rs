@@ -40,7 +40,7 @@ fn interfaces(world: &World, container: &Container) -> Vec<Interface> {
 fn desired_inside(world: &World, container: &Container, host: &Dump, inside: &Dump) -> Desired {
     let sets: BTreeSet<String> = ["friends", "foes"].map(str::to_owned).into();
     let ipsets = BTreeMap::from([("crowd".to_owned(), Family::V4)]);
-    let remembered = BTreeMap::new();
+    let (remembered, ingress) = (BTreeMap::new(), BTreeMap::new());
     let facts =
         Facts { inventory: &world.inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, now: World::now() };
     let held = compile::held(host, &desired(world, host));

@@ -5,7 +5,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use docker_firewall::inventory::{Binding, Container, Endpoint, Inventory, Network, NetworkMode};
+use docker_firewall::inventory::{
+    Binding, Container, Endpoint, Ingress, Inventory, Network, NetworkMode, Service, ServicePort, Services,
+};
 use docker_firewall::net::{Family, PortRange, PortSet, Protocol};
 use docker_firewall::policy::{DefaultAccess, Hook, Policy, Ports, Rule, RuleSource, Target, Verdict};
 use docker_firewall::resolve::{self, Facts, Resolved};
@@ -39,6 +41,7 @@ impl World {
             sets: &sets,
             ipsets: &ipsets,
             remembered: &BTreeMap::new(),
+            ingress: &BTreeMap::new(),
             now: Self::now(),
         };
         resolve::resolve(&self.policy, &facts)
@@ -76,7 +79,46 @@ pub(crate) fn networks() -> Vec<Network> {
         network("front", "bridge", Some("br-a"), ["172.30.0.0/24", "fd00:a::/64"]),
         network("back", "bridge", Some("br-b"), ["172.31.0.0/24", "fd00:b::/64"]),
         network("lan", "macvlan", None, ["192.0.2.0/24", "fd00:c::/64"]),
+        network("docker_gwbridge", "bridge", Some("br-gw"), ["172.18.0.0/16", "fd00:d::/64"]),
     ]
+}
+
+/// Where a swarm's published ports arrive, all of them.
+const INGRESS: [&str; 2] = ["172.18.0.2", "fd00:d::2"];
+
+/// Two services and the same ports between them, one known to the swarm by its published number alone.
+fn services() -> impl Strategy<Value = Option<Ingress>> {
+    let port = |published, protocol, target| ServicePort { published, protocol, target };
+    let ports = [
+        port(8080, Protocol::Tcp, Some(80)),
+        port(5000, Protocol::Udp, Some(443)),
+        port(443, Protocol::Tcp, Some(443)),
+        port(81, Protocol::Tcp, Some(8080)),
+    ];
+    let service = |name: &str, labelled: bool, attached: bool| {
+        let labels = labelled.then(|| ("tier".to_owned(), "front".to_owned()));
+        Service {
+            name: name.to_owned(),
+            labels: labels.into_iter().collect(),
+            networks: attached.then(|| "back-id".to_owned()).into_iter().collect(),
+            ports: Vec::new(),
+        }
+    };
+    // Each port is the first one's, the second one's, or nobody's.
+    let whose = prop::collection::vec(0usize..3, ports.len());
+    (prop::bool::weighted(0.7), whose, any::<[bool; 4]>()).prop_map(move |(swarm, whose, [a, b, c, d])| {
+        let mut services = [service("blog", a, b), service("shop", c, d)];
+        for (port, owner) in ports.iter().zip(whose) {
+            if let Some(service) = services.get_mut(owner) {
+                service.ports.push(*port);
+            }
+        }
+        swarm.then(|| Ingress {
+            network: "ingress-id".to_owned(),
+            addresses: INGRESS.iter().map(|address| address.parse().unwrap()).collect(),
+            services: Services::Known(services.into()),
+        })
+    })
 }
 
 fn endpoint(network: usize, host: u16) -> Endpoint {
@@ -141,9 +183,11 @@ fn container(index: usize) -> impl Strategy<Value = Container> {
 }
 
 pub(crate) fn inventory() -> impl Strategy<Value = Inventory> {
-    (container(0), container(1), container(2), container(3)).prop_map(|(a, b, c, d)| Inventory {
+    let containers = (container(0), container(1), container(2), container(3));
+    (containers, services()).prop_map(|((a, b, c, d), ingress)| Inventory {
         containers: vec![a, b, c, d],
         networks: networks(),
+        ingress,
         ..Inventory::default()
     })
 }
@@ -162,6 +206,10 @@ fn ports() -> impl Strategy<Value = Option<PortSet>> {
     prop::collection::vec(range, 0..3).prop_map(PortSet::new)
 }
 
+fn published() -> impl Strategy<Value = (Protocol, u16)> {
+    prop_oneof![3 => Just((Protocol::Tcp, 8080)), 1 => Just((Protocol::Udp, 5000)), 1 => Just((Protocol::Tcp, 81))]
+}
+
 fn target() -> impl Strategy<Value = Target> {
     prop_oneof![
         4 => select(&CONTAINERS).prop_map(|name| Target::Container(name.to_owned())),
@@ -171,6 +219,7 @@ fn target() -> impl Strategy<Value = Target> {
         1 => Just(Target::Service("shop".to_owned(), "api".to_owned())),
         1 => Just(Target::Network("back".to_owned())),
         1 => Just(Target::Container("absent".to_owned())),
+        2 => select(vec!["shop", "blog", "absent"]).prop_map(|name| Target::SwarmService(name.to_owned())),
     ]
 }
 
@@ -188,7 +237,7 @@ pub(crate) fn rule() -> impl Strategy<Value = Rule> {
     (
         prop::bool::weighted(0.6),
         prop::collection::vec(target(), 1..3),
-        (ports(), prop::option::weighted(0.2, Just(()))),
+        (ports(), prop::option::weighted(0.2, published())),
         prop::collection::vec(source(), 1..3),
         prop::option::weighted(0.2, select(&INTERFACES)),
         prop::option::weighted(0.2, prop_oneof![Just(-5i64), Just(3600), Just(7200)]),
@@ -198,7 +247,7 @@ pub(crate) fn rule() -> impl Strategy<Value = Rule> {
             targets,
             ports: Ports {
                 container,
-                published: published.and_then(|()| PortSet::new([PortRange::single(Protocol::Tcp, 8080)])),
+                published: published.and_then(|(protocol, port)| PortSet::new([PortRange::single(protocol, port)])),
             },
             sources,
             interface: interface.map(str::to_owned),
@@ -238,7 +287,8 @@ fn address(family_v4: bool) -> impl Strategy<Value = (IpAddr, &'static str)> {
     let peers: Vec<IpAddr> =
         PEERS.iter().map(|peer| peer.parse().unwrap()).filter(|peer: &IpAddr| peer.is_ipv4() == family_v4).collect();
     let outside = (select(peers), select(&INTERFACES));
-    prop_oneof![inside, outside]
+    let ingress = Just((INGRESS[usize::from(!family_v4)].parse().unwrap(), "br-gw"));
+    prop_oneof![2 => inside, 1 => ingress, 2 => outside]
 }
 
 /// A packet to or from a container or the host, with every state that netfilter can give it.

@@ -32,6 +32,10 @@ pub enum Invocation {
     Reset(ResetArgs),
     /// `status`.
     Status(StatusArgs),
+    /// `agent`.
+    Agent,
+    /// `doctor`.
+    Doctor(DoctorArgs),
     /// `version`.
     Version(VersionArgs),
     /// `set create`.
@@ -144,6 +148,13 @@ pub struct ResetArgs {
 /// `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusArgs {
+    /// `--format`.
+    pub format: Format,
+}
+
+/// `doctor`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoctorArgs {
     /// `--format`.
     pub format: Format,
 }

@@ -4,9 +4,9 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    ApplyArgs, DefaultArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs, SetAddArgs,
-    SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs,
-    SourceArg, StatusArgs, VersionArgs,
+    ApplyArgs, DefaultArgs, DoctorArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs,
+    SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs,
+    SetTestArgs, SourceArg, StatusArgs, VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -109,6 +109,8 @@ impl Invocation {
             }),
             ["plan"] => Self::Plan(PlanArgs),
             ["reset"] => Self::Reset(ResetArgs { force: typed.on("force")? }),
+            ["agent"] => Self::Agent,
+            ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()?.unwrap_or(Format::Table) }),
             ["status"] => Self::Status(StatusArgs { format: typed.format()?.unwrap_or(Format::Table) }),
             ["version"] => Self::Version(VersionArgs),
             ["set", command] => return Self::set(command, &typed),

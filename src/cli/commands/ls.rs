@@ -14,11 +14,13 @@ use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
 use crate::cli::table::Table;
 use crate::cli::text::{natural_order, printable, shorten};
-use crate::inventory::{Container, Inventory, NetworkMode};
+use crate::inventory::{Container, Inventory, NetworkMode, Service};
 use crate::net::Family;
 use crate::policy::{Policy, Target};
-use crate::resolve::selects;
+use crate::resolve::{self, selects};
 use crate::ruleset::Dump;
+
+mod services;
 
 /// Longest cell of the table unless `--no-trunc`.
 const CELL: usize = 50;
@@ -41,8 +43,13 @@ pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
     let differing = if privileged { differing(ctx, &mut session)? } else { None };
     let policy = session.policy().clone();
     let inventory = session.containers()?;
-    let meant = meant(&args.targets, inventory)?;
+    let known = session.services(inventory);
+    let is_meant = |service: &Service| services::is_meant(&args.targets, service, inventory);
+    let meant_services: Vec<Service> = known.iter().filter(|service| is_meant(service)).cloned().collect();
+    let meant = meant(&args.targets, inventory, &known)?;
     let mut rows = rows(&policy, inventory, &meant, &session, differing.as_ref());
+    rows.extend(services::rows(&policy, inventory, &meant_services, session.now, differing.as_ref()));
+    rows.extend(services::unknown(inventory, &known, &is_meant));
     rows.retain(|row| {
         args.filters.pass(|key, value| match key {
             "container" => row.container == value,
@@ -73,9 +80,10 @@ fn differing(ctx: &mut Context, session: &mut Session) -> Result<Option<Dump>, F
     Ok(Some(state))
 }
 
-fn meant<'a>(targets: &[Target], inventory: &'a Inventory) -> Result<Vec<&'a Container>, Failure> {
+fn meant<'a>(targets: &[Target], inventory: &'a Inventory, known: &[Service]) -> Result<Vec<&'a Container>, Failure> {
     for target in targets {
-        if !inventory.containers.iter().any(|container| selects(target, container, inventory)) {
+        let is_service = || known.iter().any(|service| resolve::selects_service(target, service, inventory));
+        if !inventory.containers.iter().any(|container| selects(target, container, inventory)) && !is_service() {
             return Err(Failure::user(format!("no container is meant by {}", printable(&target.to_string())))
                 .hinted("`docker ps -a` lists containers"));
         }

@@ -32,14 +32,16 @@ pub(super) fn commands() -> Vec<Command> {
         rule("allow", "Allow sources to reach containers", ALLOW).long_about(
             "Allow sources to reach containers.\n\n\
              A container that an allow rule selects is guarded: what no rule allows is dropped,\non all its ports. That stays so when the rule has ended (--for).\n\n\
-             TARGET is a container, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or '*'.\n\
+             TARGET is a container, PROJECT/SERVICE, service:NAME (swarm), label:KEY[=VALUE],\n\
+             network:NAME or '*'.\n\
              A source is any, an address, a CIDR block, a range, a set or ipset:NAME.",
         ),
         rule("deny", "Deny sources access to containers", DENY).long_about(
             "Deny sources access to containers.\n\n\
              A deny rule goes before the allow rules unless --before says otherwise. It takes away\n\
              and does not guard: sources that no rule names stay as they were.\n\n\
-             TARGET is a container, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or '*'.\n\
+             TARGET is a container, PROJECT/SERVICE, service:NAME (swarm), label:KEY[=VALUE],\n\
+             network:NAME or '*'.\n\
              A source is any, an address, a CIDR block, a range, a set or ipset:NAME.",
         ),
         command("rm", "Remove one or more rules").visible_alias("remove").after_help(RM).args([
@@ -66,8 +68,8 @@ pub(super) fn commands() -> Vec<Command> {
             .args([at_most_one("access", "open|closed").value_parser(values::parse_default), dry_run()]),
         command("apply", "Make the kernel hold what the policy says").long_about(
             "Make the kernel hold what the policy says.\n\n\
-             Run it after containers, dockerd or the host were started again: containers may have\n\
-             other addresses then, and nothing follows them by itself.",
+             Run it after containers, dockerd or the host were started again, unless the agent runs:\n\
+             containers may have other addresses then.",
         ).after_help(APPLY).args([
             value("file", Some('f'), "file", "Replace the policy by this file first (\"-\" for standard input)")
                 .value_parser(values::parse_input),
@@ -91,6 +93,18 @@ pub(super) fn commands() -> Vec<Command> {
             .long_about(
                 "Show whether the firewall is in force.\n\n\
                  Exits with 0 if the kernel holds what the policy says and with 1 if not.",
+            )
+            .arg(format()),
+        command("agent", "Follow the engine and keep the rules true").long_about(
+            "Follow the engine and keep the rules true.\n\n\
+             Runs until it is told to stop (SIGTERM). Whenever a container starts or stops, somebody\n\
+             changes the rules in the kernel or edits the policy, it does what `apply` does. SIGHUP\n\
+             makes it look at once.",
+        ),
+        command("doctor", "Look for what is not safe, and say how to mend it")
+            .long_about(
+                "Look for what is not safe, and say how to mend it.\n\n\
+                 Exits with 0 if nothing is and with 1 otherwise.",
             )
             .arg(format()),
         command("version", "Show the version"),

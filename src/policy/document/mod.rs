@@ -26,7 +26,7 @@ const HEADER: &str = r#"# Who may reach which container. `docker firewall` reads
 #
 #   [[rule]]
 #   verdict = "allow"                  # or "deny"
-#   target = ["web", "shop/api"]       # NAME, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or *
+#   target = ["web", "shop/api"]       # NAME, PROJECT/SERVICE, service:NAME, label:KEY[=VALUE], network:NAME or *
 #   from = ["ipfriends", "192.0.2.0/24"]   # any, address, CIDR, FIRST-LAST, set, ipset:NAME
 #   port = "443/tcp,80"                # the container's ports; without: all
 #   published = "8443"                 # the host's ports

@@ -32,12 +32,17 @@ pub struct Lab {
 impl Lab {
     /// Makes a lab: the hosts, the engine, the image [`crate::IMAGE`]. It goes with this value or with this process.
     pub fn up(spec: LabSpec) -> Result<Self, LabError> {
-        Self::make(spec, false)
+        Self::make(spec, false, true)
+    }
+
+    /// The same without an engine: the hosts and what is installed there. For tests that play the engine's part.
+    pub fn without_engine(spec: LabSpec) -> Result<Self, LabError> {
+        Self::make(spec, false, false)
     }
 
     /// Makes a lab that stays until somebody calls [`Lab::down`] or `lab down`.
     pub fn up_to_stay(spec: LabSpec) -> Result<Self, LabError> {
-        Self::make(spec, true)
+        Self::make(spec, true, true)
     }
 
     /// A lab that another process made. It does not go with this value.
@@ -51,7 +56,7 @@ impl Lab {
         Ok(Self { name: known.name, dir: known.dir, spec: known.spec, holder, watcher: None, outer: None })
     }
 
-    fn make(spec: LabSpec, kept: bool) -> Result<Self, LabError> {
+    fn make(spec: LabSpec, kept: bool, engine: bool) -> Result<Self, LabError> {
         if !rustix::process::geteuid().is_root() {
             return Err(LabError::NotRoot);
         }
@@ -70,8 +75,11 @@ impl Lab {
         network::lay(&name)?;
         let (outer, holder) = hold(&name, &dir, &spec)?;
         let mut lab = Self { name, dir, spec, holder, watcher: None, outer: Some(outer) };
-        daemon::start(&lab)?;
-        image::import(&lab, &peer)?;
+        image::install(&lab, &peer)?;
+        if engine {
+            daemon::start(&lab)?;
+            image::import(&lab, &peer)?;
+        }
         lab.watcher = watcher.release();
         if kept {
             lab.let_go();

@@ -35,7 +35,12 @@ pub(crate) fn peer() -> Result<PathBuf, LabError> {
     Ok(binary)
 }
 
-/// Makes the image in the lab's engine, and puts the peer on the host's own path.
+/// Puts the peer on the host's own path.
+pub(crate) fn install(lab: &Lab, peer: &Path) -> Result<(), LabError> {
+    fs::copy(peer, lab.path("/usr/local/bin/peer")).map(drop).map_err(LabError::io("/usr/local/bin/peer"))
+}
+
+/// Makes the image in the lab's engine.
 pub(crate) fn import(lab: &Lab, peer: &Path) -> Result<(), LabError> {
     let stage = lab.dir.join("image");
     let bin = stage.join("bin");
@@ -44,7 +49,6 @@ pub(crate) fn import(lab: &Lab, peer: &Path) -> Result<(), LabError> {
     fs::create_dir_all(stage.join("tmp")).map_err(broken)?;
     fs::copy(lab.path("/usr/bin/busybox"), bin.join("busybox")).map_err(broken)?;
     fs::copy(peer, bin.join("peer")).map_err(broken)?;
-    fs::copy(peer, lab.path("/usr/local/bin/peer")).map_err(broken)?;
     for applet in APPLETS {
         symlink("busybox", bin.join(applet)).map_err(broken)?;
     }

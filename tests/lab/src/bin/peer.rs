@@ -18,7 +18,7 @@ const USAGE: &str = "usage: peer serve [name=NAME] [tcp=PORT,..] [stream=PORT,..
        peer udp ADDRESS PORT [TIMEOUT_MS]
 serve    tcp: says who it is, then echoes; stream: says who it is, then pushes data without end;
          udp: answers every datagram, `heard WORD` with whether `hello WORD` ever came, and the datagram `push` with numbered ones, four milliseconds apart, for 20 s or
-         until the datagram `stop`
+         until the datagram `stop`; a datagram that begins with `echo ` comes back as it is
 connect, udp    print the peer's line; exit 1 refused, 2 silent, 3 unreachable, 4 connected but mute";
 
 /// How long a `push` lasts, and how far apart its datagrams are.
@@ -133,7 +133,8 @@ fn stream(mut connection: TcpStream, hello: &str) -> io::Result<()> {
 }
 
 fn answer_datagrams(socket: &UdpSocket, name: &str) {
-    let mut buffer = [0; 2048];
+    // As long as a datagram can be: some come in fragments.
+    let mut buffer = vec![0; 65536];
     let mut heard: BTreeSet<Vec<u8>> = BTreeSet::new();
     let mut pushing: Vec<(SocketAddr, Arc<AtomicBool>)> = Vec::new();
     loop {
@@ -150,6 +151,9 @@ fn answer_datagrams(socket: &UdpSocket, name: &str) {
                 stop.fetch_or(*to == from, Ordering::Relaxed);
                 *to != from
             }),
+            words if words.starts_with(b"echo ") => {
+                let _ = socket.send_to(&buffer[..length], from);
+            }
             words if words.starts_with(b"heard ") => {
                 let answer: &[u8] = if heard.contains(&words[6..]) { b"yes" } else { b"no" };
                 let _ = socket.send_to(answer, from);

@@ -1,0 +1,44 @@
+//! Who can reach the ports that a swarm publishes on every node.
+
+use jiff::Timestamp;
+
+use super::{Access, reading, stranger_passes};
+use crate::inventory::{Inventory, Service, ServicePort};
+use crate::net::Family;
+use crate::policy::{DefaultAccess, Policy, Rule, Verdict};
+use crate::resolve::{rule_selects_service, speaks_of};
+use crate::ruleset::{Dump, Path};
+
+/// What the rules say of one service.
+#[derive(Clone, Debug)]
+pub struct ServiceAccess<'a> {
+    /// The rules that mean it, with their numbers from 1.
+    pub rules: Vec<(usize, &'a Rule)>,
+    /// Whether what no rule allows is dropped.
+    pub guarded: bool,
+}
+
+/// Reads the rules for `service`.
+pub fn service_access<'a>(policy: &'a Policy, inventory: &Inventory, service: &Service) -> ServiceAccess<'a> {
+    let numbered = policy.rules.iter().enumerate().map(|(index, rule)| (index + 1, rule));
+    let rules: Vec<_> = numbered.filter(|(_, rule)| rule_selects_service(rule, service, inventory)).collect();
+    let guarded =
+        policy.default == DefaultAccess::Closed || rules.iter().any(|(_, rule)| rule.verdict == Verdict::Allow);
+    ServiceAccess { rules, guarded }
+}
+
+impl ServiceAccess<'_> {
+    /// Who reaches one published port of it. Only IPv4 is forwarded: for IPv6 dockerd keeps the port and answers nothing.
+    pub fn of(&self, port: &ServicePort, now: Timestamp) -> Access {
+        let speaking: Vec<_> = self.rules.iter().filter(|(_, rule)| speaks_of(rule, port)).copied().collect();
+        reading(&speaking, Family::V4, self.guarded, now)
+    }
+}
+
+/// Whether the rules in the kernel let a packet from an address that nobody listed through to `port`.
+pub fn strangers_pass_ingress(state: &Dump, inventory: &Inventory, port: &ServicePort) -> bool {
+    let addresses = inventory.ingress.iter().flat_map(|ingress| &ingress.addresses);
+    addresses.copied().any(|address| {
+        stranger_passes(state, Path::Forward, (address, port.protocol, port.published), Some(port.published))
+    })
+}

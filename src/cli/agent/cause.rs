@@ -1,0 +1,136 @@
+//! What wakes the agent: the engine's events, rules and files that somebody changed, signals.
+//!
+//! A cause marks the world as changed and says nothing of how: a pass reads it all again. Each source has a thread of its
+//! own that blocks, so that waiting costs nothing.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::thread;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::docker::{self, EngineAddress, Event};
+use crate::host::watch::{FileWatch, RulesetWatch};
+
+/// The first wait before the engine is asked again, and the longest.
+const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
+/// Events this many seconds old are asked for again after a reconnection, for clocks and for the pass in between.
+const OVERLAP: i64 = 2;
+
+/// Why a pass is made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// The agent has just begun.
+    Start,
+    /// The engine said so.
+    Event(Event),
+    /// The engine can be reached again: what it said meanwhile is lost.
+    Reconnected,
+    /// The engine cannot be reached.
+    Lost(String),
+    /// Somebody wrote rules.
+    Rules,
+    /// Somebody wrote our files.
+    Files,
+    /// SIGHUP.
+    Asked,
+    /// Nothing happened for a while.
+    Tick,
+    /// SIGTERM or SIGINT: no pass, the end.
+    Stop,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start => f.write_str("start"),
+            Self::Event(event) => write!(f, "docker {event}"),
+            Self::Reconnected => f.write_str("engine reached again"),
+            Self::Lost(error) => write!(f, "engine lost: {error}"),
+            Self::Rules => f.write_str("rules were written"),
+            Self::Files => f.write_str("files were written"),
+            Self::Asked => f.write_str("SIGHUP"),
+            Self::Tick => f.write_str("tick"),
+            Self::Stop => f.write_str("stop"),
+        }
+    }
+}
+
+/// Listens for signals, from the return on.
+pub(super) fn signals(causes: Sender<Cause>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let guard = runtime.enter();
+    let (mut hangup, mut terminate, mut interrupt) =
+        (signal(SignalKind::hangup())?, signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    drop(guard);
+    spawn("signals", move || {
+        runtime.block_on(async move {
+            loop {
+                let cause = tokio::select! {
+                    _ = hangup.recv() => Cause::Asked,
+                    _ = terminate.recv() => Cause::Stop,
+                    _ = interrupt.recv() => Cause::Stop,
+                };
+                if causes.send(cause).is_err() {
+                    return;
+                }
+            }
+        });
+    })
+}
+
+/// Follows the engine's events, and comes back to it for as long as it takes.
+pub(super) fn events(address: EngineAddress, causes: Sender<Cause>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    spawn("events", move || {
+        let mut wait = BACKOFF[0];
+        let mut since = Timestamp::now().as_second() - OVERLAP;
+        loop {
+            let mut heard = false;
+            let heard_of = |event| {
+                heard = true;
+                // Whoever no longer listens is about to end.
+                let _ = causes.send(Cause::Event(event));
+            };
+            let begun = Timestamp::now().as_second();
+            let end = runtime.block_on(docker::follow(&address, since, heard_of));
+            let lost = end.map_or_else(|error| error.to_string(), |()| "it closed the connection".to_owned());
+            if causes.send(Cause::Lost(lost)).is_err() {
+                return;
+            }
+            // A connection that lived was a good one.
+            wait =
+                if heard || Timestamp::now().as_second() > begun + 1 { BACKOFF[0] } else { (wait * 2).min(BACKOFF[1]) };
+            since = Timestamp::now().as_second() - OVERLAP;
+            thread::sleep(wait);
+            if causes.send(Cause::Reconnected).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Listens for rules that somebody writes; answers whether the kernel can tell.
+pub(super) fn rules(causes: Sender<Cause>) -> io::Result<()> {
+    let watch = RulesetWatch::open()?;
+    spawn("rules", move || {
+        while watch.wait().is_ok() && causes.send(Cause::Rules).is_ok() {
+            // A writer says one thing in many messages; the pass hears of the rest when it reads.
+            thread::sleep(Duration::from_millis(2));
+        }
+    })
+}
+
+/// Listens for files that somebody writes.
+pub(super) fn files(directories: &[PathBuf], causes: Sender<Cause>) -> io::Result<()> {
+    let watch = FileWatch::open(directories.iter().map(PathBuf::as_path))?;
+    spawn("files", move || while watch.wait().is_ok() && causes.send(Cause::Files).is_ok() {})
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    thread::Builder::new().name(name.to_owned()).spawn(body).map(drop)
+}

@@ -1,0 +1,101 @@
+//! `doctor`: what could be wrong, check by check, each with its way out.
+
+use serde_json::json;
+
+use crate::cli::args::DoctorArgs;
+use crate::cli::complaint;
+use crate::cli::context::Context;
+use crate::cli::failure::{Exit, Failure};
+use crate::cli::format::Format;
+use crate::cli::session::{Need, Session};
+use crate::cli::soundness;
+use crate::cli::text::printable;
+use crate::doctor::{Check, Evidence, Health, examine};
+
+/// What calms somebody who wanted to change something, and is no way out.
+const CALM: &str = "Nothing was changed; what was in force before still is";
+
+/// Runs it; exits 1 when something is not safe.
+pub fn run(ctx: &mut Context, args: DoctorArgs) -> Result<Exit, Failure> {
+    let checks = match Session::open(ctx, Need::Engine) {
+        Ok(mut session) => checks(ctx, &mut session)?,
+        // What stops every other command is what this one is for.
+        Err(failure) => {
+            let way = |hint: &'_ String| hint.trim_start_matches(CALM).trim_start_matches(". ").to_owned();
+            let ways: Vec<String> = failure.hints.iter().map(way).filter(|way| !way.is_empty()).collect();
+            let check = Check::not_safe("engine", failure.message.clone());
+            vec![if ways.is_empty() { check } else { check.fixed_by(ways.join("; ")) }]
+        }
+    };
+    print(ctx, args.format, &checks)?;
+    let worst = checks.iter().map(|check| check.health).max();
+    Ok(if worst == Some(Health::Unsafe) { Exit::SomeFailed } else { Exit::Success })
+}
+
+fn checks(ctx: &Context, session: &mut Session) -> Result<Vec<Check>, Failure> {
+    let state = session.state()?;
+    let config = session.config().clone();
+    let desired = session.desired(&config, &state);
+    let changes = session.differences(&config)?;
+    let inventory = session.containers()?;
+    let engine = &inventory.engine;
+    let mut checks =
+        vec![Check::good("engine", format!("Docker {} (API {}), on this host", engine.version, engine.api))];
+    if let Some(known) = session.capabilities() {
+        let (kind, reason) = (known.flavour.kind, &known.flavour.reason);
+        checks.push(if known.flavour.mixed {
+            Check::note("flavour", format!("both kinds of iptables hold Docker's chains; ours are in {kind}: {reason}"))
+                .fixed_by("reboot, so that only one kind holds rules")
+        } else {
+            Check::good("flavour", format!("{kind}: {reason}"))
+        });
+    }
+    let policy = config.document.policy();
+    checks.extend(examine(&Evidence {
+        policy,
+        inventory,
+        state: &state,
+        desired: &desired,
+        changes: &changes,
+        program: &ctx.program,
+    }));
+    checks.extend(rules(ctx, session, &state)?);
+    Ok(checks)
+}
+
+/// What the rules say that the world does not bear out.
+fn rules(ctx: &Context, session: &Session, state: &crate::ruleset::Dump) -> Result<Vec<Check>, Failure> {
+    let config = session.config();
+    let names: Vec<String> = config.sets.keys().cloned().collect();
+    let mut checks = Vec::new();
+    for finding in soundness::findings(session, config, state)? {
+        let text = complaint::finding(&finding, &names);
+        let text = finding.rule().map_or(text.clone(), |index| format!("rule {}: {text}", index + 1));
+        let check = Check::note("rules", text);
+        checks.push(match complaint::hint(&finding, &ctx.program) {
+            Some(hint) => check.fixed_by(hint.replace('\n', "; ")),
+            None => check,
+        });
+    }
+    if checks.is_empty() {
+        checks.push(Check::good("rules", "every rule means something and can match"));
+    }
+    Ok(checks)
+}
+
+fn print(ctx: &mut Context, format: Format, checks: &[Check]) -> Result<(), Failure> {
+    for check in checks {
+        let Check { name, health, text, fix } = check;
+        if format == Format::Json {
+            ctx.output.json_line(&json!({
+                "Check": name, "Health": health.to_string(), "Text": text, "Fix": fix.clone().unwrap_or_default(),
+            }))?;
+            continue;
+        }
+        ctx.output.line(&format!("{health:<7} {name:<9} {}", printable(text)));
+        if let Some(fix) = fix {
+            ctx.output.line(&format!("{:17} -> {}", "", printable(fix)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,147 @@
+//! The agent: containers come back with other addresses, somebody flushes, edits or restarts, and the rules stay true.
+//!
+//! Needs root and the engines of `tests/engines.sh`: `cargo test -p docker-firewall-lab -- --ignored`.
+
+mod desk;
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use desk::{Desk, POLICY, Result};
+use lab::Client;
+
+on_both_ends!(all_of_it, "agent");
+
+/// How long something may take that the agent is told of, on a machine that does much else.
+const SOON: Duration = Duration::from_secs(5);
+/// How long what nobody tells of may take: more than a tick.
+const LATER: Duration = Duration::from_secs(20);
+
+const LOG: &str = "/tmp/agent.log";
+
+fn all_of_it(desk: &Desk) -> Result {
+    desk.lab.run("web", &["-p", "8080:80"], &[])?;
+    desk.done("set create ipfriends")?;
+    desk.done(&format!("set add ipfriends {} {}", Client::Friend.v4(), Client::Friend.v6()))?;
+    desk.done("allow web --from ipfriends")?;
+    let agent = start(desk)?;
+    one_is_enough(desk)?;
+    swapped_addresses(desk)?;
+    somebody_flushes(desk)?;
+    somebody_empties_a_set(desk)?;
+    somebody_edits(desk)?;
+    commands_meanwhile(desk)?;
+    the_engine_restarts(desk)?;
+    stop(desk, &agent)
+}
+
+/// Starts it; its process ID in the lab.
+fn start(desk: &Desk) -> Result<String> {
+    let agent = desk.shell(&format!("setsid docker-firewall agent > {LOG} 2>&1 & echo $!"))?;
+    until(desk, "it follows", SOON, || Ok(log(desk)?.contains("follows the engine")))?;
+    Ok(agent.trim().to_owned())
+}
+
+fn log(desk: &Desk) -> Result<String> {
+    desk.shell(&format!("cat {LOG}"))
+}
+
+/// Waits for something to be true; how long it took.
+fn until(desk: &Desk, what: &str, limit: Duration, is_true: impl Fn() -> Result<bool>) -> Result<Duration> {
+    let begun = Instant::now();
+    while !is_true()? {
+        assert!(begun.elapsed() < limit, "not true after {limit:?}: {what}\n{}", log(desk)?);
+        sleep(Duration::from_millis(20));
+    }
+    let took = begun.elapsed();
+    println!("{what}: {} ms", took.as_millis());
+    Ok(took)
+}
+
+fn in_force(desk: &Desk) -> Result<bool> {
+    Ok(desk.run("plan")?.code == 0)
+}
+
+fn one_is_enough(desk: &Desk) -> Result {
+    desk.refused("agent", 1, &["another agent runs already", "process"])
+}
+
+/// The guarded container gets another address, and its old one goes to one that nobody guards.
+fn swapped_addresses(desk: &Desk) -> Result {
+    let before = desk.lab.addresses("web", "bridge")?;
+    desk.lab.docker(&["stop", "-t", "0", "web"])?.require("stop")?;
+    desk.lab.run("taker", &["-p", "8090:80"], &[])?;
+    desk.lab.docker(&["start", "web"])?.require("start")?;
+    desk.lab.wait_ready("web")?;
+    until(desk, "rules follow the address", SOON, || in_force(desk))?;
+    assert_eq!(desk.lab.addresses("taker", "bridge")?.v4, before.v4, "nothing was swapped");
+    desk.only(8080, "web", true, false)?;
+    desk.only(8090, "taker", true, true)?;
+    desk.lab.docker(&["rm", "-f", "taker"])?.require("rm").map(drop)
+}
+
+fn somebody_flushes(desk: &Desk) -> Result {
+    for flush in ["iptables -F DOCKER-USER", "iptables -F", "ip6tables -F FORWARD", "iptables -I DOCKER-USER -j RETURN"]
+    {
+        desk.shell(flush)?;
+        until(desk, &format!("{flush} repaired"), LATER, || in_force(desk))?;
+    }
+    desk.shell("iptables -D DOCKER-USER -j RETURN")?;
+    until(desk, "the foreign rule is gone", LATER, || in_force(desk))?;
+    assert!(log(desk)?.contains("because: rules were written") || log(desk)?.contains("because: tick"));
+    // `iptables -F` took Docker's own jumps away too, which only dockerd brings back.
+    desk.lab.stop_engine()?;
+    desk.lab.start_engine()?;
+    desk.lab.docker(&["start", "web"])?.require("start")?;
+    desk.lab.wait_ready("web")?;
+    until(desk, "all is as it was", LATER, || in_force(desk))?;
+    desk.only(8080, "web", true, false)
+}
+
+fn somebody_empties_a_set(desk: &Desk) -> Result {
+    desk.shell("ipset flush df4-guarded")?;
+    until(desk, "an emptied set is filled", LATER, || in_force(desk))?;
+    desk.only(8080, "web", true, false)
+}
+
+fn somebody_edits(desk: &Desk) -> Result {
+    desk.shell(&format!("sed -i 's/ipfriends/any/' {POLICY}"))?;
+    until(desk, "an edit is in force", SOON, || desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web"))?;
+    desk.shell(&format!("echo 'rules = 7' >> {POLICY}"))?;
+    until(desk, "a broken file is reported", SOON, || Ok(log(desk)?.contains("error: ")))?;
+    desk.only(8080, "web", true, true)?;
+    desk.shell(&format!("sed -i '$d; s/any/ipfriends/' {POLICY}"))?;
+    until(desk, "the old policy is back", SOON, || {
+        Ok(!desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web")?)
+    })
+    .map(drop)
+}
+
+/// Commands share the agent's lock and are true when they return.
+fn commands_meanwhile(desk: &Desk) -> Result {
+    for _ in 0..5 {
+        desk.done("set add ipfriends 203.0.113.66")?;
+        assert!(desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web")?);
+        desk.done("set del ipfriends 203.0.113.66")?;
+        assert!(!desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web")?);
+    }
+    Ok(())
+}
+
+fn the_engine_restarts(desk: &Desk) -> Result {
+    desk.lab.kill_engine()?;
+    until(desk, "the loss is reported", SOON, || Ok(log(desk)?.contains("engine lost")))?;
+    desk.lab.start_engine()?;
+    desk.lab.docker(&["start", "web"])?.require("start")?;
+    desk.lab.wait_ready("web")?;
+    until(desk, "rules follow a new engine", LATER, || in_force(desk))?;
+    desk.only(8080, "web", true, false)
+}
+
+fn stop(desk: &Desk, agent: &str) -> Result {
+    desk.shell(&format!("kill -HUP {agent} || cat {LOG}; sleep 0.3; kill -TERM {agent}"))?;
+    until(desk, "it stops", SOON, || Ok(log(desk)?.contains("stopped; the rules stay in force")))?;
+    desk.only(8080, "web", true, false)?;
+    println!("{}", log(desk)?);
+    Ok(())
+}
