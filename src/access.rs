@@ -7,9 +7,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use jiff::Timestamp;
 
 use crate::inventory::{Binding, Container, Inventory, Network, NetworkMode};
-use crate::net::{Family, Protocol};
+use crate::net::{Family, PortRange, Protocol};
 use crate::policy::{DefaultAccess, Policy, Rule, RuleSource, Verdict};
-use crate::resolve::{network_owner, rule_selects};
+use crate::resolve::{NamedPorts, named_ports, network_owner, rule_selects};
 use crate::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, Transport, through};
 
 mod ingress;
@@ -82,14 +82,19 @@ pub fn rules_of<'a>(policy: &'a Policy, inventory: &Inventory, container: &Conta
     numbered.filter(|(_, rule)| rule_selects(rule, owner, inventory)).collect()
 }
 
-/// Whether what no rule allows is dropped.
+/// Whether what no rule allows is dropped; of a container on the host's network, on the ports that allow rules name.
 pub fn is_guarded(policy: &Policy, inventory: &Inventory, container: &Container) -> bool {
+    let owner = network_owner(inventory, container).unwrap_or(container);
+    if owner.mode == NetworkMode::Host {
+        return named_ports(policy, inventory, owner).iter().any(|named| named.guarded);
+    }
     policy.default == DefaultAccess::Closed
         || rules_of(policy, inventory, container).iter().any(|(_, rule)| rule.verdict == Verdict::Allow)
 }
 
-/// Where a container lives that no rule made here can guard: on the host's own network, or on networks whose packets
-/// cross neither the host's FORWARD hook nor chains of the container's own. `None` for all others, and for those of which nothing is known while they rest.
+/// Where a container lives that no rule made here can guard as a whole: on the host's own network, where only ports that
+/// rules name are guarded ([`named_ports`]), or on networks whose packets cross neither the host's FORWARD hook nor chains
+/// of the container's own. `None` for all others, and for those of which nothing is known while they rest.
 pub fn beyond_reach(inventory: &Inventory, container: &Container) -> Option<String> {
     let owner = network_owner(inventory, container).unwrap_or(container);
     if owner.mode == NetworkMode::Host {
@@ -141,6 +146,12 @@ fn read_off(
     reading(&speaking, family, is_guarded(policy, inventory, container), now)
 }
 
+/// Who reaches ports of a container on the host's network, over one family.
+pub fn named_access(policy: &Policy, named: &NamedPorts, family: Family, now: Timestamp) -> Access {
+    let speaking: Vec<(usize, &Rule)> = named.rules.iter().map(|&index| (index + 1, &policy.rules[index])).collect();
+    reading(&speaking, family, named.guarded, now)
+}
+
 /// Who reaches a port of this family that these rules speak of.
 pub(crate) fn reading(speaking: &[(usize, &Rule)], family: Family, guarded: bool, now: Timestamp) -> Access {
     let rules = speaking.iter().map(|(number, _)| *number).collect();
@@ -189,6 +200,17 @@ pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container
         let published = binding.host_port.filter(|_| path == Path::Forward);
         stranger_passes(state, path, (destination, binding.protocol, port), published)
     })
+}
+
+/// The same for ports of the host itself. Of a range the ends are tried: what the kernel lacks, it lacks as a whole.
+pub fn host_ports_pass(state: &Dump, family: Family, range: PortRange) -> bool {
+    let host = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    [range.first, range.last]
+        .into_iter()
+        .any(|port| stranger_passes(state, Path::Input, (host, range.protocol, port), None))
 }
 
 /// The same for one destination, with the port that the packet came to before the kernel rewrote it.

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use crate::inventory::{Binding, Container, Inventory, Service, ServicePort};
+use crate::inventory::{Binding, Container, Inventory, NetworkMode, Service, ServicePort};
 use crate::net::Protocol;
 use crate::policy::{DefaultAccess, Policy, Ports, Rule, RuleSource, Target, Verdict};
 use crate::ruleset::{ConnDirection, ConnState, Packet, Path, Transport};
@@ -46,14 +46,7 @@ fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
     } else {
         (packet.source, source, packet.destination, &packet.out_interface)
     };
-    let leads_here =
-        |container: &&Container| container.bindings.iter().any(|binding| binding_is(binding, own, protocol, port));
-    // The port belongs to the one that runs; if none does, to whoever asks for it when it starts.
-    let containers = || world.inventory.containers.iter();
-    let stopped = containers().filter(|container| !container.running).rfind(leads_here);
-    let Some(owner) = containers().filter(|container| container.running).rfind(leads_here).or(stopped) else {
-        return false;
-    };
+    let Some(owner) = owner_of_port(world, own, protocol, port) else { return false };
     if interface == "lo" || inside(world.inventory, peer, interface) || packet.state == ConnState::Related {
         return false;
     }
@@ -65,28 +58,92 @@ fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
     if started_by_the_host {
         return false;
     }
-    let speaking: Vec<&Rule> = world
-        .policy
-        .rules
-        .iter()
-        .filter(|rule| rule.targets.iter().any(|target| means(target, owner, world.inventory)))
-        .collect();
-    let guarded =
-        world.policy.default == DefaultAccess::Closed || speaking.iter().any(|rule| rule.verdict == Verdict::Allow);
-    let inner = owner.bindings.iter().find(|binding| binding_is(binding, own, protocol, port));
-    let deciding = speaking.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > world.now)).find(|rule| {
-        let interface_fits = rule.interface.as_ref().is_none_or(|name| name == interface);
-        let side = Side {
-            peer,
-            port: inner.map(|binding| (protocol, binding.container_port)),
-            interface,
-            published: Some(port),
-        };
-        interface_fits
-            && ports_match(&rule.ports, &side)
-            && rule.sources.iter().any(|from| comes_from(world, from, peer))
+    let deciding = owner.rules.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > world.now)).find(|rule| {
+        let side = Side { peer, port: Some((protocol, owner.inner)), interface, published: Some(port) };
+        matches(world, rule, &side)
     });
-    deciding.map_or(guarded, |rule| rule.verdict == Verdict::Deny)
+    deciding.map_or(owner.guarded, |rule| rule.verdict == Verdict::Deny)
+}
+
+/// Who answers at a port of the host.
+struct PortOwner<'a> {
+    /// The container's port.
+    inner: u16,
+    rules: Vec<&'a Rule>,
+    guarded: bool,
+}
+
+/// Of all that lay claim to it: one that runs; one that claims this address and not all; what Docker publishes of those
+/// that run, and what rules say of those that do not.
+fn owner_of_port<'a>(world: &World<'a>, own: IpAddr, protocol: Protocol, port: u16) -> Option<PortOwner<'a>> {
+    let mut best: Option<((bool, bool, bool), Vec<PortOwner<'a>>)> = None;
+    for container in &world.inventory.containers {
+        let Some((single, named, owner)) = claim(world, container, own, protocol, port) else { continue };
+        if !container.running && owner.rules.is_empty() && !owner.guarded {
+            continue;
+        }
+        let rank = (container.running, single, named != container.running);
+        match &mut best {
+            Some((known, _)) if *known > rank => {}
+            Some((known, equals)) if *known == rank => {
+                // Of two that Docker publishes the later one has it; between two that rules name nobody can choose.
+                if !named {
+                    equals.clear();
+                }
+                equals.push(owner);
+            }
+            _ => best = Some((rank, vec![owner])),
+        }
+    }
+    let (_, mut equals) = best?;
+    let agree = equals.windows(2).all(|pair| {
+        let same = pair[0].rules.iter().zip(&pair[1].rules).all(|(one, other)| std::ptr::eq(*one, *other));
+        same && pair[0].rules.len() == pair[1].rules.len() && pair[0].guarded == pair[1].guarded
+    });
+    let inner = equals.last()?.inner;
+    if agree { equals.pop() } else { Some(PortOwner { inner, rules: Vec::new(), guarded: true }) }
+}
+
+/// Whether a container lays claim to a port of the host: for this address alone, by a rule's word.
+fn claim<'a>(
+    world: &World<'a>,
+    container: &'a Container,
+    own: IpAddr,
+    protocol: Protocol,
+    port: u16,
+) -> Option<(bool, bool, PortOwner<'a>)> {
+    let speaking = |inner: u16| -> Vec<&'a Rule> {
+        let side = Side { peer: own, port: Some((protocol, inner)), interface: "", published: Some(port) };
+        let meant = world
+            .policy
+            .rules
+            .iter()
+            .filter(|rule| rule.targets.iter().any(|target| means(target, container, world.inventory)));
+        meant.filter(|rule| ports_match(&rule.ports, &side)).collect()
+    };
+    let closed = world.policy.default == DefaultAccess::Closed;
+    let allows = |rule: &Rule| rule.verdict == Verdict::Allow;
+    if container.mode == NetworkMode::Host {
+        let rules = speaking(port);
+        // '*' does not mean the ports of the host.
+        let mut naming = rules.iter().filter(|rule| {
+            let meant = |target: &Target| *target != Target::All && means(target, container, world.inventory);
+            (rule.ports.container.is_some() || rule.ports.published.is_some()) && rule.targets.iter().any(meant)
+        });
+        naming.clone().next()?;
+        let guarded = closed || naming.any(|rule| allows(rule));
+        return Some((false, true, PortOwner { inner: port, rules, guarded }));
+    }
+    let mut here = container.bindings.iter().filter(|binding| binding_is(binding, own, protocol, port));
+    let all = here.clone().next()?;
+    let binding = here.rfind(|binding| binding.host_address == own).unwrap_or(all);
+    let guarded =
+        closed
+            || world.policy.rules.iter().any(|rule| {
+                allows(rule) && rule.targets.iter().any(|target| means(target, container, world.inventory))
+            });
+    let rules = speaking(binding.container_port);
+    Some((binding.host_address == own, false, PortOwner { inner: binding.container_port, rules, guarded }))
 }
 
 fn binding_is(binding: &Binding, own: IpAddr, protocol: Protocol, port: u16) -> bool {
@@ -111,6 +168,7 @@ fn drops_inbound(world: &World<'_>, packet: &Packet) -> bool {
     // What the container asked for itself, what comes from a container, and errors about known connections pass.
     if packet.direction == Some(ConnDirection::Reply)
         || inside(world.inventory, packet.source, &packet.in_interface)
+        || is_the_link(packet.source) && inside(world.inventory, packet.destination, &packet.in_interface)
         || packet.state == ConnState::Related
     {
         return false;
@@ -124,7 +182,9 @@ fn drops_inbound(world: &World<'_>, packet: &Packet) -> bool {
 fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
     let port = ports_of(packet).map(|(protocol, source, _)| (protocol, source));
     let Some((rules, service)) = rules_at(world, packet.source, port) else { return false };
-    if inside(world.inventory, packet.destination, &packet.out_interface) {
+    if inside(world.inventory, packet.destination, &packet.out_interface)
+        || is_the_link(packet.destination) && inside(world.inventory, packet.source, &packet.out_interface)
+    {
         return false;
     }
     let (port, published) = service.unwrap_or((port, packet.published));
@@ -135,6 +195,11 @@ fn drops_outbound(world: &World<'_>, packet: &Packet) -> bool {
         return false;
     }
     rules.drop(world, &side)
+}
+
+/// An address that means something on one link only: `fe80::/10` and `ff02::/16`.
+fn is_the_link(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local() || v6.segments()[0] == 0xff02)
 }
 
 fn ports_of(packet: &Packet) -> Option<(Protocol, u16, u16)> {

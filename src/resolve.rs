@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -15,9 +15,11 @@ use crate::lint::{self, Finding};
 use crate::net::{Family, Protocol};
 use crate::policy::{DefaultAccess, Hook, Policy, Rule, Target, Verdict};
 
+mod host;
 mod ingress;
 mod sandbox;
 
+pub use host::{NAMED_PORTS_MAX, NamedPorts, contested, named_count, named_ports};
 pub use ingress::{
     IngressMemory, IngressOwner, IngressPort, SHARED, rule_selects_service, selects_service, services, speaks_of,
 };
@@ -86,7 +88,8 @@ pub struct Place {
 }
 
 /// One port of the host that leads to a container, and what is said of it. docker-proxy answers there whatever the
-/// kernel does not rewrite: an IPv6 client of an IPv4-only container, everybody with `iptables=false`.
+/// kernel does not rewrite: an IPv6 client of an IPv4-only container, everybody with `iptables=false`. Or a container on
+/// the host's network does, if a rule says so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostPort {
     /// The host address, or everything of the family.
@@ -101,6 +104,18 @@ pub struct HostPort {
     pub rules: Vec<usize>,
     /// Whether what no rule allows is dropped.
     pub guarded: bool,
+}
+
+impl HostPort {
+    /// Whether anything is judged there; if not, it is an exception from a wider one.
+    pub fn is_ruled(&self) -> bool {
+        self.guarded || !self.rules.is_empty()
+    }
+
+    /// Whether it is for every address of its family.
+    pub fn is_everywhere(&self) -> bool {
+        self.block.prefix_len() == 0
+    }
 }
 
 /// A policy with its names resolved.
@@ -194,6 +209,14 @@ pub fn host_block(address: IpAddr) -> IpNet {
     }
 }
 
+/// The unspecified address of a block's family.
+fn unspecified(block: &IpNet) -> IpAddr {
+    match block {
+        IpNet::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        IpNet::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    }
+}
+
 /// Resolves every rule.
 pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
     let inventory = facts.inventory;
@@ -201,8 +224,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
     let mut owners: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
     let closed_default = policy.default == DefaultAccess::Closed;
 
-    let mut host_ports: BTreeMap<(IpNet, Protocol, u16), HostPort> = BTreeMap::new();
-    // Those that run come last: an address or a port is theirs, even if one that is stopped had it or asks for it too.
+    // Those that run come last: an address is theirs, even if one that is stopped had it.
     let (running, stopped): (Vec<_>, Vec<_>) = inventory.containers.iter().partition(|container| container.running);
     for container in &running {
         for address in addresses(inventory, container) {
@@ -214,20 +236,6 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
             (0..policy.rules.len()).filter(|&i| rule_selects(&policy.rules[i], container, inventory)).collect();
         // An expired allow keeps its container guarded: access that ends must not open the door to everybody.
         let guarded = closed_default || rules.iter().any(|&i| policy.rules[i].verdict == Verdict::Allow);
-        for binding in &container.bindings {
-            let Some(port) = binding.host_port.filter(|_| !binding.host_address.is_loopback()) else { continue };
-            let key = (host_block(binding.host_address), binding.protocol, port);
-            let speaks =
-                |&i: &usize| policy.rules[i].ports.speak_of(binding.protocol, binding.container_port, Some(port));
-            let rules: Vec<usize> = rules.iter().copied().filter(speaks).collect();
-            if guarded || !rules.is_empty() {
-                let (block, protocol, port) = key;
-                let owner = Owner::of(container);
-                host_ports.insert(key, HostPort { block, protocol, port, owner, rules, guarded });
-            } else {
-                host_ports.remove(&key);
-            }
-        }
         if rules.is_empty() && !guarded {
             continue;
         }
@@ -287,7 +295,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         remaining: policy.rules.iter().map(|rule| rule.expires.map(|at| seconds_left(at, facts.now))).collect(),
         rules: policy.rules.clone(),
         places: places.into_values().collect(),
-        host_ports: host_ports.into_values().collect(),
+        host_ports: host::host_ports(policy, inventory),
         ingress,
         closed,
         inside,

@@ -11,6 +11,7 @@ use crate::host::privileges::PrivilegeError;
 use crate::lint::Finding;
 use crate::policy::{Target, nearest};
 use crate::reconcile::{ApplyError, ConfigError, SandboxError};
+use crate::resolve::NAMED_PORTS_MAX;
 
 pub(super) fn privilege(error: &PrivilegeError) -> Failure {
     Failure::environment(error.to_string())
@@ -93,12 +94,28 @@ pub(super) fn finding(finding: &Finding, sets: &[String]) -> String {
         }
         Finding::NoSet { set, .. } => format!("there is no set {set}{}", did_you_mean(set, sets)),
         Finding::NoIpset { ipset, .. } => format!("the kernel has no ipset {}", printable(ipset)),
-        Finding::SharesNetwork { container, owner, .. } => {
+        Finding::SharesNetwork { container, owner, known: true, .. } => {
             format!("{container} uses the network of {owner}: its ports are {owner}'s, and {owner}'s rules decide")
         }
+        Finding::SharesNetwork { container, owner, .. } => {
+            format!("{container} uses the network of a container that is gone ({owner}): rules cannot guard it")
+        }
+        Finding::HostNetwork { container, named: true, .. } => format!(
+            "{container} is on the host's own network, where Docker does not know which ports are its: the rule has to \
+             name them"
+        ),
         Finding::HostNetwork { container, .. } => format!(
-            "{container} is on the host's own network, where Docker does not know which ports are its: rules cannot \
-             guard it"
+            "{container} is on the host's own network and is passed over: rules reach it only by its name, a label, its \
+             service or its network, and with --port"
+        ),
+        Finding::TooManyPorts { container, count, .. } => format!(
+            "{container} is on the host's own network, where each port is guarded by itself: {count} ports are too many, \
+             {NAMED_PORTS_MAX} are the most a rule can name there"
+        ),
+        Finding::SharedPorts { ports, containers } => format!(
+            "{} are on the host's own network, and their rules judge {ports} differently: it is closed, for nobody can \
+             say whose it is",
+            containers.join(" and ")
         ),
         Finding::NotForwarded { container, network, driver, only: true, .. } => format!(
             "{container} is on the {driver} network {network} alone, whose packets cross no chain that rules can be \
@@ -143,11 +160,10 @@ pub(super) fn finding(finding: &Finding, sets: &[String]) -> String {
 pub(super) fn is_fatal(finding: &Finding, pending: bool) -> bool {
     match finding {
         Finding::NoTarget { .. } | Finding::NotPublished { .. } => !pending,
-        Finding::NoSet { .. }
-        | Finding::NoIpset { .. }
-        | Finding::SharesNetwork { .. }
-        | Finding::HostNetwork { .. }
-        | Finding::NotForwarded { only: true, .. } => true,
+        Finding::NoSet { .. } | Finding::NoIpset { .. } | Finding::NotForwarded { only: true, .. } => true,
+        Finding::SharesNetwork { named, .. }
+        | Finding::HostNetwork { named, .. }
+        | Finding::TooManyPorts { named, .. } => *named,
         // The ports would stay open that its author believes are guarded.
         Finding::ServicesUnknown { target, named, .. } => {
             !pending && named.is_none() && matches!(target, Target::SwarmService(_))
@@ -155,6 +171,7 @@ pub(super) fn is_fatal(finding: &Finding, pending: bool) -> bool {
         Finding::NotForwarded { .. }
         | Finding::TaskName { .. }
         | Finding::SharedAddress { .. }
+        | Finding::SharedPorts { .. }
         | Finding::NeverMatches { .. } => false,
     }
 }
@@ -175,10 +192,12 @@ pub(super) fn hint(finding: &Finding, program: &str) -> Option<String> {
         Finding::NotPublished { .. } => Some("For a port that is yet to be published, add --pending".to_owned()),
         Finding::NoSet { set, .. } => Some(format!("Make it first: {program} set create {set}")),
         Finding::NoIpset { .. } => Some("`ipset list -n` lists the kernel's sets".to_owned()),
-        Finding::SharesNetwork { owner, .. } => Some(format!("Name {owner} instead")),
-        Finding::HostNetwork { container, .. } => Some(format!(
-            "Give {container} a network of its own and publish its ports, or guard it with the host's own firewall"
-        )),
+        Finding::SharesNetwork { container, known: false, .. } => {
+            Some(format!("Make {container} anew in the network of a container that exists"))
+        }
+        Finding::TooManyPorts { .. } => {
+            Some("Name fewer ports, or guard the host's network with its own firewall".to_owned())
+        }
         Finding::NotForwarded { container, .. } => Some(format!(
             "Put {container} on a bridge network and publish its ports, or guard it where its packets pass"
         )),

@@ -23,6 +23,7 @@ pub mod failure;
 pub mod format;
 pub mod globals;
 mod help;
+mod listening;
 pub mod metadata;
 mod offline;
 pub mod output;

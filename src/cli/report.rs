@@ -6,12 +6,12 @@ use super::context::Context;
 use super::output::Output;
 use super::session::Session;
 use super::text::{natural_order, printable};
-use crate::access::{ServiceAccess, beyond_reach, is_guarded, rules_of, service_access};
-use crate::inventory::{Container, Inventory, Service};
+use crate::access::{ServiceAccess, beyond_reach, is_guarded, named_access, rules_of, service_access};
+use crate::inventory::{Container, Inventory, NetworkMode, Service};
 use crate::net::Family;
 use crate::plan::{DiffLine, Sign};
 use crate::policy::{Rule, RuleSource, SetFile, Verdict};
-use crate::resolve::{rule_selects_service, speaks_of};
+use crate::resolve::{named_ports, network_owner, rule_selects_service, speaks_of};
 use crate::ruleset::{Member, SetEntry, render_set_entry};
 
 /// Containers that are named one by one; more are counted.
@@ -105,6 +105,9 @@ fn ports(rule: &Rule, container: Option<&Container>) -> String {
 /// What is now true of one container: `web is guarded: 80/tcp from ipfriends (3 addresses); everything else closed.`
 fn container_now(session: &Session, inventory: &Inventory, container: &Container) -> String {
     let (policy, sets, name) = (session.policy(), &session.config().sets, &container.name);
+    if network_owner(inventory, container).is_some_and(|owner| owner.mode == NetworkMode::Host) {
+        return on_the_host(session, inventory, container);
+    }
     if let Some(place) = beyond_reach(inventory, container) {
         return format!("{name} is NOT guarded: it is on {place}, where no rule reaches");
     }
@@ -135,6 +138,24 @@ fn container_now(session: &Session, inventory: &Inventory, container: &Container
         },
         _ => format!("{name} is guarded: {allows}{taken}; everything else closed"),
     }
+}
+
+/// The same of one on the host's network: `hostapp is guarded on 9100/tcp: from lan; its other ports are not`.
+fn on_the_host(session: &Session, inventory: &Inventory, container: &Container) -> String {
+    let (policy, name) = (session.policy(), &container.name);
+    let named = named_ports(policy, inventory, container);
+    if named.is_empty() {
+        return format!("{name} is NOT guarded: it is on the host's own network, and no rule names a port of it");
+    }
+    let said: Vec<String> = named
+        .iter()
+        .map(|ports| {
+            let [v4, v6] = Family::ALL.map(|family| named_access(policy, ports, family, session.now).to_string());
+            let who = if v4 == v6 { v4 } else { format!("{v4} over IPv4 and {v6} over IPv6") };
+            format!("{} open to {who}", ports.range)
+        })
+        .collect();
+    format!("{name}, on the host's network: {}; its other ports are not guarded", said.join("; "))
 }
 
 /// What is now true of the ports that a swarm service publishes on every node:

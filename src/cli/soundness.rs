@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::complaint;
 use super::context::Context;
 use super::failure::Failure;
+use super::listening;
 use super::session::Session;
 use crate::access::is_guarded;
 use crate::lint::{self, Finding};
@@ -30,6 +31,10 @@ pub(super) fn check(session: &Session, config: &Config, state: &Dump) -> Result<
             // A deny whose list is gone would let everybody in; an allow just lets nobody in.
             (Finding::NoIpset { .. }, Some((_, rule))) => rule.verdict == Verdict::Deny,
             (Finding::NoTarget { .. }, Some((_, rule))) => !rule.pending && !known.contains(&rule.id()),
+            // Whoever names a container believes that the rule guards it.
+            (Finding::HostNetwork { named: true, .. } | Finding::TooManyPorts { named: true, .. }, Some((_, rule))) => {
+                !known.contains(&rule.id())
+            }
             _ => false,
         };
         let expected = matches!(finding, Finding::NoTarget { .. } | Finding::NotPublished { .. })
@@ -47,6 +52,14 @@ pub(super) fn check(session: &Session, config: &Config, state: &Dump) -> Result<
             (false, false) => warnings.push(message),
             (false, true) => {}
         }
+    }
+    for (index, rule) in policy.rules.iter().enumerate() {
+        let strangers = listening::strangers(session.containers()?, rule);
+        let say = |text: String| format!("rule {}: {text}", index + 1);
+        warnings.extend(strangers.remarks.into_iter().map(say));
+        // One that is in force has been accepted, and a refusal now would leave all others out of force.
+        let refuse = !rule.pending && !known.contains(&rule.id());
+        if refuse { &mut fatal } else { &mut warnings }.extend(strangers.services.into_iter().map(say));
     }
     fatal.extend(renamed(session, config, state)?);
     if fatal.is_empty() {
@@ -81,7 +94,8 @@ fn renamed(session: &Session, config: &Config, state: &Dump) -> Result<Vec<Strin
     let (policy, inventory) = (config.document.policy(), session.containers()?);
     let mut found = BTreeSet::new();
     let inside = session.sandboxes().iter().filter_map(|sandbox| reconcile::sandbox_owner(&sandbox.state));
-    for owner in reconcile::remembered(state).into_values().chain(inside) {
+    let ports = reconcile::port_owners(state);
+    for owner in reconcile::remembered(state).into_values().chain(ports).chain(inside) {
         let Some(container) = inventory.containers.iter().find(|container| container.id.starts_with(&owner.id)) else {
             continue;
         };

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use crate::net::{Family, PortRange, PortSet, Protocol, kernel_blocks};
 use crate::policy::{Ports, RuleSource, TIMEOUT_MAX, Verdict};
-use crate::resolve::{Resolved, Sandboxed};
+use crate::resolve::{HostPort, Resolved, Sandboxed};
 use crate::ruleset::{Member, SetEntry, SetKind};
 
 /// Ranges up to this many ports are spelled out as set members; longer ones become a match in the rule.
@@ -54,7 +54,7 @@ impl Key {
         match (&self.source, &self.shape) {
             (Source::Merged, _) => SetKind::IpPortNet,
             (_, Shape::Spelled) => SetKind::IpPort,
-            (_, Shape::HostPort) => SetKind::NetPort,
+            (_, Shape::HostPort | Shape::HostAddress | Shape::AnyAddress) => SetKind::NetPort,
             _ => SetKind::Ip,
         }
     }
@@ -84,8 +84,13 @@ pub(super) enum Shape {
     Range(PortRange),
     /// Came to these ports of the host.
     Published(PortRange),
-    /// The set holds blocks and ports: of the host, or everything of a family where all is the container's.
+    /// The set holds ports of every address of the host, and those addresses' ports that are others' as exceptions.
     HostPort,
+    /// The set holds ports of whatever address, in a container's own namespace.
+    AnyAddress,
+    /// The set holds single addresses of the host with their ports. A set of its own: were they in the other one, the end
+    /// of a member that expires would leave its address to the wider member.
+    HostAddress,
 }
 
 /// All kernel rules of one family, in order, each with the members of its set.
@@ -95,16 +100,38 @@ pub(super) type Atoms = BTreeMap<Key, BTreeMap<SetEntry, Member>>;
 pub(super) fn host_atoms(resolved: &Resolved, family: Family) -> Atoms {
     let mut atoms = Atoms::new();
     let parts: Vec<Parts> = (0..resolved.rules.len()).map(|index| Parts::of(resolved, index, family)).collect();
+    let exceptions = Exceptions::of(resolved);
     for place in resolved.host_ports.iter().filter(|place| Family::of(&place.block.addr()) == family) {
-        let entries: Vec<SetEntry> = kernel_blocks(place.block)
-            .into_iter()
-            .map(|block| SetEntry::NetPort(block, place.protocol, place.port))
-            .collect();
         for (level, index) in levels(resolved, &place.rules) {
-            parts[index].insert_host(&mut atoms, level, &entries, &place.owner.to_string());
+            parts[index].insert_host(&mut atoms, level, place, &exceptions);
         }
     }
     atoms
+}
+
+/// A port of the host as members of a set; the kernel takes no block of everything.
+pub(super) fn host_entries(place: &HostPort) -> impl Iterator<Item = SetEntry> + '_ {
+    let blocks = kernel_blocks(place.block).into_iter();
+    blocks.map(|block| SetEntry::NetPort(block, place.protocol, place.port))
+}
+
+/// Single addresses of the host whose port is not its who has it on all others.
+pub(super) struct Exceptions<'a>(BTreeMap<(Family, Protocol, u16), Vec<&'a HostPort>>);
+
+impl<'a> Exceptions<'a> {
+    pub(super) fn of(resolved: &'a Resolved) -> Self {
+        let mut single: BTreeMap<_, Vec<&HostPort>> = BTreeMap::new();
+        for place in resolved.host_ports.iter().filter(|place| !place.is_everywhere()) {
+            single.entry((Family::of(&place.block.addr()), place.protocol, place.port)).or_default().push(place);
+        }
+        Self(single)
+    }
+
+    /// Those within `place`.
+    pub(super) fn within(&self, place: &HostPort) -> impl Iterator<Item = &'a HostPort> {
+        let key = (Family::of(&place.block.addr()), place.protocol, place.port);
+        self.0.get(&key).filter(|_| place.is_everywhere()).into_iter().flatten().copied()
+    }
 }
 
 /// The rules of one place with their levels.
@@ -277,7 +304,7 @@ impl Parts {
                         let entry = |&block: &IpNet| {
                             ports().map(move |&(protocol, port)| SetEntry::NetPort(block, protocol, port))
                         };
-                        (Shape::HostPort, blocks.iter().flat_map(entry).collect())
+                        (Shape::AnyAddress, blocks.iter().flat_map(entry).collect())
                     }
                     shape => (shape.clone(), blocks.iter().map(|block| SetEntry::Net(*block)).collect()),
                 };
@@ -301,9 +328,21 @@ impl Parts {
         }
     }
 
-    fn insert_host(&self, atoms: &mut Atoms, level: u16, entries: &[SetEntry], owner: &str) {
+    fn insert_host(&self, atoms: &mut Atoms, level: u16, place: &HostPort, exceptions: &Exceptions<'_>) {
+        let shape = if place.is_everywhere() { Shape::HostPort } else { Shape::HostAddress };
         for source in self.sources() {
-            self.put(atoms, self.key(level, source, Shape::HostPort), entries.to_vec(), owner);
+            let key = self.key(level, source, shape.clone());
+            self.put(atoms, key.clone(), host_entries(place).collect(), &place.owner.to_string());
+            let members = atoms.entry(key).or_default();
+            // They stay when the rule is over, so that time makes no drift; what nothing contains, they do not change.
+            for other in exceptions.within(place) {
+                let member = Member {
+                    timeout: self.remaining.map(|_| 0),
+                    comment: Some(other.owner.to_string()),
+                    nomatch: true,
+                };
+                members.extend(host_entries(other).map(|entry| (entry, member.clone())));
+            }
         }
     }
 

@@ -96,11 +96,11 @@ fn conditions(key: &Key, family: Family, way: Way) -> Vec<Match> {
         (Shape::Range(range), Way::From) => matches.push(Match::SourcePorts(*range)),
         // The port that the first packet came to stays with the connection, so answers are matched alike.
         (Shape::Published(range), _) => matches.push(Match::Published(*range)),
-        (Shape::All | Shape::Spelled | Shape::HostPort, _) => {}
+        (Shape::All | Shape::Spelled | Shape::HostPort | Shape::HostAddress | Shape::AnyAddress, _) => {}
     }
     let directions: &[SetDirection] = match (&key.source, &key.shape) {
         (Source::Merged, _) => &[own, own, peer],
-        (_, Shape::Spelled | Shape::HostPort) => &[own, own],
+        (_, Shape::Spelled | Shape::HostPort | Shape::HostAddress | Shape::AnyAddress) => &[own, own],
         _ => &[own],
     };
     matches.push(in_set(sets::of_key(key, family), directions));
@@ -128,7 +128,7 @@ struct Side<'a> {
     /// As many as the own sets have dimensions: address, or address and port.
     dimensions: usize,
     back: &'static str,
-    /// What the host says to itself over the loopback interface is nobody's business.
+    /// What a host, or a container, says to itself over the loopback interface is nobody's business.
     loopback: bool,
 }
 
@@ -149,6 +149,15 @@ impl Side<'_> {
         in_set(sets::inside(self.family), &[way.peer(), way.peer()])
     }
 
+    /// Neighbour discovery and whatever else neighbours on one bridge say by link-local addresses, which FORWARD sees
+    /// where bridges show their packets to iptables. The connection table knows nothing of it, and `inside` holds no such
+    /// address. The container's own address with the other side's interface: the packet stays on the container's bridge.
+    fn on_the_link(&self, way: Way) -> Option<Rule> {
+        let stays = in_set(sets::inside(self.family), &[way.own(), way.peer()]);
+        let link = in_set(sets::link(), &[way.peer()]);
+        (self.family == Family::V6 && !self.loopback).then(|| Rule::new([stays, link], Action::Return))
+    }
+
     fn closing(&self, way: Way) -> Rule {
         Rule::new([self.own(self.guarded.clone(), way, false)], Action::Drop)
     }
@@ -162,6 +171,7 @@ impl Side<'_> {
         }
         rules.push(Rule::new([Match::Reply], Action::Return));
         rules.push(Rule::new([self.inside(Way::To)], Action::Return));
+        rules.extend(self.on_the_link(Way::To));
         rules.push(Rule::new([Match::Related], Action::Return));
         rules.extend(self.later(Way::To));
         rules.push(self.closing(Way::To));
@@ -176,6 +186,7 @@ impl Side<'_> {
             rules.push(Rule::new([Match::OutInterface("lo".to_owned())], Action::Return));
         }
         rules.push(Rule::new([self.inside(Way::From)], Action::Return));
+        rules.extend(self.on_the_link(Way::From));
         // Before ORIGINAL: the packet of a cut session that the container sends first makes a connection of its own.
         rules.push(Rule::new([Match::TcpNotSyn, Match::New], go_back()));
         rules.push(Rule::new([Match::Original], Action::Return));
@@ -234,18 +245,16 @@ const DISCOVERY: [u8; 9] = [130, 131, 132, 133, 134, 135, 136, 137, 143];
 
 /// The chains of a container's own namespace, called from its INPUT and OUTPUT.
 pub(super) fn sandbox(atoms: &Atoms, family: Family) -> DesiredTable {
-    let side =
-        Side { atoms, family, guarded: sets::guarded(family), dimensions: 1, back: names::BACK, loopback: false };
-    let door = |way: Way, loopback: fn(String) -> Match, chain: &str| -> Vec<Rule> {
+    let side = Side { atoms, family, guarded: sets::guarded(family), dimensions: 1, back: names::BACK, loopback: true };
+    let door = |way: Way, chain: &str| -> Vec<Rule> {
         let discovery = DISCOVERY.iter().filter(|_| family == Family::V6);
         let mut rules: Vec<Rule> = discovery.map(|kind| Rule::new([Match::Icmp6(*kind)], Action::Return)).collect();
-        rules.push(Rule::new([loopback("lo".to_owned())], Action::Return));
         rules.push(Rule::new([side.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned())));
         rules
     };
     let chains = [
-        (names::IN, door(Way::To, Match::InInterface, names::TO)),
-        (names::OUT, door(Way::From, Match::OutInterface, names::FROM)),
+        (names::IN, door(Way::To, names::TO)),
+        (names::OUT, door(Way::From, names::FROM)),
         (names::TO, side.to()),
         (names::FROM, side.from()),
         (names::BACK, side.back()),

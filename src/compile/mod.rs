@@ -14,7 +14,7 @@ mod sets;
 
 pub use ground::Ground;
 pub use sandbox::{held, refresh_copies, sandbox};
-pub use sets::{guarded, ruled};
+pub use sets::{guarded, host_guarded, ruled};
 
 use crate::net::Family;
 use crate::policy::Hook;

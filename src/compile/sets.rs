@@ -4,14 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::Ipv6Addr;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 use sha2::{Digest, Sha256};
 
-use super::atom::{Atoms, Key, Shape, Source, whole};
+use super::atom::{Atoms, Exceptions, Key, Shape, Source, host_entries, whole};
 use crate::net::{Family, kernel_blocks};
 use crate::policy::Hook;
-use crate::resolve::{Owner, Resolved, SHARED, Sandboxed};
+use crate::resolve::{HostPort, Owner, Resolved, SHARED, Sandboxed};
 use crate::ruleset::{IpSet, Member, SetEntry, SetKind, SetShape};
 
 /// Members a set takes at least; the kernel's own default.
@@ -30,6 +31,11 @@ pub(super) fn inside(family: Family) -> String {
     format!("{}inside", prefix(family))
 }
 
+/// Addresses that mean something on one link only: with these neighbours find one another in IPv6.
+pub(super) fn link() -> String {
+    format!("{}link", prefix(Family::V6))
+}
+
 /// Addresses that any rule or the default speaks of.
 pub fn ruled(family: Family) -> String {
     format!("{}ruled", prefix(family))
@@ -46,7 +52,7 @@ pub(super) fn host(family: Family) -> String {
 }
 
 /// Those of them for which what no rule allows is dropped.
-pub(super) fn host_guarded(family: Family) -> String {
+pub fn host_guarded(family: Family) -> String {
     format!("{}host-guarded", prefix(family))
 }
 
@@ -111,6 +117,14 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
 
     sets.insert(inside(family), inside_set(resolved, family));
 
+    if family == Family::V6 {
+        // RFC 4291: link-local unicast, and multicast of link-local scope.
+        let blocks = [(0xfe80, 10), (0xff02, 16)]
+            .map(|(first, length)| Ipv6Net::new_assert(Ipv6Addr::new(first, 0, 0, 0, 0, 0, 0, 0), length));
+        let members = blocks.map(|block| (SetEntry::Net(block.into()), Member::default())).into();
+        sets.insert(link(), set(SetKind::Net, family, false, members));
+    }
+
     // Only the literal rules ask; elsewhere Docker's own rules see to it.
     if resolved.hook == Hook::Docker {
         let ports = places().flat_map(|place| place.published.iter().map(move |port| (place, *port)));
@@ -120,17 +134,9 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
         sets.insert(published(family), set(SetKind::IpPort, family, false, members));
     }
 
-    let host_members = |all: bool| -> BTreeMap<SetEntry, Member> {
-        resolved
-            .host_ports
-            .iter()
-            .filter(|place| Family::of(&place.block.addr()) == family && (all || place.guarded))
-            .flat_map(|place| kernel_blocks(place.block).into_iter().map(move |block| (block, place)))
-            .map(|(block, place)| (SetEntry::NetPort(block, place.protocol, place.port), owned(&place.owner)))
-            .collect()
-    };
-    sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(true)));
-    sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(false)));
+    let host_members = |belongs: &dyn Fn(&HostPort) -> bool| host_members(resolved, family, belongs);
+    sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(&HostPort::is_ruled)));
+    sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(&|place| place.guarded)));
 
     add_asked(&mut sets, atoms.iter().chain(host_atoms), family, Key::set_kind);
     sets
@@ -182,8 +188,27 @@ pub(super) fn sandbox_sets(sandboxed: &Sandboxed, atoms: &Atoms, family: Family)
     ]);
     // Whole families are blocks, which sets of addresses do not hold.
     add_asked(&mut sets, atoms.iter(), family, |key| match key.shape {
-        Shape::HostPort => SetKind::NetPort,
+        Shape::AnyAddress => SetKind::NetPort,
         _ => SetKind::Net,
     });
     sets
+}
+
+/// The ports of the host that belong, and as exceptions those addresses within them that do not.
+fn host_members(
+    resolved: &Resolved,
+    family: Family,
+    belongs: &dyn Fn(&HostPort) -> bool,
+) -> BTreeMap<SetEntry, Member> {
+    let exceptions = Exceptions::of(resolved);
+    let here = |place: &&HostPort| Family::of(&place.block.addr()) == family && belongs(place);
+    let mut members = BTreeMap::new();
+    for place in resolved.host_ports.iter().filter(here) {
+        members.extend(host_entries(place).map(|entry| (entry, owned(&place.owner))));
+        for other in exceptions.within(place).filter(|other| !belongs(other)) {
+            let member = Member { nomatch: true, ..owned(&other.owner) };
+            members.extend(host_entries(other).map(|entry| (entry, member.clone())));
+        }
+    }
+    members
 }

@@ -4,6 +4,7 @@ pub mod files;
 pub mod flavour;
 pub mod interfaces;
 pub mod kernel;
+pub mod listeners;
 pub mod lock;
 pub mod namespace;
 pub mod observe;

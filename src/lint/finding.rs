@@ -36,15 +36,40 @@ pub enum Finding {
         rule: usize,
         /// The container named.
         container: String,
-        /// Whose network it uses.
+        /// Whose network it uses; an ID where there is no such container any more.
         owner: String,
+        /// Whether there is one.
+        known: bool,
+        /// The target is its name.
+        named: bool,
     },
-    /// The container lives on the host's network.
+    /// The container lives on the host's network, and the rule names no port.
     HostNetwork {
         /// Which rule.
         rule: usize,
         /// The container.
         container: String,
+        /// The target is its name.
+        named: bool,
+    },
+    /// The rule names more ports of a container on the host's network than are guarded one by one.
+    TooManyPorts {
+        /// Which rule.
+        rule: usize,
+        /// The container.
+        container: String,
+        /// How many.
+        count: u32,
+        /// The target is its name.
+        named: bool,
+    },
+    /// Rules of several containers on the host's network judge the same ports differently; these are closed, for nobody
+    /// can say whose they are.
+    SharedPorts {
+        /// The ports.
+        ports: String,
+        /// The containers.
+        containers: Vec<String>,
     },
     /// The container has an address whose packets cross no chain that rules are put into (ipvlan's mode l3s, overlay,
     /// drivers of others).
@@ -114,12 +139,13 @@ impl Finding {
             | Self::NoIpset { rule, .. }
             | Self::SharesNetwork { rule, .. }
             | Self::HostNetwork { rule, .. }
+            | Self::TooManyPorts { rule, .. }
             | Self::NotForwarded { rule, .. }
             | Self::ServicesUnknown { rule, .. }
             | Self::TaskName { rule, .. }
             | Self::NotPublished { rule, .. }
             | Self::NeverMatches { rule, .. } => Some(*rule),
-            Self::SharedAddress { .. } => None,
+            Self::SharedAddress { .. } | Self::SharedPorts { .. } => None,
         }
     }
 }

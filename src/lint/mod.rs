@@ -5,8 +5,9 @@ mod shadow;
 
 use crate::inventory::{Container, Inventory, NetworkMode};
 use crate::net::Protocol;
-use crate::policy::{Policy, Ports, Rule, RuleSource, Target};
-use crate::resolve::{Facts, network_owner, rule_selects, rule_selects_service, selects, selects_service};
+use crate::policy::{Policy, Rule, RuleSource, Target};
+use crate::resolve::{Facts, NAMED_PORTS_MAX, contested, named_count, network_owner};
+use crate::resolve::{rule_selects, rule_selects_service, selects, selects_service};
 
 pub use finding::Finding;
 
@@ -15,7 +16,7 @@ pub fn findings(policy: &Policy, facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
     for (index, rule) in policy.rules.iter().enumerate() {
         for target in &rule.targets {
-            target_findings((index, &rule.ports), target, facts, &mut found);
+            target_findings((index, rule), target, facts, &mut found);
         }
         source_findings(index, rule, facts, &mut found);
         published_findings(index, rule, facts, &mut found);
@@ -23,10 +24,12 @@ pub fn findings(policy: &Policy, facts: &Facts<'_>) -> Vec<Finding> {
             found.push(Finding::NeverMatches { rule: index, because });
         }
     }
+    let contested = contested(policy, facts.inventory).into_iter();
+    found.extend(contested.map(|(ports, containers)| Finding::SharedPorts { ports: ports.to_string(), containers }));
     found
 }
 
-fn target_findings((rule, ports): (usize, &Ports), target: &Target, facts: &Facts<'_>, found: &mut Vec<Finding>) {
+fn target_findings((rule, text): (usize, &Rule), target: &Target, facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let inventory = facts.inventory;
     let meant: Vec<&Container> =
         inventory.containers.iter().filter(|container| selects(target, container, inventory)).collect();
@@ -46,23 +49,14 @@ fn target_findings((rule, ports): (usize, &Ports), target: &Target, facts: &Fact
     if let Some(reason) = inventory.services_withheld()
         && ingress_matters(target, &meant, inventory)
     {
-        let named = ports.published.as_ref().map(ToString::to_string);
+        let named = text.ports.published.as_ref().map(ToString::to_string);
         found.push(Finding::ServicesUnknown { rule, target: target.clone(), reason: reason.to_owned(), named });
     }
     for container in meant {
         let name = || container.name.clone();
+        found.extend(mode_finding((rule, text), target, container, facts));
         if let (Target::Container(_), Some(service)) = (target, container.swarm_service()) {
             found.push(Finding::TaskName { rule, container: name(), service: service.to_owned() });
-        }
-        match &container.mode {
-            // Broad targets pass over such containers in silence: '*' does not name them.
-            NetworkMode::Host if *target != Target::All => found.push(Finding::HostNetwork { rule, container: name() }),
-            NetworkMode::Container(other) if *target != Target::All => {
-                let owner =
-                    network_owner(inventory, container).map_or_else(|| other.clone(), |owner| owner.name.clone());
-                found.push(Finding::SharesNetwork { rule, container: name(), owner });
-            }
-            _ => {}
         }
         let only = inventory.forwarded(container).next().is_none() && inventory.sandboxed(container).next().is_none();
         for endpoint in &container.endpoints {
@@ -80,6 +74,38 @@ fn target_findings((rule, ports): (usize, &Ports), target: &Target, facts: &Fact
                 });
             }
         }
+    }
+}
+
+/// What a rule can do for a container that has no network of its own.
+fn mode_finding(
+    (rule, text): (usize, &Rule),
+    target: &Target,
+    container: &Container,
+    facts: &Facts<'_>,
+) -> Option<Finding> {
+    let name = container.name.clone();
+    let named = matches!(target, Target::Container(_));
+    match &container.mode {
+        NetworkMode::Host => match named_count(&text.ports) {
+            0 => Some(Finding::HostNetwork { rule, container: name, named }),
+            _ if *target == Target::All => Some(Finding::HostNetwork { rule, container: name, named }),
+            count if count > NAMED_PORTS_MAX => Some(Finding::TooManyPorts { rule, container: name, count, named }),
+            _ => None,
+        },
+        NetworkMode::Container(other) => {
+            let owner = network_owner(facts.inventory, container);
+            // A broad target that means the owner too does what it says.
+            let covered = owner.is_some_and(|owner| rule_selects(text, owner, facts.inventory));
+            (named || !covered).then(|| Finding::SharesNetwork {
+                rule,
+                container: name,
+                owner: owner.map_or_else(|| other.chars().take(12).collect(), |owner| owner.name.clone()),
+                known: owner.is_some(),
+                named,
+            })
+        }
+        NetworkMode::Own | NetworkMode::None => None,
     }
 }
 
@@ -140,6 +166,11 @@ fn source_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: &mu
 fn published_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let Some(wanted) = &rule.ports.published else { return };
     let inventory = facts.inventory;
+    // On the host's network every port is the host's.
+    let meant = |container: &&Container| rule_selects(rule, container, inventory);
+    if inventory.containers.iter().filter(meant).any(|container| container.mode == NetworkMode::Host) {
+        return;
+    }
     if inventory.services_withheld().is_some()
         && rule.targets.iter().any(|target| ingress_matters(target, &[], inventory))
     {

@@ -127,24 +127,25 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
                 let _ = write!(behind, "swap {new} {name}\ndestroy {new}\n");
             }
             SetChange::Members { family, add, remove } => {
-                let (adds, removes) = sets::texts(name, add, remove);
+                let present = &have.sets[name].members;
+                let (more, fewer) = sets::texts(name, present, add, remove);
                 match polarities.get(name) {
                     Some(polarity::Polarity::Narrowing) => {
-                        narrow.push_str(&adds);
-                        widen.push_str(&removes);
+                        narrow.push_str(&more);
+                        widen.push_str(&fewer);
                     }
                     Some(polarity::Polarity::Widening) => {
-                        narrow.push_str(&removes);
-                        widen.push_str(&adds);
+                        narrow.push_str(&fewer);
+                        widen.push_str(&more);
                     }
                     Some(polarity::Polarity::Both) => {
-                        behind.push_str(&removes);
-                        behind.push_str(&adds);
+                        behind.push_str(&fewer);
+                        behind.push_str(&more);
                         barriers.insert(*family);
                     }
                     None => {
-                        narrow.push_str(&removes);
-                        narrow.push_str(&adds);
+                        narrow.push_str(&fewer);
+                        narrow.push_str(&more);
                     }
                 }
             }

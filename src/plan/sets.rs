@@ -101,16 +101,26 @@ fn agrees(present: &Member, wanted: &Member, own: bool) -> bool {
     time && comment && present.nomatch == wanted.nomatch
 }
 
-/// The restore lines of one set's members: additions, removals. `-exist` because another hand may have been faster.
-pub(super) fn texts(name: &str, add: &[(SetEntry, Member)], remove: &[SetEntry]) -> (String, String) {
-    let (mut adds, mut removes) = (String::new(), String::new());
+/// The restore lines of one set's members, `present` being those it has: what makes more packets match, and what makes
+/// fewer match. A `nomatch` member is an exception, so one more of them makes fewer match. `-exist` because another hand may
+/// have been faster; it also turns a member into an exception and back.
+pub(super) fn texts(
+    name: &str,
+    present: &BTreeMap<SetEntry, Member>,
+    add: &[(SetEntry, Member)],
+    remove: &[SetEntry],
+) -> (String, String) {
+    let (mut more, mut fewer) = (String::new(), String::new());
     for (entry, member) in add {
-        let _ = writeln!(adds, "add {name} {} -exist", render_set_entry(entry, member));
+        let text = if member.nomatch { &mut fewer } else { &mut more };
+        let _ = writeln!(text, "add {name} {} -exist", render_set_entry(entry, member));
     }
     for entry in remove {
-        let _ = writeln!(removes, "del {name} {} -exist", render_set_entry(entry, &Member::default()));
+        let exception = present.get(entry).is_some_and(|member| member.nomatch);
+        let text = if exception { &mut more } else { &mut fewer };
+        let _ = writeln!(text, "del {name} {} -exist", render_set_entry(entry, &Member::default()));
     }
-    (adds, removes)
+    (more, fewer)
 }
 
 /// Lines that destroy what is no longer needed: ours, and users' sets that their owner removed.

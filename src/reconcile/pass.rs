@@ -141,6 +141,16 @@ pub fn sandbox_owner(state: &Dump) -> Option<Owner> {
     sets.find_map(|set| set.members.values().find_map(|member| Owner::parse(member.comment.as_deref()?)))
 }
 
+/// For whom the kernel guards ports of the host.
+pub fn port_owners(state: &Dump) -> Vec<Owner> {
+    let sets = Family::ALL.into_iter().filter_map(|family| state.sets.get(&compile::host_guarded(family)));
+    let comments = sets.flat_map(|set| set.members.values()).filter(|member| !member.nomatch);
+    let mut texts: Vec<&str> = comments.filter_map(|member| member.comment.as_deref()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts.into_iter().filter_map(Owner::parse).collect()
+}
+
 /// For which swarm services the kernel judges which published ports.
 pub fn remembered_ingress(state: &Dump) -> IngressMemory {
     let sets = state.sets.iter().filter(|(name, _)| is_own_set(name));

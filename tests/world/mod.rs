@@ -134,7 +134,8 @@ fn endpoint(network: usize, host: u16) -> Endpoint {
     }
 }
 
-/// Ports of the host: the first two containers fight for 8080, as a stopped one and its successor do.
+/// Ports of the host: the first two containers fight for 8080, as a stopped one and its successor do, and the last one
+/// has it at one address.
 fn bindings(index: usize) -> Vec<Binding> {
     let binding = |protocol, container_port, host: &str, port| Binding {
         protocol,
@@ -153,13 +154,18 @@ fn bindings(index: usize) -> Vec<Binding> {
             binding(Protocol::Udp, 5000, "0.0.0.0", Some(5000)),
             binding(Protocol::Udp, 5000, "fd00:1::1", Some(5000)),
         ],
-        _ => vec![binding(Protocol::Tcp, 80, "0.0.0.0", None)],
+        _ => vec![
+            binding(Protocol::Tcp, 80, "0.0.0.0", None),
+            binding(Protocol::Tcp, 80, "203.0.113.1", Some(8080)),
+            binding(Protocol::Tcp, 81, "fd00:1::1", Some(443)),
+        ],
     }
 }
 
 fn container(index: usize) -> impl Strategy<Value = Container> {
-    (any::<[bool; 3]>(), prop::bool::weighted(0.9), prop::bool::weighted(0.5), prop::bool::weighted(0.05)).prop_map(
-        move |(on, running, labelled, clash)| {
+    let weighted = prop::bool::weighted;
+    (any::<[bool; 3]>(), weighted(0.9), weighted(0.5), weighted(0.05), weighted(0.2)).prop_map(
+        move |(on, running, labelled, clash, on_host)| {
             let mut labels = BTreeMap::new();
             if labelled {
                 labels.insert("tier".to_owned(), if index.is_multiple_of(2) { "front" } else { "back" }.to_owned());
@@ -173,8 +179,12 @@ fn container(index: usize) -> impl Strategy<Value = Container> {
                 name: CONTAINERS[index].to_owned(),
                 labels,
                 running,
-                mode: NetworkMode::Own,
-                endpoints: (0..3).filter(|&network| on[network]).map(|network| endpoint(network, host)).collect(),
+                mode: if on_host { NetworkMode::Host } else { NetworkMode::Own },
+                endpoints: (0..3)
+                    .filter(|&network| on[network] && !on_host)
+                    .map(|network| endpoint(network, host))
+                    .collect(),
+                // What a container on the host's network asked to be published stays on record, and means nothing.
                 bindings: bindings(index),
                 sandbox: None,
             }
@@ -201,7 +211,7 @@ fn block() -> impl Strategy<Value = IpNet> {
 }
 
 fn ports() -> impl Strategy<Value = Option<PortSet>> {
-    let range = (select(&Protocol::ALL), select(&PORTS), prop_oneof![Just(0u16), Just(1), Just(900)])
+    let range = (select(&Protocol::ALL), select(&PORTS), prop_oneof![Just(0u16), Just(1), Just(33)])
         .prop_map(|(protocol, first, more)| PortRange { protocol, first, last: first + more });
     prop::collection::vec(range, 0..3).prop_map(PortSet::new)
 }
@@ -287,8 +297,11 @@ fn address(family_v4: bool) -> impl Strategy<Value = (IpAddr, &'static str)> {
     let peers: Vec<IpAddr> =
         PEERS.iter().map(|peer| peer.parse().unwrap()).filter(|peer: &IpAddr| peer.is_ipv4() == family_v4).collect();
     let outside = (select(peers), select(&INTERFACES));
+    // What means something on one link only: a container's bridge and elsewhere.
+    let link = if family_v4 { ["224.0.0.1", "224.0.0.251"] } else { ["fe80::7", "ff02::1:ff00:2"] };
+    let link = (select(link.map(|group| group.parse().unwrap()).to_vec()), select(vec!["br-a", "br-b", "br-ext"]));
     let ingress = Just((INGRESS[usize::from(!family_v4)].parse().unwrap(), "br-gw"));
-    prop_oneof![2 => inside, 1 => ingress, 2 => outside]
+    prop_oneof![4 => inside, 2 => ingress, 4 => outside, 1 => link]
 }
 
 /// A packet to or from a container or the host, with every state that netfilter can give it.

@@ -8,6 +8,7 @@ use crate::cli::args::RuleArgs;
 use crate::cli::complaint;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::listening;
 use crate::cli::report;
 use crate::cli::session::{Need, Session};
 use crate::cli::soundness;
@@ -177,11 +178,7 @@ fn judge(
             Some(about) if about == index => {
                 // A rule for many may pass over some that cannot be guarded, if it says so.
                 let many = rule.targets.iter().all(|target| !matches!(target, Target::Container(_)));
-                let spared = many
-                    && matches!(
-                        finding,
-                        Finding::HostNetwork { .. } | Finding::SharesNetwork { .. } | Finding::NotForwarded { .. }
-                    );
+                let spared = many && matches!(finding, Finding::NotForwarded { .. });
                 let expected =
                     rule.pending && matches!(finding, Finding::NoTarget { .. } | Finding::NotPublished { .. });
                 if complaint::is_fatal(&finding, rule.pending) && !spared {
@@ -197,9 +194,25 @@ fn judge(
             _ => {}
         }
     }
-    let Some(first) = fatal.first() else { return Ok(warnings) };
+    let Some(first) = fatal.first() else {
+        warnings.extend(listening::check(session.containers()?, rule)?);
+        return Ok(warnings);
+    };
     let mut failure =
         Failure::user(fatal.iter().map(|finding| complaint::finding(finding, &names)).collect::<Vec<_>>().join("\n"));
+    // The command that would do, for those who meant this one.
+    match first {
+        Finding::HostNetwork { container, .. } => {
+            for line in listening::of_container(session.containers()?, container, rule, &ctx.program) {
+                failure = failure.hinted(line);
+            }
+        }
+        Finding::SharesNetwork { owner, known: true, .. } => {
+            let instead = Rule { targets: vec![Target::Container(owner.clone())], ..rule.clone() };
+            failure = failure.hinted(format!("Name {owner} instead: {} {instead}", ctx.program));
+        }
+        _ => {}
+    }
     if let Some(hint) = complaint::hint(first, &ctx.program) {
         failure = failure.hinted(hint);
     }

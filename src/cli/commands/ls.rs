@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use crate::access::{Access, Who, access, beyond_reach, is_guarded, rules_of, strangers_pass, unforwarded};
-use crate::access::{access_inside, ports_named, strangers_enter};
+use crate::access::{Access, Who, access, access_inside, beyond_reach, host_ports_pass, is_guarded, named_access};
+use crate::access::{ports_named, rules_of, strangers_enter, strangers_pass, unforwarded};
 use crate::cli::args::LsArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
@@ -17,7 +17,7 @@ use crate::cli::text::{natural_order, printable, shorten};
 use crate::inventory::{Container, Inventory, NetworkMode, Service};
 use crate::net::Family;
 use crate::policy::{Policy, Target};
-use crate::resolve::{self, selects};
+use crate::resolve::{self, named_ports, network_owner, selects};
 use crate::ruleset::Dump;
 
 mod services;
@@ -107,8 +107,12 @@ fn rows(
     let mut rows = Vec::new();
     for container in meant {
         let rules: Vec<usize> = rules_of(policy, inventory, container).into_iter().map(|(number, _)| number).collect();
-        let managed = (is_guarded(policy, inventory, container) || !rules.is_empty())
-            && beyond_reach(inventory, container).is_none();
+        let managed = if container.mode == NetworkMode::Host {
+            !named_ports(policy, inventory, container).is_empty()
+        } else {
+            (is_guarded(policy, inventory, container) || !rules.is_empty())
+                && beyond_reach(inventory, container).is_none()
+        };
         let row = |published: String, port: String, access: String, rules: Vec<usize>| Row {
             container: container.name.clone(),
             published,
@@ -124,7 +128,23 @@ fn rows(
             continue;
         }
         if container.mode == NetworkMode::Host {
-            rows.push(row("host network".to_owned(), String::new(), "everyone (not guarded)".to_owned(), rules));
+            rows.extend(host_rows(policy, inventory, container, session, differing));
+            continue;
+        }
+        if let NetworkMode::Container(other) = &container.mode {
+            rows.push(match network_owner(inventory, container) {
+                Some(owner) => {
+                    let from = if owner.running { format!("as {}", owner.name) } else { "nobody (stopped)".to_owned() };
+                    row(format!("network of {}", owner.name), String::new(), from, rules)
+                }
+                None => {
+                    let gone = format!("network of {}", other.chars().take(12).collect::<String>());
+                    Row {
+                        managed: false,
+                        ..row(gone, String::new(), "nobody (that container is gone)".to_owned(), vec![])
+                    }
+                }
+            });
             continue;
         }
         for network in unforwarded(inventory, container) {
@@ -184,6 +204,38 @@ fn wires(
             }
         }
     }
+    rows
+}
+
+/// A container on the host's network: the ports that rules name, and what is true of all others.
+fn host_rows(
+    policy: &Policy,
+    inventory: &Inventory,
+    container: &Container,
+    session: &Session,
+    differing: Option<&Dump>,
+) -> Vec<Row> {
+    let named = named_ports(policy, inventory, container);
+    let row = |published: String, port: &str, access: String, rules: Vec<usize>, managed: bool| Row {
+        container: container.name.clone(),
+        published,
+        port: port.to_owned(),
+        access,
+        rules,
+        managed,
+    };
+    let mut rows = Vec::new();
+    for ports in &named {
+        let port = ports.range.to_string();
+        let number = port.split('/').next().unwrap_or_default();
+        for (family, host) in [(Family::V4, "0.0.0.0"), (Family::V6, "[::]")] {
+            let known = named_access(policy, ports, family, session.now);
+            let open = differing.map(|state| host_ports_pass(state, family, ports.range));
+            rows.push(row(format!("host {host}:{number}"), &port, spoken(&known, open), known.rules, true));
+        }
+    }
+    let others = if named.is_empty() { "" } else { "all others" };
+    rows.push(row("host network".to_owned(), others, "everyone (not guarded)".to_owned(), Vec::new(), false));
     rows
 }
 

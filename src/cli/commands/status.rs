@@ -9,6 +9,7 @@ use crate::cli::failure::{Exit, Failure};
 use crate::cli::format::Format;
 use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
+use crate::inventory::NetworkMode;
 use crate::net::Family;
 use crate::ruleset::{Dump, Table, is_own_rule};
 
@@ -24,6 +25,10 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
     let guarded = running
         .clone()
         .filter(|container| is_guarded(policy, inventory, container) && beyond_reach(inventory, container).is_none())
+        .count();
+    let in_part = running
+        .clone()
+        .filter(|container| container.mode == NetworkMode::Host && is_guarded(policy, inventory, container))
         .count();
     let hooks = hooks(&state);
     let (flavour, reason) = session.capabilities().map_or_else(
@@ -41,7 +46,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             "Engine": inventory.engine.version, "Api": inventory.engine.api, "Backend": backend,
             "Flavour": flavour, "Default": policy.default.name(), "Hook": policy.hook.name(),
             "Hooks": hooks, "Rules": policy.rules.len().to_string(), "Sets": config.sets.len().to_string(),
-            "Guarded": guarded.to_string(), "Running": running.count().to_string(),
+            "Guarded": guarded.to_string(), "GuardedInPart": in_part.to_string(), "Running": running.count().to_string(),
             "InForce": (changes == 0).to_string(), "Changes": changes.to_string(),
             "WithoutBackstop": without_backstop,
         }))?;
@@ -56,6 +61,11 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
                 ctx.program
             )
         };
+        let mut guarded_of =
+            format!("{guarded} of {}", count(running.count(), "running container", "running containers"));
+        if in_part > 0 {
+            guarded_of.push_str(&format!(", and {in_part} on the host's network on the ports that rules name"));
+        }
         let hooked = if hooks.is_empty() { "nowhere".to_owned() } else { hooks.join(", ") };
         let missing = if without_backstop.is_empty() {
             "security table, both families".to_owned()
@@ -67,7 +77,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             ("Rules", policy.rules.len().to_string()),
             ("Sets", config.sets.len().to_string()),
             ("Default", policy.default.to_string()),
-            ("Guarded", format!("{guarded} of {}", count(running.count(), "running container", "running containers"))),
+            ("Guarded", guarded_of),
             ("Hook", policy.hook.to_string()),
             ("Called from", hooked),
             ("Backstop", missing),

@@ -7,7 +7,7 @@ mod desk;
 mod yard;
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
+use std::net::{IpAddr, SocketAddr, SocketAddrV6, TcpStream, UdpSocket};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
@@ -39,6 +39,7 @@ fn all_of_it(desk: &Desk) -> Result {
 /// The same attempts, and what came of each.
 fn inner_life(yard: &Yard<'_>) -> Result<Vec<String>> {
     let lab = yard.lab;
+    forget_neighbours(yard)?;
     let near = lab.addresses("near", "yard")?;
     let away = lab.addresses("away", "bridge")?;
     let (web, near) = ([yard.v4, yard.v6], [near.v4, near.v6].map(|address| address.expect("an address")));
@@ -50,6 +51,8 @@ fn inner_life(yard: &Yard<'_>) -> Result<Vec<String>> {
         for (name, to, tcp, udp) in [
             ("web", outside[family], 7000, 7000),
             ("near", outside[family], 7000, 7000),
+            // Refused, in UDP by an ICMP error.
+            ("web", outside[family], 9, 9),
             ("web", near[family], 80, 53),
             ("near", web[family], 80, 53),
             ("near", host[family], 8080, 5353),
@@ -76,16 +79,68 @@ fn inner_life(yard: &Yard<'_>) -> Result<Vec<String>> {
         // The peer's line also tells whom it saw: no address may be rewritten otherwise than before.
         found.push(format!("{} {} {}: {answer}", probe.protocol, probe.to, probe.port));
     }
-    for (name, to) in [("web", outside), ("web", near), ("near", web), ("away", web), ("web", away)] {
-        for to in to {
+    let pairs = [("web", outside), ("web", near), ("near", web), ("away", web), ("web", away)];
+    let pings: Vec<_> = pairs.into_iter().flat_map(|(name, to)| to.map(|to| (name, to))).collect();
+    found.extend(scope(|scope| {
+        let ping = |name: &str, to: IpAddr| -> Result<String> {
             let ping = lab.docker(&["exec", name, "ping", "-c", "1", "-W", "1", &to.to_string()])?;
-            found.push(format!("{name} pings {to}: {}", ping.success()));
-        }
-    }
+            Ok(format!("{name} pings {to}: {}", ping.success()))
+        };
+        let under_way: Vec<_> = pings.iter().map(|&(name, to)| scope.spawn(move || ping(name, to))).collect();
+        under_way.into_iter().map(|ping| ping.join().expect("a ping")).collect::<Result<Vec<_>>>()
+    })?);
     for to in web {
         found.push(format!("host pings {to}: {}", yard.pings(Client::Host, to)?));
     }
     Ok(found)
+}
+
+fn forget_neighbours(yard: &Yard<'_>) -> Result {
+    let flush = "ip neigh flush all; ip -6 neigh flush all
+         for pid in $(docker inspect -f '{{.State.Pid}}' web near away); do
+             nsenter -t $pid -n ip neigh flush all; nsenter -t $pid -n ip -6 neigh flush all
+         done";
+    yard.desk.shell(flush).map(drop)
+}
+
+/// Each finds the other by itself: who is asked learns where the asker is, and would hide that its own question is lost.
+fn neighbours_are_found(yard: &Yard<'_>) -> Result {
+    let near = yard.lab.addresses("near", "yard")?;
+    let near = [near.v4, near.v6].map(|address| address.expect("an address"));
+    for (name, to) in [("web", near), ("near", [yard.v4, yard.v6])] {
+        for to in to {
+            forget_neighbours(yard)?;
+            let ping = yard.lab.docker(&["exec", name, "ping", "-c", "1", "-W", "2", &to.to_string()])?;
+            assert!(ping.success(), "{name} does not find {to}: {ping:?}");
+        }
+    }
+    // As the kernel asks neighbours whether they are still there.
+    assert!(answers_its_link(yard, "near", "web", yard.v6)?, "web does not answer near's link-local address");
+    assert!(answers_its_link(yard, "web", "near", near[1])?, "near does not answer web's link-local address");
+    Ok(())
+}
+
+/// Whether a container answers what another one on its bridge says from its link-local address.
+fn answers_its_link(yard: &Yard<'_>, from: &str, who: &str, to: IpAddr) -> Result<bool> {
+    let look = || yard.lab.docker(&["exec", from, "ip", "-6", "addr", "show", "dev", "eth0"])?.require("ip addr");
+    let mut shown = look()?;
+    // The kernel first makes sure that nobody else has the address.
+    while shown.contains("tentative") {
+        sleep(Duration::from_millis(100));
+        shown = look()?;
+    }
+    let index = shown.split(':').next().and_then(|index| index.parse().ok()).expect("an interface's number");
+    let mut words = shown.split(['/', ' ', '\n']);
+    let own = words.find(|word| word.starts_with("fe80:")).and_then(|word| word.parse().ok()).expect("an address");
+    let place = yard.lab.inside(from)?;
+    let answer = yard.lab.within(&place, || {
+        let socket = UdpSocket::bind(SocketAddrV6::new(own, 0, 0, index))?;
+        socket.set_read_timeout(Some(Duration::from_millis(700)))?;
+        socket.send_to(b"hello\n", (to, 53))?;
+        let mut buffer = [0; 256];
+        Ok(socket.recv(&mut buffer).map(|length| buffer[..length].to_vec()).unwrap_or_default())
+    })?;
+    Ok(String::from_utf8_lossy(&answer).starts_with(&format!("peer {who} from fe80:")))
 }
 
 /// What containers start, and what comes from containers and from the host, is answered after a rule as it was before,
@@ -95,12 +150,16 @@ fn what_containers_start(yard: &Yard<'_>) -> Result {
         yard.desk.shell(&format!(
             "for family in ip ip6; do echo {shown} > /proc/sys/net/bridge/bridge-nf-call-${{family}}tables; done"
         ))?;
+        neighbours_are_found(yard)?;
         let before = inner_life(yard)?;
-        for line in ["7000: peer stranger", "172.28.0.2 80: peer web", "fd00:28::2 53: peer web"] {
+        for line in
+            ["7000: peer stranger", "udp 203.0.113.66 9: refused", "172.28.0.2 80: peer web", "fd00:28::2 53: peer web"]
+        {
             assert!(before.iter().any(|one| one.contains(line)), "no {line:?} in {before:#?}");
         }
         yard.desk.done(&format!("allow web --from {FRIENDS}"))?;
         assert!(!yard.lab.tcp(Client::Stranger, yard.v4, 80)?.reached());
+        neighbours_are_found(yard)?;
         assert_eq!(inner_life(yard)?, before, "bridge-nf-call-iptables {shown}");
         yard.desk.done("rm --target web")?;
     }

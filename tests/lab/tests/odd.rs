@@ -22,6 +22,7 @@ fn all_of_it(desk: &Desk) -> Result {
     desk.lab.serve_as(Client::Stranger, &["tcp=7000", "udp=7000"])?;
     packets_of_no_connection(&yard)?;
     fragments(&yard)?;
+    in_dockers_own_chain(&yard)?;
     pings(&yard)?;
     neighbours(&yard)?;
     errors_about_connections(&yard)?;
@@ -75,6 +76,16 @@ fn packets_of_no_connection(yard: &Yard<'_>) -> Result {
 
 /// A datagram of 4,000 bytes, by the kernel; and one cut by hand, whole, its head alone, its tail alone.
 fn fragments(yard: &Yard<'_>) -> Result {
+    fragments_by(yard)?;
+    // Only the head of a datagram names its port.
+    yard.desk.done("rm --target web")?;
+    yard.desk.done(&format!("allow web --from {FRIENDS} --port 53/udp"))?;
+    fragments_by(yard)?;
+    yard.desk.done("rm --target web")?;
+    yard.desk.done(&format!("allow web --from {FRIENDS}")).map(drop)
+}
+
+fn fragments_by(yard: &Yard<'_>) -> Result {
     const SIZE: usize = 4000;
     for (number, way) in (1_u16..).zip(yard.ways()) {
         let to = SocketAddr::new(way.to, way.udp);
@@ -99,6 +110,18 @@ fn fragments(yard: &Yard<'_>) -> Result {
         }
     }
     Ok(())
+}
+
+/// The literal rules in DOCKER speak of published ports only; the backstop judges the rest.
+fn in_dockers_own_chain(yard: &Yard<'_>) -> Result {
+    yard.desk.done("apply --hook docker")?;
+    let mut ports = 22_000;
+    for way in yard.ways() {
+        let none = arriving(yard, Client::Stranger, way, &mut ports)?;
+        assert!(none.is_empty(), "{way:?}: {none:?}");
+    }
+    fragments_by(yard)?;
+    yard.desk.done("apply --hook docker-user").map(drop)
 }
 
 fn pings(yard: &Yard<'_>) -> Result {

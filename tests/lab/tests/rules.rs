@@ -198,7 +198,7 @@ fn what_no_rule_reaches(desk: &Desk) -> Result {
     desk.lab.run("lodger", &["--network", "container:web"], &["tcp=82"])?;
     desk.lab.run("homely", &["-p", "127.0.0.1:8700:80"], &[])?;
     desk.lab.run("bound", &["-p", "203.0.113.1:8701:80"], &[])?;
-    desk.refused("allow hosty --from any", 1, &["hosty is on the host's own network", "Give hosty a network"])?;
+    desk.refused("allow hosty --from any", 1, &["hosty is on the host's own network", "--port 9999/tcp"])?;
     desk.refused("allow lodger --from any", 1, &["lodger uses the network of web", "Name web instead"])?;
     let said = desk.told("allow * --from 203.0.113.10")?;
     assert!(!said.contains("hosty is guarded"), "{said}");
@@ -209,7 +209,7 @@ fn what_no_rule_reaches(desk: &Desk) -> Result {
         let found = listed.lines().find(|line| line.split_whitespace().next() == Some(name));
         found.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(row("hosty"), "hosty host network everyone (not guarded) 1 no");
+    assert_eq!(row("hosty"), "hosty host network everyone (not guarded) no");
     assert_eq!(row("homely"), "homely 127.0.0.1:8700 80/tcp host only 1 yes");
     assert_eq!(row("bound"), "bound 203.0.113.1:8701 80/tcp 203.0.113.10 1 yes");
     assert!(listed.contains("[::]:8080"), "{listed}");
