@@ -169,6 +169,12 @@ fn a_label_that_cannot_be_seen_closes() {
         told(&resolved(&rules, &worker(&[SANDBOX]), &past)),
         ["172.18.0.2:8080 service:web 80 rules [] guarded"]
     );
+    // A deny may mean it, whatever else lets everybody in.
+    let both = [rule(Verdict::Deny, "label:tier=front", None, None), allow("*", None), allow("label:tier=front", None)];
+    assert_eq!(
+        told(&resolved(&both, &worker(&[SANDBOX]), &past)),
+        ["172.18.0.2:8080 service:web 80 rules [0, 1] guarded"]
+    );
     let (task, network) = container("web.1.x", "172.18.0.5", &[(SWARM_SERVICE, "web"), ("tier", "front")]);
     let here = Inventory { containers: vec![task], networks: vec![network], ..worker(&[SANDBOX]) };
     assert_eq!(told(&resolved(&rules, &here, &past)), ["172.18.0.2:8080 service:web 80 rules [0] guarded"]);
