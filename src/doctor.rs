@@ -5,7 +5,7 @@ use std::fmt;
 use crate::access::{beyond_reach, is_guarded, rules_of, unforwarded};
 use crate::inventory::{Inventory, NetworkMode};
 use crate::net::Family;
-use crate::plan;
+use crate::plan::{self, DiffLine};
 use crate::policy::Policy;
 use crate::resolve::named_ports;
 use crate::ruleset::{Action, Desired, Dump, IpSet, Table, is_own_chain, is_own_rule, names};
@@ -79,6 +79,8 @@ pub struct Evidence<'a> {
     pub state: &'a Dump,
     /// The kernel as it should be.
     pub desired: &'a Desired,
+    /// Where the two differ, inside of containers too.
+    pub changes: &'a [DiffLine],
     /// What `docker firewall` is called as.
     pub program: &'a str,
 }
@@ -96,7 +98,7 @@ pub fn examine(evidence: &Evidence<'_>) -> Vec<Check> {
 
 /// Whether the kernel holds what the policy says.
 fn in_force(evidence: &Evidence<'_>) -> Check {
-    let changes = plan::diff(evidence.state, evidence.desired);
+    let changes = evidence.changes;
     let Some(first) = changes.first() else {
         return Check::good("in-force", "the kernel holds what the policy says");
     };
@@ -276,8 +278,15 @@ mod tests {
     fn hook_of(forward: &[&str]) -> Health {
         let state = state(forward, &["-j DOCKER-FIREWALL"]);
         let (policy, inventory, desired) = (Policy::default(), Inventory::default(), Desired::default());
-        hook(&Evidence { policy: &policy, inventory: &inventory, state: &state, desired: &desired, program: "x" })
-            .health
+        hook(&Evidence {
+            policy: &policy,
+            inventory: &inventory,
+            state: &state,
+            desired: &desired,
+            changes: &[],
+            program: "x",
+        })
+        .health
     }
 
     #[test]
@@ -295,7 +304,8 @@ mod tests {
         let (policy, inventory) = (Policy::default(), Inventory::default());
         let mut desired = Desired::default();
         let health = |desired: &Desired| {
-            let evidence = Evidence { policy: &policy, inventory: &inventory, state: &state, desired, program: "x" };
+            let evidence =
+                Evidence { policy: &policy, inventory: &inventory, state: &state, desired, changes: &[], program: "x" };
             backstop(&evidence).into_iter().map(|check| check.health).max()
         };
         assert_eq!(health(&desired), Some(Health::Note));

@@ -1,6 +1,8 @@
 //! The plain reading of a policy: rules in order, the first that matches decides. The specification that the compiled
 //! rules are tested against; deliberately naive, and deliberately ignorant of `resolve` and `compile`.
 
+mod inside;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -11,6 +13,8 @@ use crate::inventory::{Binding, Container, Inventory, NetworkMode, Service, Serv
 use crate::net::Protocol;
 use crate::policy::{DefaultAccess, Policy, Ports, Rule, RuleSource, Target, Verdict};
 use crate::ruleset::{ConnDirection, ConnState, Packet, Path, Transport};
+
+pub use inside::drops_inside;
 
 /// The world of one question.
 #[derive(Clone, Copy, Debug)]
@@ -204,7 +208,7 @@ fn is_the_link(address: IpAddr) -> bool {
 fn ports_of(packet: &Packet) -> Option<(Protocol, u16, u16)> {
     match packet.transport {
         Transport::Ports { protocol, source, destination, .. } => Some((protocol, source, destination)),
-        Transport::Other => None,
+        Transport::Icmp6(_) | Transport::Other => None,
     }
 }
 

@@ -17,11 +17,13 @@ use crate::policy::{DefaultAccess, Hook, Policy, Rule, Target, Verdict};
 
 mod host;
 mod ingress;
+mod sandbox;
 
 pub use host::{NAMED_PORTS_MAX, NamedPorts, contested, named_count, named_ports};
 pub use ingress::{
     IngressMemory, IngressOwner, IngressPort, SHARED, rule_selects_service, selects_service, services, speaks_of,
 };
+pub use sandbox::{Interface, Sandboxed, needs_sandbox, sandboxed};
 
 /// What rules are resolved against.
 #[derive(Clone, Copy, Debug)]

@@ -134,6 +134,8 @@ fn container(name: &str, address: &str, labels: &[(&str, &str)]) -> (Container, 
         subnets: vec!["172.18.0.0/16".parse().unwrap()],
         gateways: Vec::new(),
         internal: false,
+        parent: None,
+        mode: None,
     };
     let container = Container {
         id: format!("{:064x}", 7),
@@ -143,6 +145,7 @@ fn container(name: &str, address: &str, labels: &[(&str, &str)]) -> (Container, 
         mode: NetworkMode::Own,
         endpoints: vec![Endpoint { network: "gw".to_owned(), v4: address.parse().ok(), v6: None }],
         bindings: Vec::new(),
+        sandbox: None,
     };
     (container, network)
 }
@@ -168,6 +171,12 @@ fn a_label_that_cannot_be_seen_closes() {
     assert_eq!(
         told(&resolved(&rules, &worker(&[SANDBOX]), &past)),
         ["172.18.0.2:8080 service:web 80 rules [] guarded"]
+    );
+    // A deny may mean it, whatever else lets everybody in.
+    let both = [rule(Verdict::Deny, "label:tier=front", None, None), allow("*", None), allow("label:tier=front", None)];
+    assert_eq!(
+        told(&resolved(&both, &worker(&[SANDBOX]), &past)),
+        ["172.18.0.2:8080 service:web 80 rules [0, 1] guarded"]
     );
     let (task, network) = container("web.1.x", "172.18.0.5", &[(SWARM_SERVICE, "web"), ("tier", "front")]);
     let here = Inventory { containers: vec![task], networks: vec![network], ..worker(&[SANDBOX]) };

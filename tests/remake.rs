@@ -31,6 +31,7 @@ fn inventory() -> Inventory {
             mode: NetworkMode::Own,
             endpoints: vec![endpoint],
             bindings: Vec::new(),
+            sandbox: None,
         }],
         networks: vec![Network {
             id: "n".to_owned(),
@@ -40,6 +41,8 @@ fn inventory() -> Inventory {
             subnets: vec!["172.17.0.0/16".parse().unwrap()],
             gateways: Vec::new(),
             internal: false,
+            parent: None,
+            mode: None,
         }],
         ..Inventory::default()
     }

@@ -98,11 +98,11 @@ fn conditions(key: &Key, family: Family, way: Way) -> Vec<Match> {
         (Shape::Range(range), Way::From) => matches.push(Match::SourcePorts(*range)),
         // The port that the first packet came to stays with the connection, so answers are matched alike.
         (Shape::Published(range), _) => matches.push(Match::Published(*range)),
-        (Shape::All | Shape::Spelled | Shape::HostPort | Shape::HostAddress, _) => {}
+        (Shape::All | Shape::Spelled | Shape::HostPort | Shape::HostAddress | Shape::AnyAddress, _) => {}
     }
     let directions: &[SetDirection] = match (&key.source, &key.shape) {
         (Source::Merged, _) => &[own, own, peer],
-        (_, Shape::Spelled | Shape::HostPort | Shape::HostAddress) => &[own, own],
+        (_, Shape::Spelled | Shape::HostPort | Shape::HostAddress | Shape::AnyAddress) => &[own, own],
         _ => &[own],
     };
     matches.push(in_set(sets::of_key(key, family), directions));
@@ -130,7 +130,7 @@ struct Side<'a> {
     /// As many as the own sets have dimensions: address, or address and port.
     dimensions: usize,
     back: &'static str,
-    /// What the host says to itself over the loopback interface is nobody's business.
+    /// What a host, or a container, says to itself over the loopback interface is nobody's business.
     loopback: bool,
     /// The set of those that only ever answer: no packet of theirs belongs to a call of their own, whatever it seems.
     answers: Option<String>,
@@ -254,6 +254,42 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
             .into_iter()
             .map(|(name, rules)| (name.to_owned(), rules.into_iter().map(Line::of).collect()))
             .collect(),
+    }
+}
+
+/// `ICMPv6` without which there is no IPv6: listener reports (130 to 132, 143), router and neighbour discovery, redirects.
+/// Connection tracking leaves most of them alone, so that no other rule would know them (kernel:
+/// `nf_conntrack_proto_icmpv6.c`).
+const DISCOVERY: [u8; 9] = [130, 131, 132, 133, 134, 135, 136, 137, 143];
+
+/// The chains of a container's own namespace, called from its INPUT and OUTPUT.
+pub(super) fn sandbox(atoms: &Atoms, family: Family) -> DesiredTable {
+    let side = Side {
+        atoms,
+        family,
+        guarded: sets::guarded(family),
+        dimensions: 1,
+        back: names::BACK,
+        loopback: true,
+        answers: None,
+    };
+    let door = |way: Way, chain: &str| -> Vec<Rule> {
+        let discovery = DISCOVERY.iter().filter(|_| family == Family::V6);
+        let mut rules: Vec<Rule> = discovery.map(|kind| Rule::new([Match::Icmp6(*kind)], Action::Return)).collect();
+        rules.push(Rule::new([side.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned())));
+        rules
+    };
+    let chains = [
+        (names::IN, door(Way::To, names::TO)),
+        (names::OUT, door(Way::From, names::FROM)),
+        (names::TO, side.to()),
+        (names::FROM, side.from()),
+        (names::BACK, side.back()),
+    ];
+    let lines = |rules: Vec<Rule>| rules.into_iter().map(Line::of).collect();
+    DesiredTable {
+        chains: chains.into_iter().map(|(name, rules)| (name.to_owned(), lines(rules))).collect(),
+        hooks: vec![jump(names::INPUT, names::IN), jump(names::OUTPUT, names::OUT)],
     }
 }
 

@@ -17,7 +17,8 @@ pub(super) fn transaction(have: &Dump, want: &Desired, family: Family, barred: b
     for table in Table::ALL {
         let Some(present) = have.tables.get(&(family, table)) else { continue };
         let wanted = want.tables.get(&(family, table)).unwrap_or(&nothing);
-        let barred = barred && present.chains.contains_key(names::HOST);
+        let door = [names::HOST, names::IN].iter().any(|name| present.chains.contains_key(*name));
+        let barred = barred && door;
         let lines = table_lines(present, wanted, barred);
         if !lines.is_empty() {
             let _ = writeln!(text, "*{table}\n{lines}COMMIT");
@@ -88,7 +89,7 @@ fn in_place(chain: &Chain, wanted: &[&Line]) -> bool {
 
 /// The doors of our part of a table, each with the rules that drop everything ruled. They ask sets alone. `calling` keeps
 /// of the host's ports only those from which somebody may call out.
-fn doors(family: Family, calling: bool) -> [(&'static str, Vec<Line>); 3] {
+fn doors(family: Family, calling: bool) -> [(&'static str, Vec<Line>); 5] {
     use SetDirection::{Dst, Src};
     let prefix = match family {
         Family::V4 => "df4",
@@ -108,15 +109,23 @@ fn doors(family: Family, calling: bool) -> [(&'static str, Vec<Line>); 3] {
         }
         drop(matches)
     };
-    [(names::MAIN, vec![ruled(Dst), ruled(Src)]), (names::HOST, vec![port(Dst)]), (names::HOST_OUT, vec![port(Src)])]
+    // What a container's processes say to one another is no access from outside, and must not stop either.
+    let within = |condition: fn(String) -> Match| Line::of(Rule::new([condition("lo".to_owned())], Action::Return));
+    [
+        (names::IN, vec![within(Match::InInterface), ruled(Dst)]),
+        (names::OUT, vec![within(Match::OutInterface), ruled(Src)]),
+        (names::MAIN, vec![ruled(Dst), ruled(Src)]),
+        (names::HOST, vec![port(Dst)]),
+        (names::HOST_OUT, vec![port(Src)]),
+    ]
 }
 
 /// A barrier where the family has nothing of ours yet, and the state behind it. Of the host's ports it closes those from
 /// which somebody may call out. The others need none, for they are judged without a direction; and a refused packet
 /// would end docker-proxy's UDP sessions.
 pub(super) fn first_barrier(have: &Dump, want: &Desired, family: Family) -> Option<(String, Dump)> {
-    let own = |table: &Table| have.chain(family, *table, names::MAIN).is_some();
-    if Table::ALL.iter().any(own) {
+    let chains = |table: &Table| have.tables.get(&(family, *table)).into_iter().flat_map(|table| table.chains.keys());
+    if Table::ALL.iter().flat_map(chains).any(|name| is_own_chain(name)) {
         return None;
     }
     let mut closed = have.clone();

@@ -219,6 +219,7 @@ mod tests {
             labels: BTreeMap::from([("tier".to_owned(), tier.to_owned())]),
             running: true,
             mode: NetworkMode::Host,
+            sandbox: None,
             endpoints: Vec::new(),
             bindings: Vec::new(),
         }

@@ -11,7 +11,6 @@ use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
 use crate::inventory::NetworkMode;
 use crate::net::Family;
-use crate::plan;
 use crate::ruleset::{Dump, Table, is_own_rule};
 
 /// Runs it; exits 1 when the kernel does not hold what the policy says.
@@ -19,7 +18,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Engine)?;
     let state = session.state()?;
     let config = session.config().clone();
-    let changes = plan::diff(&state, &session.desired(&config, &state)).len();
+    let changes = session.differences(&config)?.len();
     let policy = session.policy();
     let inventory = session.containers()?;
     let running = inventory.containers.iter().filter(|container| container.running);
