@@ -138,9 +138,9 @@ settle() {
 
 # Where each variant shows most: 28.5 has the gateway modes and opens IPv6 by itself, 26.1 is without ip6tables out of the
 # box, and engines from 27.3 on leave br_netfilter alone.
-readonly EVERY_DAY=("28.5 nft changes" "28.5 nft ways" "28.5 nft host-network" "28.5 nft no-proxy" "28.5 legacy no-iptables"
+readonly EVERY_DAY=("28.5 nft changes" "28.5 nft ways" "28.5 nft host-network" "28.5 nft macvlan" "28.5 nft no-proxy" "28.5 legacy no-iptables"
   "28.5 legacy no-br-netfilter" "26.1 nft ip6tables-off" "26.1 legacy ways" "20.10 nft br-netfilter")
-readonly VARIANTS=(changes ways host-network no-proxy no-iptables ip6tables-off no-br-netfilter br-netfilter)
+readonly VARIANTS=(changes ways host-network macvlan no-proxy no-iptables ip6tables-off no-br-netfilter br-netfilter)
 
 # The longest first, so that the last two end together.
 engine_tests() {
