@@ -13,8 +13,10 @@ use crate::resolve::{NamedPorts, named_ports, network_owner, rule_selects};
 use crate::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, Transport, through};
 
 mod ingress;
+mod inside;
 
 pub use ingress::{ServiceAccess, service_access, strangers_pass_ingress};
+pub use inside::{access_inside, ports_named, strangers_enter};
 
 /// Who reaches one port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,22 +93,26 @@ pub fn is_guarded(policy: &Policy, inventory: &Inventory, container: &Container)
 }
 
 /// Where a container lives that no rule made here can guard as a whole: on the host's own network, where only ports that
-/// rules name are guarded ([`named_ports`]), or on networks whose packets never cross the host's FORWARD hook. `None` for all others, and for those of which nothing is known while they rest.
+/// rules name are guarded ([`named_ports`]), or on networks whose packets cross neither the host's FORWARD hook nor chains
+/// of the container's own. `None` for all others, and for those of which nothing is known while they rest.
 pub fn beyond_reach(inventory: &Inventory, container: &Container) -> Option<String> {
     let owner = network_owner(inventory, container).unwrap_or(container);
     if owner.mode == NetworkMode::Host {
         return Some("the host's own network".to_owned());
     }
-    if inventory.forwarded(owner).next().is_some() {
+    if inventory.forwarded(owner).next().is_some() || inventory.sandboxed(owner).next().is_some() {
         return None;
     }
     unforwarded(inventory, owner).next().map(|network| format!("the {} network {}", network.driver, network.name))
 }
 
-/// The networks of a container that lead outside past the host's FORWARD hook: macvlan, ipvlan and the like.
+/// The networks of a container that lead outside past every chain that rules are put into: ipvlan's mode l3s, and drivers
+/// that nobody here knows.
 pub fn unforwarded<'a>(inventory: &'a Inventory, container: &'a Container) -> impl Iterator<Item = &'a Network> {
     let networks = container.endpoints.iter().filter_map(|endpoint| inventory.network(&endpoint.network));
-    networks.filter(|network| !matches!(network.driver.as_str(), "bridge" | "overlay" | "host" | "null"))
+    networks.filter(|network| {
+        !network.sandboxed() && !matches!(network.driver.as_str(), "bridge" | "overlay" | "host" | "null")
+    })
 }
 
 /// Who reaches `binding` of `container`.
@@ -118,13 +124,25 @@ pub fn access(
     now: Timestamp,
 ) -> Access {
     let speaks = |rule: &Rule| rule.ports.speak_of(binding.protocol, binding.container_port, binding.host_port);
+    let family = Family::of(&binding.host_address);
+    let mut access = read_off(policy, inventory, container, family, now, speaks);
+    if binding.host_address.is_loopback() {
+        access = Access { who: Who::HostOnly, except: Vec::new(), ..access };
+    }
+    access
+}
+
+/// Who gets through the rules for which `speaks` is true.
+fn read_off(
+    policy: &Policy,
+    inventory: &Inventory,
+    container: &Container,
+    family: Family,
+    now: Timestamp,
+    speaks: impl Fn(&Rule) -> bool,
+) -> Access {
     let speaking: Vec<(usize, &Rule)> =
         rules_of(policy, inventory, container).into_iter().filter(|(_, rule)| speaks(rule)).collect();
-    if binding.host_address.is_loopback() {
-        let rules = speaking.iter().map(|(number, _)| *number).collect();
-        return Access { who: Who::HostOnly, except: Vec::new(), rules };
-    }
-    let family = Family::of(&binding.host_address);
     reading(&speaking, family, is_guarded(policy, inventory, container), now)
 }
 
@@ -202,6 +220,17 @@ pub(crate) fn stranger_passes(
     (destination, protocol, port): (IpAddr, Protocol, u16),
     published: Option<u16>,
 ) -> bool {
+    let transport = Transport::Ports { protocol, source: 40_000, destination: port, syn: true };
+    stranger_gets_through(state, path, (destination, transport), published)
+}
+
+/// The same for any kind of packet.
+fn stranger_gets_through(
+    state: &Dump,
+    path: Path,
+    (destination, transport): (IpAddr, Transport),
+    published: Option<u16>,
+) -> bool {
     let family = Family::of(&destination);
     let source: IpAddr = match family {
         Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
@@ -213,7 +242,7 @@ pub(crate) fn stranger_passes(
         out_interface: String::new(),
         source,
         destination,
-        transport: Transport::Ports { protocol, source: 40_000, destination: port, syn: true },
+        transport,
         state: ConnState::New,
         direction: Some(ConnDirection::Original),
         published,

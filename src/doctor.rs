@@ -5,8 +5,9 @@ use std::fmt;
 use crate::access::{beyond_reach, is_guarded, rules_of, unforwarded};
 use crate::inventory::{Inventory, NetworkMode};
 use crate::net::Family;
-use crate::plan;
+use crate::plan::{self, DiffLine};
 use crate::policy::Policy;
+use crate::resolve::named_ports;
 use crate::ruleset::{Action, Desired, Dump, IpSet, Table, is_own_chain, is_own_rule, names};
 
 /// How a check ended.
@@ -78,6 +79,8 @@ pub struct Evidence<'a> {
     pub state: &'a Dump,
     /// The kernel as it should be.
     pub desired: &'a Desired,
+    /// Where the two differ, inside of containers too.
+    pub changes: &'a [DiffLine],
     /// What `docker firewall` is called as.
     pub program: &'a str,
 }
@@ -95,7 +98,7 @@ pub fn examine(evidence: &Evidence<'_>) -> Vec<Check> {
 
 /// Whether the kernel holds what the policy says.
 fn in_force(evidence: &Evidence<'_>) -> Check {
-    let changes = plan::diff(evidence.state, evidence.desired);
+    let changes = evidence.changes;
     let Some(first) = changes.first() else {
         return Check::good("in-force", "the kernel holds what the policy says");
     };
@@ -200,6 +203,12 @@ fn ways(evidence: &Evidence<'_>) -> Vec<Check> {
             continue;
         }
         let name = &container.name;
+        if container.mode == NetworkMode::Host && !named_ports(policy, inventory, container).is_empty() {
+            let what =
+                format!("{name} is on the host's network: its ports that rules name are judged, all others are not");
+            checks.push(Check::note("ways-in", what));
+            continue;
+        }
         if let Some(place) = beyond_reach(inventory, container) {
             checks.push(
                 Check::not_safe("ways-in", format!("{name} is on {place}, where no rule made here reaches")).fixed_by(
@@ -269,8 +278,15 @@ mod tests {
     fn hook_of(forward: &[&str]) -> Health {
         let state = state(forward, &["-j DOCKER-FIREWALL"]);
         let (policy, inventory, desired) = (Policy::default(), Inventory::default(), Desired::default());
-        hook(&Evidence { policy: &policy, inventory: &inventory, state: &state, desired: &desired, program: "x" })
-            .health
+        hook(&Evidence {
+            policy: &policy,
+            inventory: &inventory,
+            state: &state,
+            desired: &desired,
+            changes: &[],
+            program: "x",
+        })
+        .health
     }
 
     #[test]
@@ -288,7 +304,8 @@ mod tests {
         let (policy, inventory) = (Policy::default(), Inventory::default());
         let mut desired = Desired::default();
         let health = |desired: &Desired| {
-            let evidence = Evidence { policy: &policy, inventory: &inventory, state: &state, desired, program: "x" };
+            let evidence =
+                Evidence { policy: &policy, inventory: &inventory, state: &state, desired, changes: &[], program: "x" };
             backstop(&evidence).into_iter().map(|check| check.health).max()
         };
         assert_eq!(health(&desired), Some(Health::Note));

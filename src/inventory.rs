@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 
@@ -63,6 +64,18 @@ pub struct Container {
     pub endpoints: Vec<Endpoint>,
     /// Its published ports: of a running container those in force, of a stopped one those asked for.
     pub bindings: Vec<Binding>,
+    /// Its own network namespace; only of those that run and have an address that the host's chains never see.
+    pub sandbox: Option<Sandbox>,
+}
+
+/// A running container's network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sandbox {
+    /// The file that the engine made for it (`NetworkSettings.SandboxKey`). The engine unmounts it when the container
+    /// stops and removes it a while later.
+    pub path: PathBuf,
+    /// The container's first process, in the engine's own process namespace.
+    pub pid: u32,
 }
 
 /// `HostConfig.NetworkMode`, as far as it changes who owns the addresses.
@@ -129,12 +142,27 @@ pub struct Network {
     pub gateways: Vec<IpAddr>,
     /// Made with `--internal`.
     pub internal: bool,
+    /// The host's interface that a macvlan or ipvlan network stands on.
+    pub parent: Option<String>,
+    /// `ipvlan_mode` or `macvlan_mode`, where it is given.
+    pub mode: Option<String>,
 }
 
 impl Network {
     /// Whether packets to its containers cross the host's FORWARD hook: true of bridges only.
     pub fn forwarded(&self) -> bool {
         self.driver == "bridge"
+    }
+
+    /// Whether its packets come to a container past the host's chains, but through those of the container's own network
+    /// namespace: macvlan and ipvlan. Not so in ipvlan's mode l3s, where they pass the host's INPUT instead (kernel:
+    /// `ipvlan_l3s.c`).
+    pub fn sandboxed(&self) -> bool {
+        match self.driver.as_str() {
+            "macvlan" => true,
+            "ipvlan" => self.mode.as_deref() != Some("l3s"),
+            _ => false,
+        }
     }
 
     /// Whether it is swarm's own plumbing (`docker_gwbridge`, `ingress`): never a target that people name.
@@ -202,6 +230,14 @@ impl Inventory {
     /// The container of that name or full ID.
     pub fn container(&self, name_or_id: &str) -> Option<&Container> {
         self.containers.iter().find(|container| container.name == name_or_id || container.id == name_or_id)
+    }
+
+    /// A container's endpoints that only rules in its own network namespace can guard, with their networks.
+    pub fn sandboxed<'a>(&'a self, container: &'a Container) -> impl Iterator<Item = (&'a Endpoint, &'a Network)> {
+        container.endpoints.iter().filter_map(|endpoint| {
+            let network = self.network(&endpoint.network)?;
+            network.sandboxed().then_some((endpoint, network))
+        })
     }
 
     /// A container's endpoints that the host forwards to, with their networks.

@@ -1,6 +1,8 @@
 //! The plain reading of a policy: rules in order, the first that matches decides. The specification that the compiled
 //! rules are tested against; deliberately naive, and deliberately ignorant of `resolve` and `compile`.
 
+mod inside;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -11,6 +13,8 @@ use crate::inventory::{Binding, Container, Inventory, NetworkMode, Service, Serv
 use crate::net::Protocol;
 use crate::policy::{DefaultAccess, Policy, Ports, Rule, RuleSource, Target, Verdict};
 use crate::ruleset::{ConnDirection, ConnState, Packet, Path, Transport};
+
+pub use inside::drops_inside;
 
 /// The world of one question.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +55,7 @@ fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
         Some(ConnDirection::Original) => !inbound && !opens_nothing(packet),
         None => false,
     };
-    if started_by_the_host {
+    if started_by_the_host && owner.calls {
         return false;
     }
     let deciding = owner.rules.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > world.now)).find(|rule| {
@@ -67,6 +71,8 @@ struct PortOwner<'a> {
     inner: u16,
     rules: Vec<&'a Rule>,
     guarded: bool,
+    /// docker-proxy only answers, whichever way the connection is said to go.
+    calls: bool,
 }
 
 /// Of all that lay claim to it: one that runs; one that claims this address and not all; what Docker publishes of those
@@ -96,8 +102,8 @@ fn owner_of_port<'a>(world: &World<'a>, own: IpAddr, protocol: Protocol, port: u
         let same = pair[0].rules.iter().zip(&pair[1].rules).all(|(one, other)| std::ptr::eq(*one, *other));
         same && pair[0].rules.len() == pair[1].rules.len() && pair[0].guarded == pair[1].guarded
     });
-    let inner = equals.last()?.inner;
-    if agree { equals.pop() } else { Some(PortOwner { inner, rules: Vec::new(), guarded: true }) }
+    let &PortOwner { inner, calls, .. } = equals.last()?;
+    if agree { equals.pop() } else { Some(PortOwner { inner, rules: Vec::new(), guarded: true, calls }) }
 }
 
 /// Whether a container lays claim to a port of the host: for this address alone, by a rule's word.
@@ -128,7 +134,7 @@ fn claim<'a>(
         });
         naming.clone().next()?;
         let guarded = closed || naming.any(|rule| allows(rule));
-        return Some((false, true, PortOwner { inner: port, rules, guarded }));
+        return Some((false, true, PortOwner { inner: port, rules, guarded, calls: true }));
     }
     let mut here = container.bindings.iter().filter(|binding| binding_is(binding, own, protocol, port));
     let all = here.clone().next()?;
@@ -139,7 +145,8 @@ fn claim<'a>(
                 allows(rule) && rule.targets.iter().any(|target| means(target, container, world.inventory))
             });
     let rules = speaking(binding.container_port);
-    Some((binding.host_address == own, false, PortOwner { inner: binding.container_port, rules, guarded }))
+    let owner = PortOwner { inner: binding.container_port, rules, guarded, calls: !container.running };
+    Some((binding.host_address == own, false, owner))
 }
 
 fn binding_is(binding: &Binding, own: IpAddr, protocol: Protocol, port: u16) -> bool {
@@ -201,7 +208,7 @@ fn is_the_link(address: IpAddr) -> bool {
 fn ports_of(packet: &Packet) -> Option<(Protocol, u16, u16)> {
     match packet.transport {
         Transport::Ports { protocol, source, destination, .. } => Some((protocol, source, destination)),
-        Transport::Other => None,
+        Transport::Icmp6(_) | Transport::Other => None,
     }
 }
 

@@ -17,11 +17,13 @@ use crate::policy::{DefaultAccess, Hook, Policy, Rule, Target, Verdict};
 
 mod host;
 mod ingress;
+mod sandbox;
 
 pub use host::{NAMED_PORTS_MAX, NamedPorts, contested, named_count, named_ports};
 pub use ingress::{
     IngressMemory, IngressOwner, IngressPort, SHARED, rule_selects_service, selects_service, services, speaks_of,
 };
+pub use sandbox::{Interface, Sandboxed, needs_sandbox, sandboxed};
 
 /// What rules are resolved against.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +104,9 @@ pub struct HostPort {
     pub rules: Vec<usize>,
     /// Whether what no rule allows is dropped.
     pub guarded: bool,
+    /// Whether somebody may open connections from it: a process on the host's network, or anybody while its container
+    /// is stopped. docker-proxy, which holds it otherwise, only answers.
+    pub calls: bool,
 }
 
 impl HostPort {

@@ -17,6 +17,8 @@ fn network(id: &str, name: &str, bridge: &str, gateway: &str) -> Network {
         subnets: vec!["172.17.0.0/16".parse().unwrap()],
         gateways: gateway.parse::<IpAddr>().into_iter().collect(),
         internal: false,
+        parent: None,
+        mode: None,
     }
 }
 

@@ -138,6 +138,8 @@ fn container(name: &str, address: &str, labels: &[(&str, &str)]) -> (Container, 
         subnets: vec!["172.18.0.0/16".parse().unwrap()],
         gateways: Vec::new(),
         internal: false,
+        parent: None,
+        mode: None,
     };
     let container = Container {
         id: format!("{:064x}", 7),
@@ -147,6 +149,7 @@ fn container(name: &str, address: &str, labels: &[(&str, &str)]) -> (Container, 
         mode: NetworkMode::Own,
         endpoints: vec![Endpoint { network: "gw".to_owned(), v4: address.parse().ok(), v6: None }],
         bindings: Vec::new(),
+        sandbox: None,
     };
     (container, network)
 }

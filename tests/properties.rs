@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod kernel;
+#[path = "properties/sandbox.rs"]
+mod sandbox;
 mod world;
 
 use std::cell::RefCell;

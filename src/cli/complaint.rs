@@ -10,7 +10,7 @@ use crate::host::kernel::KernelError;
 use crate::host::privileges::PrivilegeError;
 use crate::lint::Finding;
 use crate::policy::{Target, nearest};
-use crate::reconcile::{ApplyError, ConfigError};
+use crate::reconcile::{ApplyError, ConfigError, SandboxError};
 use crate::resolve::NAMED_PORTS_MAX;
 
 pub(super) fn privilege(error: &PrivilegeError) -> Failure {
@@ -52,6 +52,11 @@ pub(super) fn kernel(error: &KernelError) -> Failure {
     }
 }
 
+/// A container's own network namespace cannot be guarded.
+pub(super) fn sandbox(error: &SandboxError) -> Failure {
+    Failure::environment(error.to_string()).hinted("Nothing was changed; what was in force before still is")
+}
+
 /// The engine gave no answer.
 pub(super) fn engine(error: &EngineError) -> Failure {
     let failure = Failure::environment(error.to_string());
@@ -66,8 +71,8 @@ pub(super) fn engine(error: &EngineError) -> Failure {
 
 pub(super) fn apply(error: &ApplyError) -> Failure {
     match error {
-        ApplyError::Cancelled(_) => Failure::cancelled(error.to_string()),
-        ApplyError::Step { .. } | ApplyError::ReadBack { .. } => Failure::environment(error.to_string()),
+        error if error.is_cancelled() => Failure::cancelled(error.to_string()),
+        error => Failure::environment(error.to_string()),
     }
 }
 
@@ -113,12 +118,12 @@ pub(super) fn finding(finding: &Finding, sets: &[String]) -> String {
             containers.join(" and ")
         ),
         Finding::NotForwarded { container, network, driver, only: true, .. } => format!(
-            "{container} is on the {driver} network {network} alone, whose packets never cross this host's FORWARD \
-             hook: rules cannot guard it"
+            "{container} is on the {driver} network {network} alone, whose packets cross no chain that rules can be \
+             put into: rules cannot guard it"
         ),
         Finding::NotForwarded { container, network, driver, .. } => format!(
-            "{container} has an address on the {driver} network {network}, whose packets never cross this host's \
-             FORWARD hook: that address is not guarded"
+            "{container} has an address on the {driver} network {network}, whose packets cross no chain that rules \
+             can be put into: that address is not guarded"
         ),
         Finding::ServicesUnknown { target: Target::SwarmService(name), reason, named: Some(ports), .. } => format!(
             "{reason}: that service {name} publishes {ports} cannot be checked, and what else it publishes stays as it is"

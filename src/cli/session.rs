@@ -10,18 +10,19 @@ use super::context::Context;
 use super::engine::{self, Trouble};
 use super::failure::{Exit, Failure};
 use super::{complaint, offline, report, soundness};
+use crate::compile;
 use crate::host::kernel::HostKernel;
 use crate::host::lock::Lock;
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::tools::Tools;
-use crate::inventory::{Inventory, Service};
+use crate::inventory::{Container, Inventory, Service};
 use crate::net::Family;
-use crate::plan;
-use crate::policy::{Policy, SetFile};
-use crate::reconcile::{self, Applied, Config, Ledger, Pass};
-use crate::resolve;
-use crate::ruleset::{Desired, DesiredSet, Dump, Member, SetEntry, is_own_chain, render_set_entry};
+use crate::plan::{self, DiffLine};
+use crate::policy::{Policy, RuleSource, SetFile};
+use crate::reconcile::{self, Applied, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
+use crate::resolve::{self, needs_sandbox};
+use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,6 +49,8 @@ pub(super) struct Session {
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
     pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
     kernel: HostKernel,
+    /// The containers' own network namespaces, as far as they were asked for.
+    sandboxes: Sandboxes,
     /// What was read of the kernel, and the users' sets whose members were read with it.
     seen: Option<(BTreeSet<String>, Dump)>,
     _lock: Option<Lock>,
@@ -104,6 +107,7 @@ impl Session {
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
             kernel,
+            sandboxes: Sandboxes::default(),
             seen: None,
             _lock: lock,
         })
@@ -143,13 +147,50 @@ impl Session {
 
     /// The kernel's state, as far as it concerns `config`. Read once: nobody else of ours writes while we hold the lock.
     fn state_for(&mut self, config: &Config) -> Result<Dump, Failure> {
-        let users = self.ledger.users(config);
-        if let Some((_, state)) = self.seen.as_ref().filter(|(known, _)| *known == users) {
-            return Ok(state.clone());
+        let record = Record::read(self.ledger.paths()).map_err(|error| complaint::file(&error))?;
+        let policy = config.document.policy();
+        let mut names = self.ledger.users(config);
+        if !record.is_empty() || self.containers_with_sandbox(policy).next().is_some() {
+            // Those are copied.
+            names.extend(policy.rules.iter().flat_map(|rule| &rule.sources).filter_map(|source| match source {
+                RuleSource::Ipset(name) => Some(name.clone()),
+                _ => None,
+            }));
         }
-        let state = reconcile::observe(&mut self.kernel, &users).map_err(|error| complaint::kernel(&error))?;
-        self.seen = Some((users, state.clone()));
+        let state = match self.seen.as_ref().filter(|(known, _)| *known == names) {
+            Some((_, state)) => state.clone(),
+            None => reconcile::observe(&mut self.kernel, &names).map_err(|error| complaint::kernel(&error))?,
+        };
+        self.seen = Some((names, state.clone()));
+        self.open_sandboxes(&record, |container, inventory| needs_sandbox(policy, inventory, container))?;
         Ok(state)
+    }
+
+    fn containers_with_sandbox<'a>(&'a self, policy: &'a Policy) -> impl Iterator<Item = &'a Container> {
+        let inventory = self.inventory.as_ref();
+        let containers =
+            inventory.into_iter().flat_map(|inventory| inventory.containers.iter().map(move |c| (inventory, c)));
+        containers
+            .filter(|(inventory, container)| container.sandbox.is_some() && needs_sandbox(policy, inventory, container))
+            .map(|(_, container)| container)
+    }
+
+    /// Opens and reads the containers' own network namespaces; those that are open already are not read again.
+    fn open_sandboxes(
+        &mut self,
+        record: &Record,
+        wanted: impl Fn(&Container, &Inventory) -> bool,
+    ) -> Result<(), Failure> {
+        let Some(known) = self.kernel.capabilities() else { return Ok(()) };
+        let inventory = self.inventory.as_ref();
+        let wanted = |container: &Container| inventory.is_some_and(|inventory| wanted(container, inventory));
+        let with = (&Tools::from_env(), &known.flavour);
+        self.sandboxes.open(record, inventory, wanted, with).map_err(|error| complaint::sandbox(&error))
+    }
+
+    /// What the network namespaces of containers hold, by the containers' full IDs, as far as they were read.
+    pub(super) fn sandboxes(&self) -> &[Sandbox] {
+        &self.sandboxes.open
     }
 
     /// What the tools can do here, once the kernel has been read.
@@ -176,6 +217,32 @@ impl Session {
         desired
     }
 
+    /// What the network namespace of a container shall hold for `config`; `host` is the host's kernel as it was read.
+    fn desired_inside(&self, config: &Config, host: (&Dump, &BTreeMap<String, IpSet>), inside: &Sandbox) -> Desired {
+        let Some(inventory) = &self.inventory else { return compile::refresh_copies(&inside.state, host.1) };
+        let Some(container) = inventory.containers.iter().find(|container| container.id == inside.id) else {
+            return Desired::default();
+        };
+        let (policy, sets) = (config.document.policy(), &config.sets);
+        let pass = Pass { policy, sets, earlier_sets: &self.ledger.earlier(), inventory, now: self.now };
+        pass.sandbox(container, &inside.interfaces, host, &inside.state)
+    }
+
+    /// All differences between the kernel and what `config` wants of it, those inside of containers named so.
+    pub(super) fn differences(&mut self, config: &Config) -> Result<Vec<DiffLine>, Failure> {
+        let state = self.state_for(config)?;
+        let desired = self.desired(config, &state);
+        let mut lines = plan::diff(&state, &desired);
+        let held = compile::held(&state, &desired);
+        for inside in &self.sandboxes.open {
+            let wanted = self.desired_inside(config, (&state, &held), inside);
+            let place =
+                |line: DiffLine| DiffLine { place: format!("container {}: {}", inside.name, line.place), ..line };
+            lines.extend(plan::diff(&inside.state, &wanted).into_iter().map(place));
+        }
+        Ok(lines)
+    }
+
     /// Prints what `config` would change in the kernel; exits 2 when there is anything.
     pub(super) fn show_plan(&mut self, ctx: &mut Context, config: &Config) -> Result<Exit, Failure> {
         let state = self.state_for(config)?;
@@ -183,7 +250,7 @@ impl Session {
             ctx.output.note(&format!("warning: {}", failure.message));
         }
         let desired = self.desired(config, &state);
-        let lines = plan::diff(&state, &desired);
+        let lines = self.differences(config)?;
         report::diff(&mut ctx.output, &lines);
         report::unsaved(ctx, &plan::unsaved(&state, &desired));
         Ok(if lines.is_empty() { Exit::Success } else { Exit::ThingsToDo })
@@ -200,18 +267,43 @@ impl Session {
         let draft = self.ledger.stage(&config).map_err(|error| complaint::file(&error))?;
         let _mutation = ctx.cancel.begin()?;
         self.ledger.announce(&config).map_err(|error| complaint::file(&error))?;
-        let users = self.ledger.users(&config);
-        // Taken out for the while, so that the rest of the session can be asked meanwhile.
-        let mut kernel = std::mem::replace(&mut self.kernel, HostKernel::new(Tools::from_env()));
-        let desired = |state: &Dump| self.desired(&config, state);
-        let applied = reconcile::apply(&mut kernel, &users, &before, &desired, &|| ctx.cancel.is_cancelled());
-        self.kernel = kernel;
-        self.seen = None;
-        let applied = applied.map_err(|error| complaint::apply(&error))?;
+        let applied = self.write(&before, Some(&config), &|| ctx.cancel.is_cancelled())?;
         warn(ctx, &applied.remarks);
         let placed = self.ledger.place(draft, config);
         warn(ctx, &placed.map_err(|error| complaint::half_written(&error, &ctx.program))?);
         Ok(applied)
+    }
+
+    /// Writes the host's kernel, which holds `before`, and those of the containers that were opened: all, or none. Without
+    /// `config` everything of ours goes. Which containers' are written is recorded before, and which hold something
+    /// afterwards.
+    fn write(
+        &mut self,
+        before: &Dump,
+        config: Option<&Config>,
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<Applied, Failure> {
+        // Taken out for the while, so that the rest of the session can be asked meanwhile.
+        let mut kernel = std::mem::replace(&mut self.kernel, HostKernel::new(Tools::from_env()));
+        let mut sandboxes = std::mem::take(&mut self.sandboxes);
+        self.seen = None;
+        let users = self.ledger.users(config.unwrap_or(self.config()));
+        let nothing = Desired { gone: users.clone(), ..Desired::default() };
+        let desired = |state: &Dump| config.map_or_else(|| nothing.clone(), |config| self.desired(config, state));
+        let held = compile::held(before, &desired(before));
+        let inside = |sandbox: &Sandbox| {
+            config.map_or_else(Desired::default, |config| self.desired_inside(config, (before, &held), sandbox))
+        };
+        let plans: Vec<Desired> = sandboxes.open.iter().map(inside).collect();
+        let paths = self.ledger.paths();
+        sandboxes.record_before(&plans, paths).map_err(|error| complaint::file(&error))?;
+        let mut host = Site { container: None, kernel: &mut kernel, users: &users, before, desired: &desired };
+        let applied = sandboxes.apply(&mut host, &plans, cancelled);
+        if applied.is_ok() {
+            sandboxes.record_after(&plans, paths).map_err(|error| complaint::file(&error))?;
+        }
+        self.kernel = kernel;
+        applied.map_err(|error| complaint::apply(&error))
     }
 
     /// The command brings a whole policy of its own: that the old one is missing does not matter.
@@ -266,7 +358,6 @@ impl Session {
     /// Takes everything of ours out of the kernel. The files stay.
     pub(super) fn clear(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
         let _mutation = ctx.cancel.begin()?;
-        let users = self.ledger.users(self.config());
         let before = self.state()?;
         self.seen = None;
         let sets = reconcile::user_sets(&self.config().sets, &self.ledger.earlier(), self.now);
@@ -276,10 +367,10 @@ impl Session {
             let lost = lost.collect::<Vec<_>>().join(" ");
             ctx.output.note(&format!("note: put into {name} by hand, in no file, and gone with it: {lost}"));
         }
-        let nothing = Desired { gone: users.clone(), ..Desired::default() };
-        let cancelled = || ctx.cancel.is_cancelled();
-        reconcile::apply(&mut self.kernel, &users, &before, &|_| nothing.clone(), &cancelled)
-            .map_err(|error| complaint::apply(&error))
+        // Also those that no record names: it may have been lost.
+        let record = Record::read(self.ledger.paths()).map_err(|error| complaint::file(&error))?;
+        self.open_sandboxes(&record, |_, _| true)?;
+        self.write(&before, None, &|| ctx.cancel.is_cancelled())
     }
 }
 

@@ -93,7 +93,9 @@ pub(super) fn warn(ctx: &mut Context, warnings: &[String]) {
 fn renamed(session: &Session, config: &Config, state: &Dump) -> Result<Vec<String>, Failure> {
     let (policy, inventory) = (config.document.policy(), session.containers()?);
     let mut found = BTreeSet::new();
-    for owner in reconcile::remembered(state).into_values().chain(reconcile::port_owners(state)) {
+    let inside = session.sandboxes().iter().filter_map(|sandbox| reconcile::sandbox_owner(&sandbox.state));
+    let ports = reconcile::port_owners(state);
+    for owner in reconcile::remembered(state).into_values().chain(ports).chain(inside) {
         let Some(container) = inventory.containers.iter().find(|container| container.id.starts_with(&owner.id)) else {
             continue;
         };

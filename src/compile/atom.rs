@@ -12,7 +12,7 @@ use ipnet::IpNet;
 
 use crate::net::{Family, PortRange, PortSet, Protocol, kernel_blocks};
 use crate::policy::{Ports, RuleSource, TIMEOUT_MAX, Verdict};
-use crate::resolve::{HostPort, Resolved};
+use crate::resolve::{HostPort, Resolved, Sandboxed};
 use crate::ruleset::{Member, SetEntry, SetKind};
 
 /// Ranges up to this many ports are spelled out as set members; longer ones become a match in the rule.
@@ -41,12 +41,20 @@ impl Key {
         if self.level.is_multiple_of(2) { Verdict::Allow } else { Verdict::Deny }
     }
 
+    /// The kernel set, not made for this rule, that it asks for its sources.
+    pub(super) fn named(&self) -> Option<&String> {
+        match &self.source {
+            Source::Named(name) => Some(name),
+            _ => None,
+        }
+    }
+
     /// The kind of the set that holds its members.
     pub(super) fn set_kind(&self) -> SetKind {
         match (&self.source, &self.shape) {
             (Source::Merged, _) => SetKind::IpPortNet,
             (_, Shape::Spelled) => SetKind::IpPort,
-            (_, Shape::HostPort | Shape::HostAddress) => SetKind::NetPort,
+            (_, Shape::HostPort | Shape::HostAddress | Shape::AnyAddress) => SetKind::NetPort,
             _ => SetKind::Ip,
         }
     }
@@ -78,6 +86,8 @@ pub(super) enum Shape {
     Published(PortRange),
     /// The set holds ports of every address of the host, and those addresses' ports that are others' as exceptions.
     HostPort,
+    /// The set holds ports of whatever address, in a container's own namespace.
+    AnyAddress,
     /// The set holds single addresses of the host with their ports. A set of its own: were they in the other one, the end
     /// of a member that expires would leave its address to the wider member.
     HostAddress,
@@ -148,6 +158,32 @@ pub(super) fn atoms(resolved: &Resolved, family: Family) -> Atoms {
     }
     insert_ingress(&mut atoms, &parts, resolved, family);
     atoms
+}
+
+/// Takes the rules of a namespace apart in which everything is the container's. `renamed` answers under which name a
+/// kernel set is asked there; `None` for one that cannot be asked.
+pub(super) fn sandbox_atoms(sandboxed: &Sandboxed, family: Family, renamed: impl Fn(&str) -> Option<String>) -> Atoms {
+    let mut atoms = Atoms::new();
+    let resolved = &sandboxed.resolved;
+    let everything: Vec<usize> = (0..resolved.rules.len()).collect();
+    let blocks = whole(family);
+    for (level, index) in levels(resolved, &everything) {
+        let mut parts = Parts::of(resolved, index, family);
+        let asked = parts.named.len();
+        parts.named = parts.named.iter().filter_map(|name| renamed(name)).collect();
+        // Whom a deny means that cannot be asked, nobody knows: everybody.
+        parts.any |= parts.named.len() < asked && resolved.rules[index].verdict == Verdict::Deny;
+        parts.insert_whole(&mut atoms, level, &blocks, &sandboxed.owner.to_string());
+    }
+    atoms
+}
+
+/// All addresses, in blocks that the kernel's sets take.
+pub(super) fn whole(family: Family) -> Vec<IpNet> {
+    kernel_blocks(match family {
+        Family::V4 => IpNet::V4(ipnet::Ipv4Net::default()),
+        Family::V6 => IpNet::V6(ipnet::Ipv6Net::default()),
+    })
 }
 
 /// Ports that share one address are judged like addresses of their own: each has its order of rules. What closes one is
@@ -254,6 +290,25 @@ impl Parts {
                     _ => vec![SetEntry::Net(IpNet::from(address))],
                 };
                 self.put(atoms, self.key(level, source, shape.clone()), entries, owner);
+            }
+        }
+    }
+
+    /// As [`Self::insert`] where every address is the container's.
+    fn insert_whole(&self, atoms: &mut Atoms, level: u16, blocks: &[IpNet], owner: &str) {
+        for source in self.sources() {
+            for shape in &self.shapes {
+                let (shape, entries): (Shape, Vec<SetEntry>) = match shape {
+                    Shape::Spelled => {
+                        let ports = || self.spelled.iter();
+                        let entry = |&block: &IpNet| {
+                            ports().map(move |&(protocol, port)| SetEntry::NetPort(block, protocol, port))
+                        };
+                        (Shape::AnyAddress, blocks.iter().flat_map(entry).collect())
+                    }
+                    shape => (shape.clone(), blocks.iter().map(|block| SetEntry::Net(*block)).collect()),
+                };
+                self.put(atoms, self.key(level, source.clone(), shape), entries, owner);
             }
         }
     }

@@ -9,9 +9,11 @@
 mod atom;
 mod chains;
 mod ground;
+mod sandbox;
 mod sets;
 
 pub use ground::Ground;
+pub use sandbox::{held, refresh_copies, sandbox};
 pub use sets::{guarded, host_guarded, ruled};
 
 use crate::net::Family;

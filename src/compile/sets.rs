@@ -9,10 +9,10 @@ use std::net::Ipv6Addr;
 use ipnet::{IpNet, Ipv6Net};
 use sha2::{Digest, Sha256};
 
-use super::atom::{Atoms, Exceptions, Key, Source, host_entries};
+use super::atom::{Atoms, Exceptions, Key, Shape, Source, host_entries, whole};
 use crate::net::{Family, kernel_blocks};
 use crate::policy::Hook;
-use crate::resolve::{HostPort, Owner, Resolved, SHARED};
+use crate::resolve::{HostPort, Owner, Resolved, SHARED, Sandboxed};
 use crate::ruleset::{IpSet, Member, SetEntry, SetKind, SetShape};
 
 /// Members a set takes at least; the kernel's own default.
@@ -54,6 +54,11 @@ pub(super) fn host(family: Family) -> String {
 /// Those of them for which what no rule allows is dropped.
 pub fn host_guarded(family: Family) -> String {
     format!("{}host-guarded", prefix(family))
+}
+
+/// Those of them that docker-proxy listens on, and nobody calls from.
+pub(super) fn host_answers(family: Family) -> String {
+    format!("{}host-answers", prefix(family))
 }
 
 /// Addresses and ports that Docker publishes, of containers that a rule or the default speaks of.
@@ -115,14 +120,7 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     guarded_members.extend(guarded_places.map(|place| (SetEntry::Net(place.address.into()), owned(&place.owner))));
     sets.insert(guarded(family), set(SetKind::Net, family, false, guarded_members));
 
-    let inside_members = resolved
-        .inside
-        .iter()
-        .filter(|(subnet, _)| Family::of(&subnet.addr()) == family)
-        .flat_map(|(subnet, bridge)| kernel_blocks(*subnet).into_iter().map(move |block| (block, bridge)))
-        .map(|(block, bridge)| (SetEntry::NetIface(block, bridge.clone()), Member::default()))
-        .collect();
-    sets.insert(inside(family), set(SetKind::NetIface, family, false, inside_members));
+    sets.insert(inside(family), inside_set(resolved, family));
 
     if family == Family::V6 {
         // RFC 4291: link-local unicast, and multicast of link-local scope.
@@ -145,13 +143,62 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(&HostPort::is_ruled)));
     sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(&|place| place.guarded)));
 
-    for (key, members) in atoms.iter().chain(host_atoms) {
-        sets.insert(of_key(key, family), set(key.set_kind(), family, key.timed, members.clone()));
+    let answering = |place: &HostPort| place.is_ruled() && !place.calls;
+    sets.insert(host_answers(family), set(SetKind::NetPort, family, false, host_members(&answering)));
+
+    add_asked(&mut sets, atoms.iter().chain(host_atoms), family, Key::set_kind);
+    sets
+}
+
+/// Where packets come from that are not judged.
+fn inside_set(resolved: &Resolved, family: Family) -> IpSet {
+    let members = resolved
+        .inside
+        .iter()
+        .filter(|(subnet, _)| Family::of(&subnet.addr()) == family)
+        .flat_map(|(subnet, bridge)| kernel_blocks(*subnet).into_iter().map(move |block| (block, bridge)))
+        .map(|(block, bridge)| (SetEntry::NetIface(block, bridge.clone()), Member::default()))
+        .collect();
+    set(SetKind::NetIface, family, false, members)
+}
+
+/// The sets of single rules.
+fn add_asked<'a>(
+    sets: &mut BTreeMap<String, IpSet>,
+    atoms: impl Iterator<Item = (&'a Key, &'a BTreeMap<SetEntry, Member>)>,
+    family: Family,
+    kind: impl Fn(&Key) -> SetKind,
+) {
+    for (key, members) in atoms {
+        sets.insert(of_key(key, family), set(kind(key), family, key.timed, members.clone()));
         if let Source::Blocks(blocks) = &key.source {
             let members = blocks.iter().map(|block| (SetEntry::Net(*block), Member::default())).collect();
             sets.insert(of_blocks(blocks, key, family), set(SetKind::Net, family, false, members));
         }
     }
+}
+
+/// The name of the copy of a kernel set in a container's namespace: sets are each namespace's own.
+pub(super) fn copy_of(name: &str, family: Family) -> String {
+    format!("{}of-{}", prefix(family), digest(name))
+}
+
+/// All sets of one family in a container's own namespace, without the copies.
+pub(super) fn sandbox_sets(sandboxed: &Sandboxed, atoms: &Atoms, family: Family) -> BTreeMap<String, IpSet> {
+    let everything = |there: bool| {
+        let blocks = whole(family).into_iter().filter(|_| there);
+        set(SetKind::Net, family, false, blocks.map(|block| (SetEntry::Net(block), owned(&sandboxed.owner))).collect())
+    };
+    let mut sets = BTreeMap::from([
+        (ruled(family), everything(true)),
+        (guarded(family), everything(sandboxed.guarded)),
+        (inside(family), inside_set(&sandboxed.resolved, family)),
+    ]);
+    // Whole families are blocks, which sets of addresses do not hold.
+    add_asked(&mut sets, atoms.iter(), family, |key| match key.shape {
+        Shape::AnyAddress => SetKind::NetPort,
+        _ => SetKind::Net,
+    });
     sets
 }
 

@@ -14,7 +14,7 @@ use super::endpoint::EngineAddress;
 use super::error::EngineError;
 use super::globals::Environment;
 use super::{listener, ports, translate, wire};
-use crate::inventory::{self, Binding, Inventory};
+use crate::inventory::{self, Binding, Inventory, NetworkMode};
 
 /// So many containers are inspected at once; an engine serves them from memory, one core's worth at a time.
 const INSPECT_AT_ONCE: usize = 8;
@@ -75,7 +75,8 @@ impl Engine {
         })
     }
 
-    /// Reads everything: four requests, one more for each stopped container not seen before, and two more in a swarm.
+    /// Reads everything: four requests, one more for each stopped container not seen before and for each running one on a
+    /// macvlan or ipvlan network, and two more in a swarm.
     pub async fn snapshot(&self) -> Result<Inventory, EngineError> {
         // Containers before networks: a network that a container is on is in the later list, unless both have gone.
         let (facts, summaries) = tokio::try_join!(self.facts(), self.get::<Vec<wire::Summary>>(CONTAINERS))?;
@@ -113,7 +114,27 @@ impl Engine {
             .map_err(|error| EngineError::misunderstood(NETWORKS, &error))?;
         containers.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
         networks.sort_by(|a, b| a.name.cmp(&b.name).then_with(|| a.id.cmp(&b.id)));
-        Ok(Inventory { engine: facts.clone(), containers, networks, ingress: swarm.ingress })
+        let mut inventory = Inventory { engine: facts.clone(), containers, networks, ingress: swarm.ingress };
+        self.add_sandboxes(&mut inventory).await?;
+        Ok(inventory)
+    }
+
+    /// Looks up the network namespaces of those running containers, and no others, that have an address which the host's
+    /// chains never see.
+    async fn add_sandboxes(&self, inventory: &mut Inventory) -> Result<(), EngineError> {
+        let meant = inventory.containers.iter().enumerate().filter(|(_, container)| {
+            container.running && container.mode == NetworkMode::Own && inventory.sandboxed(container).next().is_some()
+        });
+        let meant: Vec<(usize, String)> = meant.map(|(index, container)| (index, container.id.clone())).collect();
+        let found: Vec<(usize, Option<wire::Inspected>)> = stream::iter(meant)
+            .map(|(index, id)| async move { Ok::<_, EngineError>((index, self.look_at(&id).await?)) })
+            .buffered(INSPECT_AT_ONCE)
+            .try_collect()
+            .await?;
+        for (index, inspected) in found {
+            inventory.containers[index].sandbox = inspected.as_ref().and_then(translate::sandbox);
+        }
+        Ok(())
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, EngineError> {
@@ -167,7 +188,12 @@ impl Engine {
         if !translate::is_id(&summary.id) {
             return Err(blame(summary, &format!("\"{}\" is not an ID", summary.id)));
         }
-        match self.get(&format!("/containers/{}/json", summary.id)).await {
+        self.look_at(&summary.id).await
+    }
+
+    /// One container; `None` when it has gone.
+    async fn look_at(&self, id: &str) -> Result<Option<wire::Inspected>, EngineError> {
+        match self.get(&format!("/containers/{id}/json")).await {
             Ok(inspected) => Ok(Some(inspected)),
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(error),

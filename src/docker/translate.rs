@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::wire;
-use crate::inventory::{Binding, Container, Endpoint, Engine, Network, NetworkMode};
+use crate::inventory::{Binding, Container, Endpoint, Engine, Network, NetworkMode, Sandbox};
 
 /// The engine's facts.
 pub(super) fn engine(version: &str, api: &str, info: wire::Info, shares_namespace: Option<bool>) -> Engine {
@@ -61,7 +61,14 @@ pub(super) fn network(wire: &wire::Network, told: &BTreeSet<IpAddr>) -> Result<N
         subnets,
         gateways: gateways.into_iter().collect(),
         internal: wire.internal,
+        parent: option(wire, &["parent"]),
+        mode: option(wire, &["ipvlan_mode", "macvlan_mode"]),
     })
+}
+
+/// The first of these driver options that is given.
+fn option(wire: &wire::Network, names: &[&str]) -> Option<String> {
+    names.iter().find_map(|name| wire.options.get(*name)).filter(|value| !value.is_empty()).cloned()
 }
 
 /// The bridge device (moby libnetwork `drivers/bridge`): as configured, else by the network's ID.
@@ -164,7 +171,15 @@ pub(super) fn container(
         mode,
         endpoints,
         bindings,
+        sandbox: None,
     })
+}
+
+/// The network namespace of an inspected container; `None` when it does not run any more.
+pub(super) fn sandbox(inspected: &wire::Inspected) -> Option<Sandbox> {
+    let path = &inspected.network_settings.sandbox_key;
+    let pid = inspected.state.pid;
+    (path.starts_with('/') && pid != 0).then(|| Sandbox { path: path.into(), pid })
 }
 
 /// The gateways that running containers were told, by network ID.

@@ -97,6 +97,9 @@ pub(super) struct NetworkSettings {
     /// Inspected containers only.
     #[serde(deserialize_with = "nullable")]
     pub(super) ports: PortMap,
+    /// The file of its network namespace; inspected containers only, empty unless it runs.
+    #[serde(deserialize_with = "nullable")]
+    pub(super) sandbox_key: String,
 }
 
 /// A container on a network.
@@ -138,6 +141,16 @@ pub(super) struct Inspected {
     pub(super) config: Config,
     #[serde(deserialize_with = "nullable")]
     pub(super) network_settings: NetworkSettings,
+    #[serde(deserialize_with = "nullable")]
+    pub(super) state: State,
+}
+
+/// `State` of an inspected container.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct State {
+    #[serde(deserialize_with = "nullable")]
+    pub(super) pid: u32,
 }
 
 /// What was asked for at creation.

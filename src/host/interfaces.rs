@@ -3,14 +3,16 @@
 //! Read below `/proc/thread-self/net`, which is this thread's namespace for certain. `/sys/class/net` is not: it shows
 //! the namespace in which sysfs was mounted (`ip netns exec` remounts it, `nsenter -n` does not).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 use thiserror::Error;
+
+use crate::resolve::Interface;
 
 /// The host as seen from this network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +61,35 @@ impl HostInterfaces {
     }
 }
 
+/// The interfaces of the calling thread's namespace, without the loopback interface.
+pub fn links() -> Result<Vec<Interface>, InterfacesError> {
+    let net = Path::new("/proc/thread-self/net");
+    let mut links: BTreeMap<String, Interface> = BTreeMap::new();
+    each_line(&net.join("dev"), &mut |line: &str| {
+        let names = device(line).filter(|name| *name != "lo").map(str::to_owned);
+        links.extend(names.map(|name| (name.clone(), Interface { name, ..Interface::default() })));
+    })?;
+    each_line(&net.join("route"), &mut |line: &str| {
+        if let Some((name, subnet)) = connected(line)
+            && let Some(link) = links.get_mut(name)
+        {
+            link.subnets.push(subnet);
+        }
+    })?;
+    let addresses = each_line(&net.join("if_inet6"), &mut |line: &str| {
+        if let (Some(address), Some(name)) = (inet6(line), line.split_ascii_whitespace().last())
+            && let Some(link) = links.get_mut(name)
+        {
+            link.v6.push(address);
+        }
+    });
+    match addresses {
+        Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
+        other => other?,
+    }
+    Ok(links.into_values().collect())
+}
+
 /// Takes the lines of a file one by one.
 trait Lines {
     fn line(&mut self, line: &str);
@@ -88,6 +119,18 @@ fn device(line: &str) -> Option<&str> {
 fn inet6(line: &str) -> Option<Ipv6Addr> {
     let digits = line.split_ascii_whitespace().next().filter(|digits| digits.len() == 32)?;
     u128::from_str_radix(digits, 16).ok().map(Ipv6Addr::from)
+}
+
+/// `/proc/net/route`: interface, destination and gateway (the bytes as they lie in memory), flags, three numbers, mask. Only
+/// what is reached without a gateway, and not everything at once.
+fn connected(line: &str) -> Option<(&str, Ipv4Net)> {
+    let words: Vec<&str> = line.split_ascii_whitespace().collect();
+    let address = |at: usize| {
+        let digits = words.get(at).filter(|digits| digits.len() == 8)?;
+        u32::from_str_radix(digits, 16).ok().map(|bits| Ipv4Addr::from(bits.to_ne_bytes()))
+    };
+    let subnet = Ipv4Net::with_netmask(address(1)?, address(7)?).ok()?;
+    (address(2)?.is_unspecified() && subnet.prefix_len() > 0).then_some((words[0], subnet))
 }
 
 /// `/proc/net/fib_trie`: an address is our own where its leaf says `host LOCAL`:
@@ -144,6 +187,17 @@ mod tests {
         text.lines().for_each(|line| trie.line(line));
         let expected: [IpAddr; 2] = ["127.0.0.1".parse().unwrap(), "192.0.2.2".parse().unwrap()];
         assert_eq!(addresses.into_iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    #[cfg(target_endian = "little")]
+    fn a_subnet_belongs_to_its_interface() {
+        let subnet = "192.0.2.0/24".parse().unwrap();
+        let line = |gateway: &str, mask: &str| format!("eth0\t000200C0\t{gateway}\t0001\t0\t0\t0\t{mask}\t0\t0\t0   ");
+        assert_eq!(connected(&line("00000000", "00FFFFFF")), Some(("eth0", subnet)));
+        assert_eq!(connected(&line("010200C0", "00FFFFFF")), None);
+        assert_eq!(connected("eth0\t00000000\t00000000\t0001\t0\t0\t0\t00000000\t0\t0\t0"), None);
+        assert_eq!(connected("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask"), None);
     }
 
     #[test]

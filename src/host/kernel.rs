@@ -16,7 +16,7 @@ use crate::ruleset::{Dump, ParseError, Table};
 pub trait Kernel {
     /// Reads both tables (filter, security) of both families and the sets: the members of every set for which
     /// `members(name)` is true, headers only of the others.
-    fn observe(&mut self, members: &dyn Fn(&str) -> bool) -> Result<Dump, KernelError>;
+    fn observe(&mut self, members: &(dyn Fn(&str) -> bool + Sync)) -> Result<Dump, KernelError>;
 
     /// One `iptables-restore --noflush --wait` (or ip6tables) call. Atomic per table.
     fn restore_rules(&mut self, family: Family, text: &str) -> Result<(), KernelError>;
@@ -64,6 +64,9 @@ pub enum KernelError {
         /// Why.
         source: io::Error,
     },
+    /// The namespace that it is about cannot be worked in.
+    #[error("{0}")]
+    Elsewhere(String),
     /// A program printed what we do not understand; nothing is done on half a picture.
     #[error("what {tool} printed was not understood: {source}")]
     Unparsable {
@@ -145,7 +148,7 @@ impl HostKernel {
 }
 
 impl Kernel for HostKernel {
-    fn observe(&mut self, members: &dyn Fn(&str) -> bool) -> Result<Dump, KernelError> {
+    fn observe(&mut self, members: &(dyn Fn(&str) -> bool + Sync)) -> Result<Dump, KernelError> {
         observe::observe(self, members)
     }
 

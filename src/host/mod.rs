@@ -6,6 +6,7 @@ pub mod interfaces;
 pub mod kernel;
 pub mod listeners;
 pub mod lock;
+pub mod namespace;
 pub mod observe;
 pub mod paths;
 pub mod privileges;

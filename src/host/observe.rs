@@ -55,7 +55,7 @@ pub fn survey(kernel: &HostKernel) -> Result<Flavour, KernelError> {
 }
 
 /// Reads the whole state.
-pub(super) fn observe(kernel: &mut HostKernel, members: &dyn Fn(&str) -> bool) -> Result<Dump, KernelError> {
+pub(super) fn observe(kernel: &mut HostKernel, members: &(dyn Fn(&str) -> bool + Sync)) -> Result<Dump, KernelError> {
     let mut v4_save = None;
     let known = if let Some(known) = &kernel.capabilities {
         known.clone()
@@ -165,7 +165,7 @@ fn list_sets(kernel: &HostKernel) -> Result<String, KernelError> {
 fn sets(
     kernel: &HostKernel,
     terse: &str,
-    members: &dyn Fn(&str) -> bool,
+    members: &(dyn Fn(&str) -> bool + Sync),
 ) -> Result<BTreeMap<String, IpSet>, KernelError> {
     let unparsable = |source| KernelError::Unparsable { tool: "ipset".to_owned(), source };
     let headers = parse_ipset_list_terse(terse).map_err(unparsable)?;

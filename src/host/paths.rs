@@ -77,6 +77,11 @@ impl Paths {
     pub fn lock_file(&self) -> PathBuf {
         self.run_dir.join("lock")
     }
+
+    /// Which containers' network namespaces hold rules of ours; gone after a reboot, as they are.
+    pub fn sandboxes_file(&self) -> PathBuf {
+        self.run_dir.join("sandboxes")
+    }
 }
 
 #[cfg(test)]

@@ -71,7 +71,8 @@ pub enum Finding {
         /// The containers.
         containers: Vec<String>,
     },
-    /// The container has an address that this host does not forward to (macvlan, ipvlan, overlay).
+    /// The container has an address whose packets cross no chain that rules are put into (ipvlan's mode l3s, overlay,
+    /// drivers of others).
     NotForwarded {
         /// Which rule.
         rule: usize,

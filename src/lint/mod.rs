@@ -58,12 +58,13 @@ fn target_findings((rule, text): (usize, &Rule), target: &Target, facts: &Facts<
         if let (Target::Container(_), Some(service)) = (target, container.swarm_service()) {
             found.push(Finding::TaskName { rule, container: name(), service: service.to_owned() });
         }
-        let only = inventory.forwarded(container).next().is_none();
+        let only = inventory.forwarded(container).next().is_none() && inventory.sandboxed(container).next().is_none();
         for endpoint in &container.endpoints {
             let Some(network) = inventory.network(&endpoint.network) else { continue };
             // From an overlay network only its own containers come, unless it is all that is said of the container.
             let aside = network.driver == "overlay" && (!only || !container.running);
-            if !network.forwarded() && !aside && !matches!(network.driver.as_str(), "host" | "null") {
+            let covered = network.forwarded() || network.sandboxed() || aside;
+            if !covered && !matches!(network.driver.as_str(), "host" | "null") {
                 found.push(Finding::NotForwarded {
                     rule,
                     container: name(),

@@ -36,6 +36,15 @@ pub enum ApplyError {
         /// What became of the calls before it.
         undone: Undone,
     },
+    /// It happened in a container's own network namespace.
+    #[error("in the network namespace of the container {name}: {source}")]
+    Sandbox {
+        /// The container.
+        name: String,
+        /// What happened, with what became of all kernels.
+        #[source]
+        source: Box<ApplyError>,
+    },
     /// The user interrupted.
     #[error("interrupted. {0}")]
     Cancelled(Undone),
@@ -47,6 +56,70 @@ pub enum ApplyError {
         /// What became of it.
         undone: Undone,
     },
+}
+
+impl ApplyError {
+    /// Whether the user wanted it so.
+    pub fn is_cancelled(&self) -> bool {
+        match self {
+            Self::Cancelled(_) => true,
+            Self::Sandbox { source, .. } => source.is_cancelled(),
+            Self::Step { .. } | Self::ReadBack { .. } => false,
+        }
+    }
+
+    /// The same, when something else could not be undone either.
+    fn worsened(mut self, worse: &Undone) -> Self {
+        if *worse != Undone::Yes {
+            match &mut self {
+                Self::Step { undone, .. } | Self::ReadBack { undone, .. } | Self::Cancelled(undone) => {
+                    *undone = worse.clone();
+                }
+                Self::Sandbox { .. } => {}
+            }
+        }
+        self
+    }
+}
+
+/// One kernel of a pass: the host's, or that of a container's own network namespace.
+pub struct Site<'a> {
+    /// The container, if it is one's.
+    pub container: Option<&'a str>,
+    /// The kernel.
+    pub kernel: &'a mut dyn Kernel,
+    /// As in [`apply`].
+    pub users: &'a BTreeSet<String>,
+    /// As in [`apply`].
+    pub before: &'a Dump,
+    /// As in [`apply`].
+    pub desired: &'a dyn Fn(&Dump) -> Desired,
+}
+
+/// [`apply`] for several kernels, one after the other: all of them, or none. No packet is judged by two of them, so no
+/// moment between them is wider than the old or the new.
+pub fn apply_all(sites: &mut [Site<'_>], cancelled: &dyn Fn() -> bool) -> Result<Applied, ApplyError> {
+    let mut all = Applied::default();
+    for index in 0..sites.len() {
+        let (done, rest) = sites.split_at_mut(index);
+        let Some(site) = rest.first_mut() else { break };
+        match apply(site.kernel, site.users, site.before, site.desired, cancelled) {
+            Ok(applied) => {
+                all.calls += applied.calls;
+                all.remarks.extend(applied.remarks);
+            }
+            Err(mut error) => {
+                for earlier in done.iter_mut().rev() {
+                    error = error.worsened(&undo(earlier.kernel, earlier.before, earlier.users));
+                }
+                return Err(match site.container {
+                    Some(name) => ApplyError::Sandbox { name: name.to_owned(), source: Box::new(error) },
+                    None => error,
+                });
+            }
+        }
+    }
+    Ok(all)
 }
 
 /// What became of the calls made before a failure.

@@ -4,8 +4,10 @@ mod apply;
 mod config;
 mod ledger;
 mod pass;
+mod sandbox;
 
-pub use apply::{Applied, ApplyError, Undone, apply, observe};
+pub use apply::{Applied, ApplyError, Site, Undone, apply, apply_all, observe};
 pub use config::{Config, ConfigError};
 pub use ledger::{Draft, Ledger};
-pub use pass::{Pass, kernel_names, port_owners, remembered, remembered_ingress, sets_only, user_sets};
+pub use pass::{Pass, kernel_names, port_owners, remembered, remembered_ingress, sandbox_owner, sets_only, user_sets};
+pub use sandbox::{Record, Sandbox, SandboxError, Sandboxes};

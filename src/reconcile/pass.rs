@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use crate::compile::{self, Ground, compile};
-use crate::inventory::Inventory;
+use crate::inventory::{Container, Inventory};
 use crate::net::Family;
 use crate::policy::{Policy, SetFile};
-use crate::resolve::{Facts, IngressMemory, IngressOwner, Owner, Resolved, resolve};
-use crate::ruleset::{Desired, DesiredSet, Dump, SetEntry, is_own_set};
+use crate::resolve::{Facts, IngressMemory, IngressOwner, Interface, Owner, Resolved, resolve, sandboxed};
+use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, SetEntry, is_own_set};
 
 /// What a pass works from. Everything was read before; the pass itself is pure.
 #[derive(Clone, Copy, Debug)]
@@ -37,20 +37,39 @@ impl Pass<'_> {
 
     /// The policy with its names resolved against the world and the kernel's foreign sets.
     pub fn resolved(&self, state: &Dump) -> Resolved {
+        self.with_facts(state, |facts| resolve(self.policy, facts))
+    }
+
+    /// Reads the facts off the host's kernel.
+    fn with_facts<T>(&self, state: &Dump, act: impl FnOnce(&Facts<'_>) -> T) -> T {
         let users = self.users();
         let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name) && !users.contains(*name));
         let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
         let sets = self.sets.keys().cloned().collect();
         let (remembered, ingress) = (remembered(state), remembered_ingress(state));
-        let facts = Facts {
+        act(&Facts {
             inventory: self.inventory,
             sets: &sets,
             ipsets: &ipsets,
             remembered: &remembered,
             ingress: &ingress,
             now: self.now,
-        };
-        resolve(self.policy, &facts)
+        })
+    }
+
+    /// What the network namespace of `container` shall hold. `host` is the host's kernel as it was read, `held` its sets
+    /// as they will be ([`compile::held`]), `state` what the namespace holds.
+    pub fn sandbox(
+        &self,
+        container: &Container,
+        interfaces: &[Interface],
+        (host, held): (&Dump, &BTreeMap<String, IpSet>),
+        state: &Dump,
+    ) -> Desired {
+        let sandboxed = self.with_facts(host, |facts| sandboxed(self.policy, facts, container, interfaces));
+        sandboxed.map_or_else(Desired::default, |sandboxed| {
+            compile::sandbox(&sandboxed, held, |family| Ground::of(state, family))
+        })
     }
 
     /// What the kernel shall hold, given what it holds.
@@ -114,6 +133,12 @@ pub fn remembered(state: &Dump) -> BTreeMap<IpAddr, Owner> {
             _ => None,
         })
         .collect()
+}
+
+/// For whom a container's own network namespace holds rules.
+pub fn sandbox_owner(state: &Dump) -> Option<Owner> {
+    let mut sets = Family::ALL.into_iter().filter_map(|family| state.sets.get(&compile::ruled(family)));
+    sets.find_map(|set| set.members.values().find_map(|member| Owner::parse(member.comment.as_deref()?)))
 }
 
 /// For whom the kernel guards ports of the host.

@@ -19,7 +19,9 @@ pub enum Transport {
         /// A TCP packet with SYN and without ACK, RST, FIN.
         syn: bool,
     },
-    /// ICMP, `ICMPv6`, GRE and the rest.
+    /// `ICMPv6`, of this type.
+    Icmp6(u8),
+    /// ICMP, GRE and the rest.
     Other,
 }
 

@@ -30,6 +30,8 @@ pub fn render_rule(rule: &Rule) -> String {
     }
     if let Some(protocol) = rule.matches.iter().find_map(protocol_of) {
         word(&mut out, &["-p", protocol.name()]);
+    } else if rule.matches.iter().any(|each| matches!(each, Match::Icmp6(_))) {
+        word(&mut out, &["-p", "ipv6-icmp"]);
     }
     let mut header_done = false;
     for each in &rule.matches {
@@ -107,6 +109,7 @@ fn render_match(out: &mut String, each: &Match) {
         Match::Published(ports) => {
             word(out, &["-m", "conntrack", "--ctstate", "DNAT", "--ctorigdstport", &range(*ports)]);
         }
+        Match::Icmp6(kind) => word(out, &["-m", "icmp6", "--icmpv6-type", &kind.to_string()]),
         Match::Set { name, negated, directions } => {
             word(out, &["-m", "set"]);
             if *negated {

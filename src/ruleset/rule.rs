@@ -21,6 +21,10 @@ pub mod names {
     pub const HOST_OUT: &str = "DOCKER-FIREWALL-HOST-OUT";
     /// The part of [`HOST_OUT`] that judges answers.
     pub const HOST_BACK: &str = "DOCKER-FIREWALL-HOST-BACK";
+    /// From INPUT of a container's own network namespace.
+    pub const IN: &str = "DOCKER-FIREWALL-IN";
+    /// From OUTPUT of a container's own network namespace.
+    pub const OUT: &str = "DOCKER-FIREWALL-OUT";
     /// Every chain of ours begins so, and none of anybody else's.
     pub const PREFIX: &str = "DOCKER-FIREWALL";
     /// The engine's documented place for users' rules.
@@ -87,6 +91,8 @@ pub enum Match {
     SourcePorts(PortRange),
     /// `-p tcp -m tcp ! --tcp-flags FIN,SYN,RST,ACK SYN`: a TCP packet that opens nothing.
     TcpNotSyn,
+    /// `-p ipv6-icmp -m icmp6 --icmpv6-type N`.
+    Icmp6(u8),
     /// `-p PROTOCOL` alone.
     Protocol(Protocol),
     /// `-m conntrack --ctstate RELATED`.

@@ -90,6 +90,11 @@ impl MemoryKernel {
         self.steps
     }
 
+    /// Whether it was told to die, whenever.
+    pub(crate) fn is_dying(&self) -> bool {
+        matches!(self.trouble, Some(Trouble::Die(_)))
+    }
+
     fn dead(&self) -> bool {
         matches!(self.trouble, Some(Trouble::Die(at)) if self.steps > at)
     }
@@ -118,7 +123,7 @@ impl MemoryKernel {
 }
 
 impl Kernel for MemoryKernel {
-    fn observe(&mut self, members: &dyn Fn(&str) -> bool) -> Result<Dump, KernelError> {
+    fn observe(&mut self, members: &(dyn Fn(&str) -> bool + Sync)) -> Result<Dump, KernelError> {
         if self.dead() {
             return Err(failed("observe", "dead", None));
         }

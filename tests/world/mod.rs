@@ -60,7 +60,7 @@ pub(crate) const PEERS: [&str; 8] = [
     "192.0.2.99",
 ];
 pub(crate) const INTERFACES: [&str; 2] = ["br-ext", "eth1"];
-const PORTS: [u16; 6] = [22, 80, 81, 443, 5000, 8080];
+pub(crate) const PORTS: [u16; 6] = [22, 80, 81, 443, 5000, 8080];
 
 pub(crate) fn networks() -> Vec<Network> {
     let network = |name: &str, driver: &str, bridge: Option<&str>, subnets: [&str; 2]| Network {
@@ -71,6 +71,9 @@ pub(crate) fn networks() -> Vec<Network> {
         subnets: subnets.iter().map(|subnet| subnet.parse().unwrap()).collect(),
         gateways: Vec::new(),
         internal: false,
+        // One of INTERFACES, so that rules for it and for others are drawn.
+        parent: (driver == "macvlan").then(|| INTERFACES[0].to_owned()),
+        mode: None,
     };
     vec![
         network("front", "bridge", Some("br-a"), ["172.30.0.0/24", "fd00:a::/64"]),
@@ -183,6 +186,7 @@ fn container(index: usize) -> impl Strategy<Value = Container> {
                     .collect(),
                 // What a container on the host's network asked to be published stays on record, and means nothing.
                 bindings: bindings(index),
+                sandbox: None,
             }
         },
     )

@@ -36,6 +36,7 @@ fn checks(ctx: &Context, session: &mut Session) -> Result<Vec<Check>, Failure> {
     let state = session.state()?;
     let config = session.config().clone();
     let desired = session.desired(&config, &state);
+    let changes = session.differences(&config)?;
     let inventory = session.containers()?;
     let engine = &inventory.engine;
     let mut checks =
@@ -50,7 +51,14 @@ fn checks(ctx: &Context, session: &mut Session) -> Result<Vec<Check>, Failure> {
         });
     }
     let policy = config.document.policy();
-    checks.extend(examine(&Evidence { policy, inventory, state: &state, desired: &desired, program: &ctx.program }));
+    checks.extend(examine(&Evidence {
+        policy,
+        inventory,
+        state: &state,
+        desired: &desired,
+        changes: &changes,
+        program: &ctx.program,
+    }));
     checks.extend(rules(ctx, session, &state)?);
     Ok(checks)
 }

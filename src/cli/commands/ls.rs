@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::json;
 
-use crate::access::{Access, Who, access, beyond_reach, host_ports_pass, is_guarded, named_access};
-use crate::access::{rules_of, strangers_pass, unforwarded};
+use crate::access::{Access, Who, access, access_inside, beyond_reach, host_ports_pass, is_guarded, named_access};
+use crate::access::{ports_named, rules_of, strangers_enter, strangers_pass, unforwarded};
 use crate::cli::args::LsArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
@@ -16,7 +16,6 @@ use crate::cli::table::Table;
 use crate::cli::text::{natural_order, printable, shorten};
 use crate::inventory::{Container, Inventory, NetworkMode, Service};
 use crate::net::Family;
-use crate::plan;
 use crate::policy::{Policy, Target};
 use crate::resolve::{self, named_ports, network_owner, selects};
 use crate::ruleset::Dump;
@@ -68,7 +67,7 @@ pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
 fn differing(ctx: &mut Context, session: &mut Session) -> Result<Option<Dump>, Failure> {
     let state = session.state()?;
     let config = session.config().clone();
-    let changes = plan::diff(&state, &session.desired(&config, &state)).len();
+    let changes = session.differences(&config)?.len();
     if changes == 0 {
         return Ok(None);
     }
@@ -133,18 +132,12 @@ fn rows(
             continue;
         }
         if let NetworkMode::Container(other) = &container.mode {
-            rows.push(match network_owner(inventory, container) {
-                Some(owner) => {
-                    let from = if owner.running { format!("as {}", owner.name) } else { "nobody (stopped)".to_owned() };
-                    row(format!("network of {}", owner.name), String::new(), from, rules)
-                }
-                None => {
-                    let gone = format!("network of {}", other.chars().take(12).collect::<String>());
-                    Row {
-                        managed: false,
-                        ..row(gone, String::new(), "nobody (that container is gone)".to_owned(), vec![])
-                    }
-                }
+            rows.push(if let Some(owner) = network_owner(inventory, container) {
+                let from = if owner.running { format!("as {}", owner.name) } else { "nobody (stopped)".to_owned() };
+                row(format!("network of {}", owner.name), String::new(), from, rules)
+            } else {
+                let gone = format!("network of {}", other.chars().take(12).collect::<String>());
+                Row { managed: false, ..row(gone, String::new(), "nobody (that container is gone)".to_owned(), vec![]) }
             });
             continue;
         }
@@ -155,9 +148,11 @@ fn rows(
                 ..row(place, String::new(), "everyone (not guarded)".to_owned(), rules.clone())
             });
         }
-        if container.bindings.is_empty() && managed {
+        let wires = wires(policy, container, session, inventory, differing.is_some());
+        if container.bindings.is_empty() && managed && wires.is_empty() {
             rows.push(row(String::new(), String::new(), "no published port".to_owned(), rules.clone()));
         }
+        rows.extend(wires.into_iter().map(|(place, port, text, rules)| row(place, port, text, rules)));
         let mut bindings = container.bindings.clone();
         bindings
             .sort_by_key(|binding| (binding.container_port, binding.protocol, binding.host_address, binding.host_port));
@@ -172,6 +167,35 @@ fn rows(
             let published = binding.host_port.map_or_else(|| format!("{host}:?"), |port| format!("{host}:{port}"));
             let port = format!("{}/{}", binding.container_port, binding.protocol);
             rows.push(row(published, port, text, known.rules));
+        }
+    }
+    rows
+}
+
+/// Place, ports, access and rules of a container's addresses on networks whose packets come right to it, past the host.
+fn wires(
+    policy: &Policy,
+    container: &Container,
+    session: &Session,
+    inventory: &Inventory,
+    differing: bool,
+) -> Vec<(String, String, String, Vec<usize>)> {
+    let inside = session.sandboxes().iter().find(|sandbox| sandbox.id == container.id);
+    let mut ports: Vec<_> = ports_named(policy, inventory, container).into_iter().map(Some).collect();
+    let rest = if ports.is_empty() { "all" } else { "all others" };
+    ports.push(None);
+    let mut rows = Vec::new();
+    for (endpoint, network) in inventory.sandboxed(container) {
+        for own in Family::ALL.into_iter().filter_map(|family| endpoint.address(family)) {
+            let place = format!("{} {} {own}", network.driver, network.name);
+            for range in &ports {
+                let known =
+                    access_inside(policy, inventory, container, (network, Family::of(&own)), *range, session.now);
+                let first = range.map(|range| (range.protocol, range.first));
+                let open = || inside.is_none_or(|inside| strangers_enter(&inside.state, own, first));
+                let port = range.map_or_else(|| rest.to_owned(), |range| range.to_string());
+                rows.push((place.clone(), port, spoken(&known, differing.then(open)), known.rules));
+            }
         }
     }
     rows

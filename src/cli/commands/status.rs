@@ -11,7 +11,6 @@ use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
 use crate::inventory::NetworkMode;
 use crate::net::Family;
-use crate::plan;
 use crate::ruleset::{Dump, Table, is_own_rule};
 
 /// Runs it; exits 1 when the kernel does not hold what the policy says.
@@ -19,7 +18,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Engine)?;
     let state = session.state()?;
     let config = session.config().clone();
-    let changes = plan::diff(&state, &session.desired(&config, &state)).len();
+    let changes = session.differences(&config)?.len();
     let policy = session.policy();
     let inventory = session.containers()?;
     let running = inventory.containers.iter().filter(|container| container.running);
@@ -62,11 +61,12 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
                 ctx.program
             )
         };
-        let mut guarded_of =
-            format!("{guarded} of {}", count(running.count(), "running container", "running containers"));
-        if in_part > 0 {
-            guarded_of.push_str(&format!(", and {in_part} on the host's network on the ports that rules name"));
-        }
+        let in_part = match in_part {
+            0 => String::new(),
+            some => format!(", and {some} on the host's network on the ports that rules name"),
+        };
+        let of = count(running.count(), "running container", "running containers");
+        let guarded_of = format!("{guarded} of {of}{in_part}");
         let hooked = if hooks.is_empty() { "nowhere".to_owned() } else { hooks.join(", ") };
         let missing = if without_backstop.is_empty() {
             "security table, both families".to_owned()

@@ -5,7 +5,8 @@ use crate::ruleset::rule::{Action, Match, Rule, SetDirection};
 
 /// Parses what follows `-A CHAIN `; `None` when it is not entirely of the kinds that we write.
 pub fn parse_rule(text: &str) -> Option<Rule> {
-    Reader { words: words(text)?.into_iter(), matches: Vec::new(), protocol: None, protocol_used: false }.read()
+    Reader { words: words(text)?.into_iter(), matches: Vec::new(), protocol: None, protocol_used: false, icmp6: false }
+        .read()
 }
 
 /// Splits as the tools do: at blanks, with double quotes and backslashes inside them.
@@ -39,6 +40,8 @@ struct Reader {
     protocol: Option<Protocol>,
     /// Whether another condition already implies the `-p`.
     protocol_used: bool,
+    /// `-p ipv6-icmp`, of which only types are asked.
+    icmp6: bool,
 }
 
 impl Reader {
@@ -55,10 +58,13 @@ impl Reader {
                     let name = self.words.next()?;
                     self.matches.push(Match::OutInterface(name));
                 }
-                "-p" => {
-                    self.protocol = Some(protocol(&self.words.next()?)?);
-                    protocol_at = self.matches.len();
-                }
+                "-p" => match self.words.next()?.as_str() {
+                    "ipv6-icmp" | "icmpv6" | "58" => self.icmp6 = true,
+                    name => {
+                        self.protocol = Some(protocol(name)?);
+                        protocol_at = self.matches.len();
+                    }
+                },
                 "-m" => {
                     word = self.module()?;
                     continue;
@@ -69,7 +75,8 @@ impl Reader {
             word = self.words.next()?;
         }
         let target = self.words.next()?;
-        if self.words.next().is_some() {
+        let typed = self.matches.iter().any(|each| matches!(each, Match::Icmp6(_)));
+        if self.words.next().is_some() || self.icmp6 != typed {
             return None;
         }
         if let (Some(protocol), false) = (self.protocol, self.protocol_used) {
@@ -91,6 +98,10 @@ impl Reader {
         match module.as_str() {
             "set" => self.set(),
             "conntrack" => self.conntrack(),
+            "icmp6" if self.words.next()? == "--icmpv6-type" => {
+                self.matches.push(Match::Icmp6(self.words.next()?.parse().ok()?));
+                self.words.next()
+            }
             "comment" => {
                 if self.words.next()? != "--comment" {
                     return None;

@@ -33,6 +33,7 @@ fn holds(dump: &Dump, family: Family, condition: &Match, packet: &Packet) -> Opt
         Match::TcpNotSyn => {
             matches!(packet.transport, Transport::Ports { protocol: Protocol::Tcp, syn: false, .. })
         }
+        Match::Icmp6(kind) => packet.transport == Transport::Icmp6(*kind),
         Match::Protocol(protocol) => ports(packet).is_some_and(|(p, _, _)| p == *protocol),
         Match::Related => packet.state == ConnState::Related,
         Match::New => packet.state == ConnState::New,
@@ -60,7 +61,7 @@ fn interface(pattern: &str, name: &str) -> bool {
 fn ports(packet: &Packet) -> Option<(Protocol, u16, u16)> {
     match packet.transport {
         Transport::Ports { protocol, source, destination, .. } => Some((protocol, source, destination)),
-        Transport::Other => None,
+        Transport::Icmp6(_) | Transport::Other => None,
     }
 }
 

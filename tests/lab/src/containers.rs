@@ -40,6 +40,16 @@ impl Lab {
         self.wait_ready(name)
     }
 
+    /// Makes a macvlan network on the wire between the hosts: its containers are neighbours of the neighbours, with
+    /// addresses of the same subnets (`--ip 203.0.113.192` and up, `--ip6 fd00:1::192` and up).
+    pub fn macvlan(&self, name: &str) -> Result<(), LabError> {
+        let words = "network create --driver macvlan --opt parent=br-ext --ipv6 --subnet 203.0.113.0/24 \
+                     --ip-range 203.0.113.192/27 --gateway 203.0.113.1 --subnet fd00:1::/64 --gateway fd00:1::1";
+        let mut words: Vec<&str> = words.split_ascii_whitespace().collect();
+        words.push(name);
+        self.docker(&words)?.require(&words.join(" ")).map(drop)
+    }
+
     /// Waits until the peer of a container that was started has bound its ports.
     pub fn wait_ready(&self, name: &str) -> Result<(), LabError> {
         let end = Instant::now() + READY;
