@@ -18,7 +18,7 @@ use docker_firewall::net::{Family, Protocol, parse_ports};
 use docker_firewall::policy::{Policy, Ports, Rule, RuleSource, Verdict};
 use docker_firewall::reconcile;
 use docker_firewall::resolve::{Facts, IngressMemory, IngressOwner, IngressPort, Resolved, resolve};
-use docker_firewall::ruleset::{Dump, Outcome, Packet, Transport, through};
+use docker_firewall::ruleset::{ConnDirection, ConnState, Dump, Outcome, Packet, Path, Transport, through};
 use proptest::prelude::*;
 
 use kernel::MemoryKernel;
@@ -106,7 +106,11 @@ fn a_worker_guards_what_rules_name() {
 fn one_port_of_two_services_is_nobodys() {
     let rules = [allow("service:web", Some("8080")), allow("service:api", Some("8080"))];
     let found = resolved(&rules, &worker(&[SANDBOX]), &IngressMemory::new());
-    assert_eq!(told(&found), ["172.18.0.2:8080 service:api rules [] guarded"]);
+    assert_eq!(told(&found), ["172.18.0.2:8080 service:web rules [] guarded"]);
+    // What was known once is not forgotten over it.
+    let past = memory(&[(SANDBOX, 8080, "service:api 80")]);
+    let found = resolved(&rules, &worker(&[SANDBOX]), &past);
+    assert_eq!(told(&found), ["172.18.0.2:8080 service:api 80 rules [] guarded"]);
 }
 
 #[test]
@@ -219,6 +223,39 @@ fn is_nobodys(inventory: &Inventory, packet: &Packet) -> bool {
     (at(&packet.destination) && !published(destination)) || (at(&packet.source) && !published(source))
 }
 
+/// Everybody at every published port.
+fn knocks(inventory: &Inventory) -> Vec<Packet> {
+    let addresses = inventory.ingress.iter().flat_map(|ingress| &ingress.addresses);
+    let ports: Vec<_> = inventory.services().iter().flat_map(|service| &service.ports).collect();
+    let mut packets = Vec::new();
+    for &destination in addresses {
+        let peers = world::PEERS.iter().map(|peer| peer.parse::<IpAddr>().unwrap());
+        for source in peers.filter(|peer| peer.is_ipv4() == destination.is_ipv4()) {
+            for port in &ports {
+                for in_interface in world::INTERFACES {
+                    packets.push(Packet {
+                        path: Path::Forward,
+                        in_interface: in_interface.to_owned(),
+                        out_interface: "br-gw".to_owned(),
+                        source,
+                        destination,
+                        transport: Transport::Ports {
+                            protocol: port.protocol,
+                            source: 40_000,
+                            destination: port.published,
+                            syn: port.protocol == Protocol::Tcp,
+                        },
+                        state: ConnState::New,
+                        direction: Some(ConnDirection::Original),
+                        published: Some(port.published),
+                    });
+                }
+            }
+        }
+    }
+    packets
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
 
@@ -236,8 +273,9 @@ proptest! {
                 rule.sources.push(RuleSource::Any);
             }
         }
+        let knocks = knocks(&world.inventory);
         let packets: Vec<Packet> =
-            packets.into_iter().filter(|packet| !is_nobodys(&world.inventory, packet)).collect();
+            packets.into_iter().chain(knocks).filter(|packet| !is_nobodys(&world.inventory, packet)).collect();
         let mut kernel = kernel();
         let users = BTreeSet::new();
         let put = |kernel: &mut MemoryKernel, world: &World| {
@@ -251,7 +289,7 @@ proptest! {
                 now: World::now(),
             };
             let desired = |state: &Dump| compile(&pass.resolved(state), |family| Ground::of(state, family));
-            reconcile::apply(kernel, &users, &before, &desired, &|| false).unwrap();
+            reconcile::apply(kernel, &users, &before, &desired, &|| false).unwrap().calls
         };
         put(&mut kernel, &world);
         let before: Vec<bool> = packets.iter().map(|packet| dropped(&kernel.state, packet)).collect();
@@ -269,6 +307,8 @@ proptest! {
             }
         });
         put(&mut kernel, &demoted);
+        // What it remembers now is what it remembered then.
+        prop_assert_eq!(put(&mut kernel, &demoted), 0);
         prop_assert!(wider.borrow().is_empty(), "wider: {:#?}", wider.borrow());
     }
 }

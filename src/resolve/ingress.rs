@@ -7,6 +7,7 @@
 //! takes a port that a rule for `service:NAME` names as published on trust.
 
 use std::borrow::Cow;
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
@@ -195,14 +196,19 @@ pub(super) fn ports(policy: &Policy, facts: &Facts<'_>, taken: &dyn Fn(&IpAddr) 
                 let (protocol, published) = (port.protocol, port.published);
                 let owner = IngressOwner { service: service.name.clone(), target: port.target };
                 let one = IngressPort { address, protocol, port: published, owner, rules: rules.clone(), guarded };
-                ports
-                    .entry((address, protocol, published))
-                    .and_modify(|other| {
-                        // Two rules give one port to two services: nobody can say whose it is, so nobody comes in.
+                match ports.entry((address, protocol, published)) {
+                    Entry::Vacant(vacant) => drop(vacant.insert(one)),
+                    Entry::Occupied(mut other) => {
+                        // Rules give one port to two services: nobody can say whose it is, so nobody comes in. Whose it
+                        // was when somebody knew is written down again, or the next look would know less.
+                        let other = other.get_mut();
                         other.rules.clear();
                         other.guarded = true;
-                    })
-                    .or_insert(one);
+                        if other.owner.target.is_none() {
+                            other.owner = one.owner;
+                        }
+                    }
+                }
             }
         }
     }

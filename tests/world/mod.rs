@@ -49,7 +49,7 @@ impl World {
 }
 
 const CONTAINERS: [&str; 4] = ["web", "web2", "api", "db"];
-const PEERS: [&str; 8] = [
+pub(crate) const PEERS: [&str; 8] = [
     "203.0.113.10",
     "203.0.113.66",
     "198.51.100.7",
@@ -59,7 +59,7 @@ const PEERS: [&str; 8] = [
     "2001:db8::7",
     "192.0.2.99",
 ];
-const INTERFACES: [&str; 2] = ["br-ext", "eth1"];
+pub(crate) const INTERFACES: [&str; 2] = ["br-ext", "eth1"];
 pub(crate) const PORTS: [u16; 6] = [22, 80, 81, 443, 5000, 8080];
 
 pub(crate) fn networks() -> Vec<Network> {
