@@ -220,6 +220,7 @@ mod tests {
             mode: NetworkMode::Host,
             endpoints: Vec::new(),
             bindings: Vec::new(),
+            sandbox: None,
         }
     }
 

@@ -41,8 +41,14 @@ fn desired_inside(world: &World, container: &Container, host: &Dump, inside: &Du
     let sets: BTreeSet<String> = ["friends", "foes"].map(str::to_owned).into();
     let ipsets = BTreeMap::from([("crowd".to_owned(), Family::V4)]);
     let (remembered, ingress) = (BTreeMap::new(), BTreeMap::new());
-    let facts =
-        Facts { inventory: &world.inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, now: World::now() };
+    let facts = Facts {
+        inventory: &world.inventory,
+        sets: &sets,
+        ipsets: &ipsets,
+        remembered: &remembered,
+        ingress: &ingress,
+        now: World::now(),
+    };
     let held = compile::held(host, &desired(world, host));
     let found = resolve::sandboxed(&world.policy, &facts, container, &interfaces(world, container));
     found.map_or_else(Desired::default, |sandboxed| {

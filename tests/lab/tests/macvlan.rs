@@ -59,7 +59,7 @@ fn only_udp(desk: &Desk, to: [&str; 2], friend: bool, stranger: bool) -> Result 
 fn judge(desk: &Desk, protocol: Protocol, to: [&str; 2], port: u16, wanted: [bool; 2]) -> Result {
     let probe =
         |to: &str| [Client::Friend, Client::Stranger].map(|client| Probe::new(client, protocol, address(to), port));
-    let probes = to.map(|to| probe(to)).concat();
+    let probes = to.map(probe).concat();
     for ((probe, answer), wanted) in probes.iter().zip(desk.lab.probe_all(&probes)?).zip(wanted.into_iter().cycle()) {
         assert_eq!(answer.reached(), wanted, "{} to {} port {port}/{protocol}: {answer}", probe.client, probe.to);
     }
