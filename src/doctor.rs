@@ -7,6 +7,7 @@ use crate::inventory::{Inventory, NetworkMode};
 use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::Policy;
+use crate::resolve::named_ports;
 use crate::ruleset::{Action, Desired, Dump, IpSet, Table, is_own_chain, is_own_rule, names};
 
 /// How a check ended.
@@ -202,6 +203,12 @@ fn ways(evidence: &Evidence<'_>) -> Vec<Check> {
             continue;
         }
         let name = &container.name;
+        if container.mode == NetworkMode::Host && !named_ports(policy, inventory, container).is_empty() {
+            let what =
+                format!("{name} is on the host's network: its ports that rules name are judged, all others are not");
+            checks.push(Check::note("ways-in", what));
+            continue;
+        }
         if let Some(place) = beyond_reach(inventory, container) {
             checks.push(
                 Check::not_safe("ways-in", format!("{name} is on {place}, where no rule made here reaches")).fixed_by(

@@ -55,7 +55,7 @@ fn drops_at_host(world: &World<'_>, packet: &Packet, inbound: bool) -> bool {
         Some(ConnDirection::Original) => !inbound && !opens_nothing(packet),
         None => false,
     };
-    if started_by_the_host {
+    if started_by_the_host && owner.calls {
         return false;
     }
     let deciding = owner.rules.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > world.now)).find(|rule| {
@@ -71,6 +71,8 @@ struct PortOwner<'a> {
     inner: u16,
     rules: Vec<&'a Rule>,
     guarded: bool,
+    /// docker-proxy only answers, whichever way the connection is said to go.
+    calls: bool,
 }
 
 /// Of all that lay claim to it: one that runs; one that claims this address and not all; what Docker publishes of those
@@ -100,8 +102,8 @@ fn owner_of_port<'a>(world: &World<'a>, own: IpAddr, protocol: Protocol, port: u
         let same = pair[0].rules.iter().zip(&pair[1].rules).all(|(one, other)| std::ptr::eq(*one, *other));
         same && pair[0].rules.len() == pair[1].rules.len() && pair[0].guarded == pair[1].guarded
     });
-    let inner = equals.last()?.inner;
-    if agree { equals.pop() } else { Some(PortOwner { inner, rules: Vec::new(), guarded: true }) }
+    let &PortOwner { inner, calls, .. } = equals.last()?;
+    if agree { equals.pop() } else { Some(PortOwner { inner, rules: Vec::new(), guarded: true, calls }) }
 }
 
 /// Whether a container lays claim to a port of the host: for this address alone, by a rule's word.
@@ -132,7 +134,7 @@ fn claim<'a>(
         });
         naming.clone().next()?;
         let guarded = closed || naming.any(|rule| allows(rule));
-        return Some((false, true, PortOwner { inner: port, rules, guarded }));
+        return Some((false, true, PortOwner { inner: port, rules, guarded, calls: true }));
     }
     let mut here = container.bindings.iter().filter(|binding| binding_is(binding, own, protocol, port));
     let all = here.clone().next()?;
@@ -143,7 +145,8 @@ fn claim<'a>(
                 allows(rule) && rule.targets.iter().any(|target| means(target, container, world.inventory))
             });
     let rules = speaking(binding.container_port);
-    Some((binding.host_address == own, false, PortOwner { inner: binding.container_port, rules, guarded }))
+    let owner = PortOwner { inner: binding.container_port, rules, guarded, calls: !container.running };
+    Some((binding.host_address == own, false, owner))
 }
 
 fn binding_is(binding: &Binding, own: IpAddr, protocol: Protocol, port: u16) -> bool {

@@ -104,6 +104,9 @@ pub struct HostPort {
     pub rules: Vec<usize>,
     /// Whether what no rule allows is dropped.
     pub guarded: bool,
+    /// Whether somebody may open connections from it: a process on the host's network, or anybody while its container
+    /// is stopped. docker-proxy, which holds it otherwise, only answers.
+    pub calls: bool,
 }
 
 impl HostPort {

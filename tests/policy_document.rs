@@ -14,7 +14,7 @@ hook = "forward"
 # the office
 [[rule]]
 verdict = "allow"
-target = ["web", "shop/api", "label:tier=front", "network:front", "*"]
+target = ["web", "shop/api", "service:shop_web", "label:tier=front", "network:front", "*"]
 from = "ipfriends, 192.0.2.0/24"   # both
 port = ["443/tcp,80", 53, "53/udp"]
 
@@ -67,7 +67,7 @@ fn reads_every_key() {
     let [first, second] = policy.rules.as_slice() else { panic!("{policy:?}") };
     assert_eq!(
         first.to_string(),
-        "allow web shop/api label:tier=front network:front '*' --from ipfriends,192.0.2.0/24 \
+        "allow web shop/api service:shop_web label:tier=front network:front '*' --from ipfriends,192.0.2.0/24 \
          --port 53/tcp,80/tcp,443/tcp,53/udp"
     );
     assert_eq!(
@@ -137,7 +137,7 @@ pending = "yes"
     line 8: `from` is an empty list
     line 9: "80abc" is not a port number
     line 11: `verdict` must be a word in quotes, not true or false
-    line 12: a target is empty: name a container, PROJECT/SERVICE, label:KEY[=VALUE], network:NAME or '*'
+    line 12: a target is empty: name a container, PROJECT/SERVICE, service:NAME, label:KEY[=VALUE], network:NAME or '*'
     line 12: `target` must be a string or a list of strings, not a number
     line 13: "10.0.0.0/33" has a bad prefix length: it goes from 0 to 32
     line 13: "fe80::1%eth0" has an IPv6 zone: zones mean nothing in a rule, name the interface with --interface instead
@@ -223,7 +223,7 @@ fn inserts_where_it_was_told() {
     # the office
     [[rule]]
     verdict = "allow"
-    target = ["web", "shop/api", "label:tier=front", "network:front", "*"]
+    target = ["web", "shop/api", "service:shop_web", "label:tier=front", "network:front", "*"]
     from = "ipfriends, 192.0.2.0/24"   # both
     port = ["443/tcp,80", 53, "53/udp"]
 
@@ -262,7 +262,7 @@ fn inserts_where_it_was_told() {
 fn removes_a_rule_with_its_own_comments_only() {
     let mut document = Document::parse(FULL).unwrap();
     let removed = document.remove(0).unwrap();
-    assert_eq!(removed.targets.len(), 5);
+    assert_eq!(removed.targets.len(), 6);
     document.remove(0).unwrap();
     assert_eq!(
         document.text(),
@@ -329,6 +329,7 @@ fn rules() -> impl Strategy<Value = Rule> {
         "[a-z][a-z0-9_.-]{0,8}".prop_map(Target::Container),
         ("[a-z]{1,5}", "[a-z]{1,5}").prop_map(|(project, service)| Target::Service(project, service)),
         ("[a-z.]{1,8}", proptest::option::of("[^\\p{C}]{0,12}")).prop_map(|(key, value)| Target::Label(key, value)),
+        "[a-z][a-z0-9_-]{0,8}".prop_map(Target::SwarmService),
         "[a-z ]{1,5}x".prop_map(Target::Network),
         Just(Target::All),
     ];

@@ -7,8 +7,10 @@ mod kernel;
 use std::collections::{BTreeMap, BTreeSet};
 
 use docker_firewall::compile::Ground;
+use docker_firewall::host::kernel::Kernel;
 use docker_firewall::inventory::{Container, Endpoint, Inventory, Network, NetworkMode};
 use docker_firewall::net::{Family, Protocol};
+use docker_firewall::plan::{Call, plan};
 use docker_firewall::policy::{Document, SetFile};
 use docker_firewall::reconcile::{self, Applied, ApplyError, Pass};
 use docker_firewall::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, SetKind, Transport, through};
@@ -181,4 +183,30 @@ fn a_rule_slipped_into_our_chain_by_hand_is_drift() {
     assert_eq!(kernel.state, clean);
     let ground = Ground::of(&kernel.state, Family::V4);
     assert!(ground.docker_user && ground.security);
+}
+
+/// Rules that ask about connections make the kernel track them from the moment they are loaded, before they are in force:
+/// what it sees of an open session in between may be the container's packet.
+#[test]
+fn nothing_is_forwarded_between_the_beginning_of_tracking_and_the_rules() {
+    let document = Document::parse(POLICY).unwrap();
+    let (inventory, now) = (inventory(), Timestamp::from_second(1_800_000_000).unwrap());
+    let sets = sets(NET);
+    let pass = Pass { policy: document.policy(), sets: &sets, earlier_sets: &[], inventory: &inventory, now };
+    let mut kernel = open_kernel();
+    let state = reconcile::observe(&mut kernel, &pass.users()).unwrap();
+    let mut closed = false;
+    for step in plan(&state, &pass.desired(&state)).steps {
+        match &step.call {
+            Call::Sets(text) => kernel.restore_sets(text).unwrap(),
+            Call::Rules(family, text) => {
+                if *family == Family::V4 && text.contains("conntrack") {
+                    closed = true;
+                    assert!(!passes(&kernel.state, "192.0.2.1"), "still open before:\n{text}");
+                }
+                kernel.restore_rules(*family, text).unwrap();
+            }
+        }
+    }
+    assert!(closed && passes(&kernel.state, "192.0.2.1"), "never ruled");
 }

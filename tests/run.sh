@@ -1,15 +1,20 @@
 #!/bin/bash
 # Every test there is, and one number in the end: `N passed, M failed`. What was skipped counts as failed.
 #
-#   tests/run.sh [STEP...]      STEP: style unit lab truth kill; all of them without arguments
+#   tests/run.sh [STEP...]      STEP: style unit lab truth kill; all of them without arguments; or truth-all
 #
 # Needs root, Debian 12 or later and cargo; the rest is installed. The steps:
 #
 #   style   cargo fmt and cargo clippy
 #   unit    the workspace's tests (with cargo-nextest where it is installed), its documentation's examples
 #   lab     the lab judged by itself, and every command typed at real engines
-#   truth   who reaches what: each engine with each flavour of iptables, some thousand cells each
+#   truth   who reaches what: each engine with each flavour of iptables, and each variant (other set-ups, other worlds)
+#           where it bites most; some thousand cells each
 #   kill    the plugin killed at every point of its work
+#
+# Only when asked for, because it takes most of an hour:
+#
+#   truth-all   every variant on each engine with each flavour
 #
 # Logs stay in target/test-logs.
 set -euo pipefail
@@ -29,7 +34,10 @@ readonly AT_ONCE=2
 steps=("$@")
 [[ ${#steps[@]} -gt 0 ]] || steps=(style unit lab truth kill)
 for step in "${steps[@]}"; do
-  case $step in style | unit | lab | truth | kill) ;; *) die "no step '$step': style, unit, lab, truth or kill" ;; esac
+  case $step in
+    style | unit | lab | truth | truth-all | kill) ;;
+    *) die "no step '$step': style, unit, lab, truth, truth-all or kill" ;;
+  esac
 done
 wanted() { [[ " ${steps[*]} " == *" $1 "* ]]; }
 
@@ -99,38 +107,55 @@ lab_tests() {
   # One engine after the other within a test, two tests at a time: more would only wait for each other.
   tests lab cargo test --locked --package docker-firewall-lab --test plain --no-fail-fast -- --ignored --test-threads 2
   tests commands cargo test --locked --package docker-firewall-lab --test rules --test sets --test slips --test surroundings \
-    --test agent --test hostnet --test odd --test flows --test nftables --test macvlan --no-fail-fast -- --ignored --test-threads 2
+    --test agent --test hostnet --test odd --test flows --test nftables --test swarm --test macvlan \
+    --no-fail-fast -- --ignored --test-threads 2
   tests docker-cli cargo test --locked --test docker_engine --no-fail-fast -- --ignored through_the_real_docker
 }
 
 # A program of the lab in the background; its last line says how it ended.
 launch() {
-  local program=$1 engine=$2 flavour=$3
-  "target/debug/$program" "$engine" "$flavour" --plugin target/debug/docker-firewall \
-    > "$LOGS/$program-$engine-$flavour.log" 2>&1 || true
-  printf '%s, %s\n' "$program" "$(tail -n 1 "$LOGS/$program-$engine-$flavour.log")"
+  local program=$1 engine=$2 flavour=$3 variant=${4:-}
+  local log=$LOGS/$program-$engine-$flavour${variant:+-$variant}.log
+  "target/debug/$program" "$engine" "$flavour" ${variant:+--variant "$variant"} --plugin target/debug/docker-firewall \
+    > "$log" 2>&1 || true
+  printf '%s, %s\n' "$program" "$(tail -n 1 "$log")"
 }
 
 settle() {
-  local program=$1 engine=$2 flavour=$3 last all wrong
-  local log=$LOGS/$program-$engine-$flavour.log
+  local program=$1 title="$2 $3${4:+ $4}" last all wrong
+  local log=$LOGS/$1-$2-$3${4:+-$4}.log
   last=$(tail -n 1 "$log")
-  if [[ $last =~ ^"$engine $flavour: "([0-9]+)" cells, "([0-9]+)" wrong" ]]; then
+  if [[ $last =~ ^"$title: "([0-9]+)" cells, "([0-9]+)" wrong" ]]; then
     all=${BASH_REMATCH[1]} wrong=${BASH_REMATCH[2]}
-  elif [[ $last =~ ^"$engine $flavour: ".*" "([0-9]+)" runs, ".*" "([0-9]+)" wider answers, "([0-9]+)" wrong" ]]; then
+  elif [[ $last =~ ^"$title: ".*" "([0-9]+)" runs, ".*" "([0-9]+)" wider answers, "([0-9]+)" wrong" ]]; then
     all=${BASH_REMATCH[1]} wrong=$((BASH_REMATCH[2] + BASH_REMATCH[3]))
   else
     all=1 wrong=1
   fi
-  count "$program $engine $flavour" $((all > wrong ? all - wrong : 0)) "$wrong"
+  count "$program $title" $((all > wrong ? all - wrong : 0)) "$wrong"
   if ((wrong > 0)); then { grep -E '^(WRONG|WIDER)' "$log" || tail -n 5 "$log"; } | cut -c1-400 | sed -n 1,20p; fi
 }
 
+# Where each variant shows most: 28.5 has the gateway modes and opens IPv6 by itself, 26.1 is without ip6tables out of the
+# box, and engines from 27.3 on leave br_netfilter alone.
+readonly EVERY_DAY=("28.5 nft changes" "28.5 nft ways" "28.5 nft host-network" "28.5 nft no-proxy" "28.5 legacy no-iptables"
+  "28.5 legacy no-br-netfilter" "26.1 nft ip6tables-off" "26.1 legacy ways" "20.10 nft br-netfilter")
+readonly VARIANTS=(changes ways host-network no-proxy no-iptables ip6tables-off no-br-netfilter br-netfilter)
+
 # The longest first, so that the last two end together.
 engine_tests() {
-  local job jobs=() running=0
+  local job jobs=() running=0 engine flavour variant
   if wanted kill; then jobs+=("kill 28.5 nft"); fi
-  if wanted truth; then
+  if wanted truth-all; then
+    for variant in "${VARIANTS[@]}"; do
+      for engine in 28.5 26.1 20.10; do
+        for flavour in nft legacy; do jobs+=("truth $engine $flavour $variant"); done
+      done
+    done
+  elif wanted truth; then
+    for job in "${EVERY_DAY[@]}"; do jobs+=("truth $job"); done
+  fi
+  if wanted truth || wanted truth-all; then
     for engine in 28.5 26.1 20.10; do
       for flavour in nft legacy; do jobs+=("truth $engine $flavour"); done
     done
@@ -166,7 +191,7 @@ say build
 cargo build --locked --workspace --all-targets > "$LOGS/build.log" 2>&1 || { tail -n 40 "$LOGS/build.log"; count build 0 1; }
 if wanted unit; then say unit; unit_tests; fi
 if wanted lab; then say lab; lab_tests; fi
-if wanted truth || wanted kill; then say "truth and kill"; engine_tests; fi
+if wanted truth || wanted truth-all || wanted kill; then say "truth and kill"; engine_tests; fi
 
 say done
 printf '\n%d passed, %d failed\n' "$passed" "$failed"

@@ -6,6 +6,8 @@
 //!   session with another one survives a flushed connection table.
 //! - A TCP packet that opens nothing and belongs to no known connection goes to `BACK`, where the rules judge it,
 //!   instead of being dropped outright: an allowed client's session survives a flushed table, a cut one does not restart.
+//! - Ports that docker-proxy listens on have no direction, for it only ever answers from them. A session that was open
+//!   before connections were tracked may be taken for one that began on the inside, and must be judged all the same.
 
 use std::collections::BTreeMap;
 
@@ -130,6 +132,8 @@ struct Side<'a> {
     back: &'static str,
     /// What a host, or a container, says to itself over the loopback interface is nobody's business.
     loopback: bool,
+    /// The set of those that only ever answer: no packet of theirs belongs to a call of their own, whatever it seems.
+    answers: Option<String>,
 }
 
 impl Side<'_> {
@@ -158,6 +162,13 @@ impl Side<'_> {
         (self.family == Family::V6 && !self.loopback).then(|| Rule::new([stays, link], Action::Return))
     }
 
+    /// Packets of a connection that began on the inside; what only answers has none.
+    fn own_call(&self, way: Way, direction: Match) -> Rule {
+        let calls = self.answers.clone().map(|name| self.own(name, way, true));
+        let matches: Vec<Match> = calls.into_iter().chain([direction]).collect();
+        Rule::new(matches, Action::Return)
+    }
+
     fn closing(&self, way: Way) -> Rule {
         Rule::new([self.own(self.guarded.clone(), way, false)], Action::Drop)
     }
@@ -169,7 +180,7 @@ impl Side<'_> {
         if self.loopback {
             rules.push(Rule::new([Match::InInterface("lo".to_owned())], Action::Return));
         }
-        rules.push(Rule::new([Match::Reply], Action::Return));
+        rules.push(self.own_call(Way::To, Match::Reply));
         rules.push(Rule::new([self.inside(Way::To)], Action::Return));
         rules.extend(self.on_the_link(Way::To));
         rules.push(Rule::new([Match::Related], Action::Return));
@@ -189,7 +200,7 @@ impl Side<'_> {
         rules.extend(self.on_the_link(Way::From));
         // Before ORIGINAL: the packet of a cut session that the container sends first makes a connection of its own.
         rules.push(Rule::new([Match::TcpNotSyn, Match::New], go_back()));
-        rules.push(Rule::new([Match::Original], Action::Return));
+        rules.push(self.own_call(Way::From, Match::Original));
         rules.push(Rule::new([Match::Related], Action::Return));
         rules.push(Rule::new([], go_back()));
         rules
@@ -205,8 +216,15 @@ impl Side<'_> {
 
 /// The chains of one family.
 pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Judgement {
-    let container =
-        Side { atoms, family, guarded: sets::guarded(family), dimensions: 1, back: names::BACK, loopback: false };
+    let container = Side {
+        atoms,
+        family,
+        guarded: sets::guarded(family),
+        dimensions: 1,
+        back: names::BACK,
+        loopback: false,
+        answers: None,
+    };
     let host = Side {
         atoms: host_atoms,
         family,
@@ -214,6 +232,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
         dimensions: 2,
         back: names::HOST_BACK,
         loopback: true,
+        answers: Some(sets::host_answers(family)),
     };
     let enter = |way: Way, chain: &str| {
         Rule::new([container.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned()))
@@ -245,7 +264,15 @@ const DISCOVERY: [u8; 9] = [130, 131, 132, 133, 134, 135, 136, 137, 143];
 
 /// The chains of a container's own namespace, called from its INPUT and OUTPUT.
 pub(super) fn sandbox(atoms: &Atoms, family: Family) -> DesiredTable {
-    let side = Side { atoms, family, guarded: sets::guarded(family), dimensions: 1, back: names::BACK, loopback: true };
+    let side = Side {
+        atoms,
+        family,
+        guarded: sets::guarded(family),
+        dimensions: 1,
+        back: names::BACK,
+        loopback: true,
+        answers: None,
+    };
     let door = |way: Way, chain: &str| -> Vec<Rule> {
         let discovery = DISCOVERY.iter().filter(|_| family == Family::V6);
         let mut rules: Vec<Rule> = discovery.map(|kind| Rule::new([Match::Icmp6(*kind)], Action::Return)).collect();

@@ -56,6 +56,11 @@ pub fn host_guarded(family: Family) -> String {
     format!("{}host-guarded", prefix(family))
 }
 
+/// Those of them that docker-proxy listens on, and nobody calls from.
+pub(super) fn host_answers(family: Family) -> String {
+    format!("{}host-answers", prefix(family))
+}
+
 /// Addresses and ports that Docker publishes, of containers that a rule or the default speaks of.
 pub(super) fn published(family: Family) -> String {
     format!("{}published", prefix(family))
@@ -137,6 +142,9 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     let host_members = |belongs: &dyn Fn(&HostPort) -> bool| host_members(resolved, family, belongs);
     sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(&HostPort::is_ruled)));
     sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(&|place| place.guarded)));
+
+    let answering = |place: &HostPort| place.is_ruled() && !place.calls;
+    sets.insert(host_answers(family), set(SetKind::NetPort, family, false, host_members(&answering)));
 
     add_asked(&mut sets, atoms.iter().chain(host_atoms), family, Key::set_kind);
     sets

@@ -7,6 +7,10 @@
 //! policy gives. Then the widening changes, up to the new policy. A set that serves both verdicts, or must be made anew,
 //! is changed behind a *barrier*: rules that drop everything ruled. `filter` and `security` judge the same packet and
 //! both must let it pass, so a moment with one old and one new is narrower than either.
+//!
+//! The first rules of a family come behind a barrier too. The kernel tracks connections only while some rule asks about
+//! them, and it begins when such a rule is loaded, before the rule is in force. A packet that passes in between may be
+//! the container's, and an open session then looks like one that the container began. The barrier asks about none.
 
 mod diff;
 mod polarity;
@@ -163,7 +167,12 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
     }
     plan.sets(Phase::Behind, behind);
     for family in Family::ALL {
-        plan.rules(Phase::Rules, family, rules::transaction(have, want, family, raised.contains(&family)));
+        let Some((text, closed)) = rules::first_barrier(have, want, family) else {
+            plan.rules(Phase::Rules, family, rules::transaction(have, want, family, raised.contains(&family)));
+            continue;
+        };
+        plan.rules(Phase::Rules, family, text);
+        plan.rules(Phase::Rules, family, rules::transaction(&closed, want, family, false));
     }
     plan.sets(Phase::Widen, widen);
     let (own, users) = sets::stale(have, want);

@@ -1,12 +1,13 @@
 //! One family's `iptables-restore --noflush` text.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use crate::net::Family;
 use crate::ruleset::{Action, Match, Rule};
 use crate::ruleset::{
-    Chain, Desired, DesiredTable, Dump, Line, SetDirection, Table, TableDump, is_own_chain, is_own_rule, names,
+    Chain, Desired, DesiredTable, Dump, HookRules, Line, SetDirection, Table, TableDump, is_own_chain, is_own_rule,
+    names,
 };
 
 /// The text that makes our part of `family` as desired; empty when it is. `barred` chains are written in any case.
@@ -86,29 +87,92 @@ fn in_place(chain: &Chain, wanted: &[&Line]) -> bool {
         && !chain.lines[wanted.len()..].iter().any(is_own)
 }
 
-/// Rules that drop everything ruled, in those of our first chains that exist; empty when there is none. The chains
-/// behind them are emptied, so that no rule asks a set that must be destroyed.
-pub(super) fn barrier(have: &Dump, family: Family) -> String {
+/// The doors of our part of a table, each with the rules that drop everything ruled. They ask sets alone. `calling` keeps
+/// of the host's ports only those from which somebody may call out.
+fn doors(family: Family, calling: bool) -> [(&'static str, Vec<Line>); 5] {
     use SetDirection::{Dst, Src};
     let prefix = match family {
         Family::V4 => "df4",
         Family::V6 => "df6",
     };
-    let drop = |set: &str, directions: &[SetDirection]| {
-        let name = format!("{prefix}-{set}");
-        let condition = Match::Set { name, negated: false, directions: directions.to_vec() };
-        Line::of(Rule::new([condition], Action::Drop)).text
+    let ask = |set: &str, negated: bool, directions: &[SetDirection]| Match::Set {
+        name: format!("{prefix}-{set}"),
+        negated,
+        directions: directions.to_vec(),
+    };
+    let drop = |matches: Vec<Match>| Line::of(Rule::new(matches, Action::Drop));
+    let ruled = |direction: SetDirection| drop(vec![ask("ruled", false, &[direction])]);
+    let port = |direction: SetDirection| {
+        let mut matches = vec![ask("host", false, &[direction, direction])];
+        if calling {
+            matches.push(ask("host-answers", true, &[direction, direction]));
+        }
+        drop(matches)
     };
     // What a container's processes say to one another is no access from outside, and must not stop either.
-    let within =
-        |condition: fn(String) -> Match| Line::of(Rule::new([condition("lo".to_owned())], Action::Return)).text;
-    let doors = [
-        (names::IN, vec![within(Match::InInterface), drop("ruled", &[Dst])]),
-        (names::OUT, vec![within(Match::OutInterface), drop("ruled", &[Src])]),
-        (names::MAIN, vec![drop("ruled", &[Dst]), drop("ruled", &[Src])]),
-        (names::HOST, vec![drop("host", &[Dst, Dst])]),
-        (names::HOST_OUT, vec![drop("host", &[Src, Src])]),
-    ];
+    let within = |condition: fn(String) -> Match| Line::of(Rule::new([condition("lo".to_owned())], Action::Return));
+    [
+        (names::IN, vec![within(Match::InInterface), ruled(Dst)]),
+        (names::OUT, vec![within(Match::OutInterface), ruled(Src)]),
+        (names::MAIN, vec![ruled(Dst), ruled(Src)]),
+        (names::HOST, vec![port(Dst)]),
+        (names::HOST_OUT, vec![port(Src)]),
+    ]
+}
+
+/// A barrier where the family has nothing of ours yet, and the state behind it. Of the host's ports it closes those from
+/// which somebody may call out. The others need none, for they are judged without a direction; and a refused packet
+/// would end docker-proxy's UDP sessions.
+pub(super) fn first_barrier(have: &Dump, want: &Desired, family: Family) -> Option<(String, Dump)> {
+    let chains = |table: &Table| have.tables.get(&(family, *table)).into_iter().flat_map(|table| table.chains.keys());
+    if Table::ALL.iter().flat_map(chains).any(|name| is_own_chain(name)) {
+        return None;
+    }
+    let mut closed = have.clone();
+    let mut text = String::new();
+    for table in Table::ALL {
+        let Some(wanted) = want.tables.get(&(family, table)) else { continue };
+        let Some(present) = closed.tables.get_mut(&(family, table)) else { continue };
+        let (mut chains, mut hooks) = (BTreeMap::new(), Vec::new());
+        for (name, lines) in doors(family, true) {
+            let calls = |hook: &&HookRules| hook.lines.iter().any(|line| leads_to(line, name));
+            if let Some(hook) = wanted.hooks.iter().find(calls) {
+                chains.insert(name.to_owned(), lines);
+                hooks.push(hook.clone());
+            }
+        }
+        if chains.is_empty() {
+            continue;
+        }
+        let barrier = DesiredTable { chains, hooks };
+        let lines = table_lines(present, &barrier, false);
+        let _ = writeln!(text, "*{table}\n{lines}COMMIT");
+        become_as(present, barrier);
+    }
+    (!text.is_empty()).then_some((text, closed))
+}
+
+fn leads_to(line: &Line, chain: &str) -> bool {
+    line.rule.as_ref().is_some_and(|rule| rule.action == Action::Jump(chain.to_owned()))
+}
+
+/// What a table is after [`table_lines`].
+fn become_as(present: &mut TableDump, wanted: DesiredTable) {
+    present.chains.retain(|name, _| !is_own_chain(name));
+    for chain in present.chains.values_mut() {
+        chain.lines.retain(|line| !line.rule.as_ref().is_some_and(is_own_rule));
+    }
+    for hook in wanted.hooks {
+        present.chains.entry(hook.chain).or_default().lines.splice(0..0, hook.lines);
+    }
+    let chains = wanted.chains.into_iter().map(|(name, lines)| (name, Chain { policy: None, lines }));
+    present.chains.extend(chains);
+}
+
+/// Rules that drop everything ruled, in those of our first chains that exist; empty when there is none. The chains
+/// behind them are emptied, so that no rule asks a set that must be destroyed.
+pub(super) fn barrier(have: &Dump, family: Family) -> String {
+    let doors = doors(family, false);
     let mut text = String::new();
     for table in Table::ALL {
         let closed: Vec<_> = doors.iter().filter(|(chain, _)| have.chain(family, table, chain).is_some()).collect();
@@ -122,7 +186,7 @@ pub(super) fn barrier(have: &Dump, family: Family) -> String {
         }
         for (chain, rules) in closed {
             for rule in rules {
-                let _ = writeln!(text, "-A {chain} {rule}");
+                let _ = writeln!(text, "-A {chain} {}", rule.text);
             }
         }
         let _ = writeln!(text, "COMMIT");

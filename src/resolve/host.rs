@@ -133,6 +133,7 @@ impl Claims {
                             owner: Owner::of(container),
                             rules: named.rules.clone(),
                             guarded: named.guarded,
+                            calls: true,
                         };
                         self.put(Claim { port, running, named: true });
                     }
@@ -157,7 +158,7 @@ impl Claims {
                 let speaks = |&i: &usize| policy.rules[i].ports.speak_of(protocol, binding.container_port, Some(port));
                 let rules: Vec<usize> = rules.iter().copied().filter(speaks).collect();
                 let (block, owner) = (host_block(binding.host_address), Owner::of(container));
-                let port = HostPort { block, protocol, port, owner, rules, guarded };
+                let port = HostPort { block, protocol, port, owner, rules, guarded, calls: !running };
                 if running || port.is_ruled() {
                     self.put(Claim { port, running, named: false });
                 }
@@ -218,6 +219,7 @@ mod tests {
             labels: BTreeMap::from([("tier".to_owned(), tier.to_owned())]),
             running: true,
             mode: NetworkMode::Host,
+            sandbox: None,
             endpoints: Vec::new(),
             bindings: Vec::new(),
             sandbox: None,

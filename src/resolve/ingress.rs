@@ -170,16 +170,22 @@ pub(super) fn ports(policy: &Policy, facts: &Facts<'_>, taken: &dyn Fn(&IpAddr) 
         }
         _ => recalled(policy, inventory, memory),
     };
-    // Labels and networks may be what made a rule mean a service of which nothing is left here: nobody can say.
-    let blurred =
+    // Labels and networks may be what made a rule mean a service of which nothing is left here. Nobody can say, so such a
+    // deny is taken to mean it, and such an allow to guard it and to let nobody in.
+    let may_mean =
         |rule: &Rule| rule.targets.iter().any(|target| matches!(target, Target::Label(..) | Target::Network(_)));
     let mut ports: BTreeMap<(IpAddr, Protocol, u16), IngressPort> = BTreeMap::new();
     for Recalled { service, unsure } in &services {
-        let rules: Vec<usize> =
-            (0..policy.rules.len()).filter(|&i| rule_selects_service(&policy.rules[i], service, inventory)).collect();
+        let means = |rule: &Rule| rule_selects_service(rule, service, inventory);
+        let blurred = |rule: &Rule| *unsure && may_mean(rule) && !means(rule);
+        let denies = |rule: &Rule| rule.verdict == Verdict::Deny;
+        let numbered = policy.rules.iter().enumerate();
+        let rules: Vec<usize> = numbered
+            .filter(|(_, rule)| means(rule) || (blurred(rule) && denies(rule)))
+            .map(|(index, _)| index)
+            .collect();
         let guarded = policy.default == DefaultAccess::Closed
-            || rules.iter().any(|&i| policy.rules[i].verdict == Verdict::Allow)
-            || (*unsure && policy.rules.iter().any(blurred));
+            || policy.rules.iter().any(|rule| !denies(rule) && (means(rule) || blurred(rule)));
         for port in &service.ports {
             let rules: Vec<usize> = rules.iter().copied().filter(|&i| speaks_of(&policy.rules[i], port)).collect();
             if rules.is_empty() && !guarded {

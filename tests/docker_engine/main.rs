@@ -7,3 +7,4 @@ mod fake;
 mod hostile;
 mod made_up;
 mod recorded;
+mod swarm;

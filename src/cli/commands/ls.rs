@@ -49,7 +49,7 @@ pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
     let meant = meant(&args.targets, inventory, &known)?;
     let mut rows = rows(&policy, inventory, &meant, &session, differing.as_ref());
     rows.extend(services::rows(&policy, inventory, &meant_services, session.now, differing.as_ref()));
-    rows.extend(services::unknown(inventory, &known, &is_meant));
+    rows.extend(services::unknown(&policy, inventory, &known, &is_meant));
     rows.retain(|row| {
         args.filters.pass(|key, value| match key {
             "container" => row.container == value,
@@ -132,18 +132,12 @@ fn rows(
             continue;
         }
         if let NetworkMode::Container(other) = &container.mode {
-            rows.push(match network_owner(inventory, container) {
-                Some(owner) => {
-                    let from = if owner.running { format!("as {}", owner.name) } else { "nobody (stopped)".to_owned() };
-                    row(format!("network of {}", owner.name), String::new(), from, rules)
-                }
-                None => {
-                    let gone = format!("network of {}", other.chars().take(12).collect::<String>());
-                    Row {
-                        managed: false,
-                        ..row(gone, String::new(), "nobody (that container is gone)".to_owned(), vec![])
-                    }
-                }
+            rows.push(if let Some(owner) = network_owner(inventory, container) {
+                let from = if owner.running { format!("as {}", owner.name) } else { "nobody (stopped)".to_owned() };
+                row(format!("network of {}", owner.name), String::new(), from, rules)
+            } else {
+                let gone = format!("network of {}", other.chars().take(12).collect::<String>());
+                Row { managed: false, ..row(gone, String::new(), "nobody (that container is gone)".to_owned(), vec![]) }
             });
             continue;
         }

@@ -61,11 +61,12 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
                 ctx.program
             )
         };
-        let mut guarded_of =
-            format!("{guarded} of {}", count(running.count(), "running container", "running containers"));
-        if in_part > 0 {
-            guarded_of.push_str(&format!(", and {in_part} on the host's network on the ports that rules name"));
-        }
+        let in_part = match in_part {
+            0 => String::new(),
+            some => format!(", and {some} on the host's network on the ports that rules name"),
+        };
+        let of = count(running.count(), "running container", "running containers");
+        let guarded_of = format!("{guarded} of {of}{in_part}");
         let hooked = if hooks.is_empty() { "nowhere".to_owned() } else { hooks.join(", ") };
         let missing = if without_backstop.is_empty() {
             "security table, both families".to_owned()

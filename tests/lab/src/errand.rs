@@ -1,8 +1,9 @@
-//! What the test programs are called with: `ENGINE [nft|legacy] [--plugin FILE]`.
+//! What the test programs are called with: `ENGINE [nft|legacy] [--plugin FILE]`, and `truth` with `--variant NAME`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::truth::Variant;
 use crate::{LabError, LabSpec, built_plugin};
 
 /// One program's task.
@@ -12,6 +13,8 @@ pub struct Errand {
     pub spec: LabSpec,
     /// The plugin to try.
     pub plugin: PathBuf,
+    /// How the engine is set up, and what is played on it.
+    pub variant: &'static Variant,
 }
 
 impl Errand {
@@ -23,12 +26,17 @@ impl Errand {
         }
         let mut spec = LabSpec::new(engine.parse()?).name(program);
         let mut plugin = None;
+        let mut variant = <&Variant>::default();
         let mut rest = rest;
         loop {
             rest = match rest {
                 [] => break,
                 ["--plugin", file, rest @ ..] => {
                     plugin = Some(PathBuf::from(file));
+                    rest
+                }
+                ["--variant", name, rest @ ..] if program == "truth" => {
+                    variant = name.parse()?;
                     rest
                 }
                 [flavour, rest @ ..] if !flavour.starts_with('-') => {
@@ -38,12 +46,13 @@ impl Errand {
                 _ => return Ok(None),
             };
         }
-        Ok(Some(Self { spec, plugin: plugin.map_or_else(built_plugin, Ok)? }))
+        Ok(Some(Self { spec, plugin: plugin.map_or_else(built_plugin, Ok)?, variant }))
     }
 
-    /// The engine and its flavour, for the line that sums up.
+    /// The engine, its flavour and what is unusual, for the line that sums up.
     pub fn title(&self) -> String {
-        format!("{} {}", self.spec.engine, self.spec.flavour)
+        let variant = if self.variant.name == "default" { "" } else { self.variant.name };
+        format!("{} {} {variant}", self.spec.engine, self.spec.flavour).trim_end().to_owned()
     }
 
     /// A program that does one errand: exits with 0 if it says that all is well.
@@ -55,10 +64,14 @@ impl Errand {
             Ok(Some(true)) => ExitCode::SUCCESS,
             Ok(Some(false)) => ExitCode::FAILURE,
             Ok(None) => {
+                let more = if program == "truth" { " [--variant NAME]" } else { "" };
                 eprintln!(
-                    "usage: {program} ENGINE [nft|legacy] [--plugin FILE]\n  \
+                    "usage: {program} ENGINE [nft|legacy]{more} [--plugin FILE]\n  \
                      ENGINE: 20.10, 26.1, 28.5. Without --plugin the plugin is built first."
                 );
+                if program == "truth" {
+                    eprintln!("  NAME: {}.", Variant::NAMES);
+                }
                 ExitCode::from(125)
             }
             Err(error) => {

@@ -27,7 +27,7 @@ pub const TCP: u8 = 6;
 pub const UDP: u8 = 17;
 /// Next header of an IPv6 fragment.
 const FRAGMENT: u8 = 44;
-/// Protocol number of ICMPv6.
+/// Protocol number of ICMP for IPv6.
 pub const ICMPV6: u8 = 58;
 
 /// Which part of a datagram a fragment is.
@@ -140,7 +140,7 @@ impl Packet {
         let mut bytes = vec![0x45, 0];
         bytes.extend(length(20 + self.payload.len()));
         bytes.extend(part.id.to_be_bytes());
-        bytes.extend((part.offset / 8 | u16::from(part.more) << 13).to_be_bytes());
+        bytes.extend(((part.offset / 8) | (u16::from(part.more) << 13)).to_be_bytes());
         bytes.extend([64, self.protocol, 0, 0]);
         bytes.extend(octets(self.from));
         bytes.extend(octets(self.to));
@@ -201,7 +201,7 @@ fn length(length: usize) -> [u8; 2] {
 
 /// RFC 1071.
 fn checksum(bytes: &[u8]) -> [u8; 2] {
-    let words = bytes.chunks(2).map(|pair| u32::from(pair[0]) << 8 | pair.get(1).copied().map_or(0, u32::from));
+    let words = bytes.chunks(2).map(|pair| (u32::from(pair[0]) << 8) | pair.get(1).copied().map_or(0, u32::from));
     let mut sum: u32 = words.sum();
     while sum > 0xffff {
         sum = (sum & 0xffff) + (sum >> 16);

@@ -65,6 +65,12 @@ impl Session {
         stream.write_all(text.as_bytes())
     }
 
+    /// Asks for the push again, as the client of a datagram service does that hears nothing more.
+    pub fn ask_again(&self) -> io::Result<()> {
+        let socket = self.udp.as_ref().ok_or(io::ErrorKind::Unsupported)?;
+        socket.send(b"push\n").map(drop)
+    }
+
     fn sum(&self, counts: impl Fn(Instant) -> bool) -> u64 {
         let record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.iter().filter(|(at, _)| counts(*at)).map(|(_, amount)| amount).sum()

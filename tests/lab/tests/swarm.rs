@@ -14,10 +14,20 @@ use lab::{Client, Engine, Flavour, Node, Probe, Protocol, Published};
 
 macro_rules! on_every_engine {
     ($($name:ident: $engine:ident $flavour:ident),*) => {$(
-        #[test]
-        #[ignore = "needs root and the engines of tests/engines.sh"]
-        fn $name() -> Result {
-            all_of_it(&Desk::up(Engine::$engine, Flavour::$flavour, "swarm")?)
+        mod $name {
+            use super::{Desk, Engine, Flavour, Result};
+
+            #[test]
+            #[ignore = "needs root and the engines of tests/engines.sh"]
+            fn one_node() -> Result {
+                super::one_node(&Desk::up(Engine::$engine, Flavour::$flavour, "swarm")?)
+            }
+
+            #[test]
+            #[ignore = "needs root and the engines of tests/engines.sh"]
+            fn two_nodes() -> Result {
+                super::two_nodes(&Desk::up(Engine::$engine, Flavour::$flavour, "swarms")?)
+            }
         }
     )*};
 }
@@ -28,7 +38,7 @@ const FRIEND: &str = "203.0.113.10";
 /// Long enough for the kernel to carry out what was ordered; see DESIGN's 15 ms.
 const SOON: Duration = Duration::from_millis(300);
 
-fn all_of_it(desk: &Desk) -> Result {
+fn one_node(desk: &Desk) -> Result {
     let lab = &desk.lab;
     lab.make_swarm()?;
     lab.docker(&["network", "create", "--driver", "overlay", "--attachable", "mesh"])?.require("network create")?;
@@ -42,17 +52,7 @@ fn all_of_it(desk: &Desk) -> Result {
     lab.run("attached", &["--network", "mesh", "-p", "8100:80"], &[])?;
     lab.run("plain", &[], &[])?;
     lab.serve_as(Client::Stranger, &["tcp=7000"])?;
-    let (web, other) = (ingress_ip(desk, "web")?, ingress_ip(desk, "other")?);
-    let port = |protocol, port, task| Published { protocol, port, task };
-    lab.stand_in_for_ipvs(
-        Node::Host,
-        &[
-            port(Protocol::Tcp, 8080, web),
-            port(Protocol::Udp, 8053, web),
-            port(Protocol::Tcp, 8081, web),
-            port(Protocol::Tcp, 8090, other),
-        ],
-    )?;
+    lead_to_the_tasks(desk)?;
     nothing_is_guarded_yet(desk)?;
     ports_in_host_mode(desk)?;
     ports_at_the_ingress(desk)?;
@@ -61,9 +61,28 @@ fn all_of_it(desk: &Desk) -> Result {
     closed_by_default(desk)?;
     an_attached_container(desk)?;
     slips_of_the_pen(desk)?;
-    scaled_to_nothing(desk)?;
+    scaled_to_nothing(desk)
+}
+
+fn two_nodes(desk: &Desk) -> Result {
+    let lab = &desk.lab;
+    lab.make_swarm()?;
+    lab.serve("web", &["--publish", "8080:80", "--publish", "8053:53/udp", "--publish", "8081:81"], &[])?;
+    let web = ingress_ip(desk, "web")?;
+    lab.stand_in_for_ipvs(Node::Host, &[lead(WEB, web), lead(WEB_UDP, web), lead(WEB_TOO, web)])?;
     a_worker(desk, web)?;
     a_demoted_manager(desk)
+}
+
+fn lead(Door(protocol, port, ..): Door, task: IpAddr) -> Published {
+    Published { protocol, port, task }
+}
+
+fn lead_to_the_tasks(desk: &Desk) -> Result {
+    let (web, other) = (ingress_ip(desk, "web")?, ingress_ip(desk, "other")?);
+    let port = |Door(protocol, port, ..): Door, task| Published { protocol, port, task };
+    desk.lab
+        .stand_in_for_ipvs(Node::Host, &[port(WEB, web), port(WEB_UDP, web), port(WEB_TOO, web), port(OTHER, other)])
 }
 
 fn ingress_ip(desk: &Desk, service: &str) -> Result<IpAddr> {
@@ -283,12 +302,10 @@ fn scaled_to_nothing(desk: &Desk) -> Result {
     row_says(desk, "service:other", "0.0.0.0:8090 ingress", &[FRIEND])?;
     desk.lab.docker(&["service", "scale", "--detach", "other=1"])?.require("docker service scale")?;
     desk.lab.wait_for("other", || Ok(!desk.lab.task("other")?.is_empty()))?;
-    // The ingress address is the same, so nothing has to be applied for the next task.
-    let task = ingress_ip(desk, "other")?;
     desk.lab.wait_ready(&desk.lab.task("other")?)?;
-    // dockerd found the rules that stood in for its own at the end of the last task, and took them away.
-    assert!(!desk.shell("iptables-save -t nat")?.contains("--dport 8090"));
-    desk.lab.stand_in_for_ipvs(Node::Host, &[Published { protocol: Protocol::Tcp, port: 8090, task }])?;
+    // With the last task of a service dockerd takes ingress rules away, also those that stood in for its own.
+    lead_to_the_tasks(desk)?;
+    // Nothing was applied for the new task: the ingress address is the same.
     // The redirection inside the task comes a moment after it is ready.
     desk.lab.wait_for("other's port", || Ok(desk.lab.tcp(Client::Friend, Client::Host.v4(), 8090)?.reached()))?;
     only(desk, &[(&[OTHER], true, false)])?;
@@ -305,8 +322,7 @@ fn scaled_to_nothing(desk: &Desk) -> Result {
 fn a_worker(desk: &Desk, web: IpAddr) -> Result {
     let lab = &desk.lab;
     lab.join_swarm()?;
-    let port = |port| Published { protocol: Protocol::Tcp, port, task: web };
-    lab.stand_in_for_ipvs(Node::Friend, &[port(8080), port(8081)])?;
+    lab.stand_in_for_ipvs(Node::Friend, &[lead(WEB, web), lead(WEB_TOO, web)])?;
     let node = Client::Friend.v4();
     let there = |client| Ok::<_, lab::LabError>(lab.tcp(client, node, 8080)?.peer() == Some("web"));
     assert!(there(Client::Stranger)? && there(Client::Host)?);

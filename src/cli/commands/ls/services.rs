@@ -8,7 +8,7 @@ use super::{Row, spoken};
 use crate::access::{service_access, strangers_pass_ingress};
 use crate::cli::text::natural_order;
 use crate::inventory::{Inventory, Service};
-use crate::policy::{Policy, Target};
+use crate::policy::{DefaultAccess, Policy, Target};
 use crate::resolve::selects_service;
 use crate::ruleset::Dump;
 
@@ -44,7 +44,13 @@ pub(super) fn rows(
 }
 
 /// One row for each service with containers here whose published ports only a manager knows.
-pub(super) fn unknown(inventory: &Inventory, known: &[Service], meant: &dyn Fn(&Service) -> bool) -> Vec<Row> {
+pub(super) fn unknown(
+    policy: &Policy,
+    inventory: &Inventory,
+    known: &[Service],
+    meant: &dyn Fn(&Service) -> bool,
+) -> Vec<Row> {
+    let closed = policy.default == DefaultAccess::Closed;
     let (Some(reason), Some(ingress)) = (inventory.services_withheld(), &inventory.ingress) else { return Vec::new() };
     let on_ingress = inventory.containers.iter().filter(|container| {
         container.running && container.endpoints.iter().any(|endpoint| endpoint.network == ingress.network)
@@ -58,9 +64,9 @@ pub(super) fn unknown(inventory: &Inventory, known: &[Service], meant: &dyn Fn(&
             container: format!("service:{name}"),
             published: "ingress, unknown".to_owned(),
             port: String::new(),
-            access: format!("everyone ({reason})"),
+            access: format!("{} ({reason})", if closed { "nobody" } else { "everyone" }),
             rules: Vec::new(),
-            managed: false,
+            managed: closed,
         })
         .collect()
 }

@@ -1,4 +1,4 @@
-//! One engine's truth table: `truth 28.5 [nft|legacy] [--plugin FILE]`.
+//! One engine's truth table: `truth 28.5 [nft|legacy] [--variant NAME] [--plugin FILE]`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -10,10 +10,11 @@ fn main() -> ExitCode {
     Errand::run("truth", |errand| {
         let start = Instant::now();
         let title = errand.title();
-        let report = truth::run(errand.spec, &errand.plugin, &mut |line| println!("  {line}"))?;
+        let report = truth::run(errand.spec, errand.variant, &errand.plugin, &mut |line| println!("  {line}"))?;
         for wrong in &report.wrong {
             println!("WRONG {wrong}");
         }
+        print!("{}", report.figures);
         let seconds = start.elapsed().as_secs();
         println!("{title}: {} cells, {} wrong, {seconds} s", report.cells, report.wrong.len());
         Ok(report.wrong.is_empty())

@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::foreign::{FORWARDED, FORWARDED_PORT};
-use super::world::{Caller, TARGETS, Target, World};
+use super::target::{Mode, Target};
+use super::world::{Caller, World};
 use crate::{Answer, Client, LabError, Probe, Protocol};
 
 /// The way an attempt takes.
@@ -14,6 +15,8 @@ pub(crate) enum Way {
     Published,
     /// To a port of the host's link-local address.
     LinkLocal,
+    /// To a port of the host that a container on the host's network listens on.
+    HostNetwork,
     /// To a port of the host's own loopback.
     Loopback,
     /// To a port of the host that the administrator, and not Docker, leads to a container.
@@ -29,6 +32,7 @@ impl fmt::Display for Way {
         match self {
             Self::Published => f.write_str("published"),
             Self::LinkLocal => f.write_str("published, link-local"),
+            Self::HostNetwork => f.write_str("host network"),
             Self::Loopback => f.write_str("published, loopback"),
             Self::Forwarded => f.write_str("forwarded by hand"),
             Self::Direct(network) => write!(f, "direct by {network}"),
@@ -86,13 +90,16 @@ impl Cell {
             .map(|(_, port)| port)
     }
 
-    /// Whether it must be open before anything is typed, or the table would test nothing.
-    pub(crate) fn must_be_open(&self) -> bool {
-        match self.way {
-            Way::Outward => true,
-            Way::Published => self.caller.outside.is_some() && self.peer != "bound",
-            _ => false,
-        }
+    /// What tells it from every other cell, whatever addresses the containers have at the moment.
+    pub(crate) fn key(&self) -> String {
+        let Self { caller, peer, way, protocol, to, port, .. } = self;
+        let family = if to.is_ipv4() { "IPv4" } else { "IPv6" };
+        format!("{} {peer} {way} {protocol} {family} {port}", caller.name)
+    }
+
+    /// Whether a neighbour comes by a port of the host.
+    pub(crate) fn is_published(&self) -> bool {
+        self.way == Way::Published && self.inbound.is_some()
     }
 
     /// Whether the short table has it.
@@ -112,17 +119,19 @@ impl fmt::Display for Cell {
 /// The whole table.
 pub(crate) fn table(world: &World<'_>) -> Result<Vec<Cell>, LabError> {
     let mut cells = Vec::new();
-    for target in &TARGETS {
-        for port in target.ports() {
-            cells.extend(inward(world, target, port)?);
+    for target in &world.targets {
+        for port in target.tried {
+            cells.extend(inward(world, target, *port)?);
         }
     }
-    for caller in &world.inner {
+    for (caller, target) in world.inner.iter().zip(&world.targets) {
         for client in [Client::Friend, Client::Stranger] {
             let both = [Protocol::Tcp, Protocol::Udp].into_iter();
             for (protocol, to) in both.flat_map(|protocol| [client.v4(), client.v6()].map(|to| (protocol, to))) {
-                // IPv6 cannot be reached from where there is none.
-                if caller.name == "plain" && to.is_ipv6() {
+                // From where there is no way out there is nothing to see.
+                let mut modes = target.networks.iter().map(|name| world.scene.network(name).mode(to));
+                let closed = modes.all(|mode| matches!(mode, Mode::None | Mode::Internal | Mode::Isolated));
+                if closed && !target.is_on_the_host() {
                     continue;
                 }
                 let caller = caller.clone();
@@ -154,12 +163,12 @@ pub(crate) fn inward(
             cells.push(Cell { caller: caller.clone(), peer, way, protocol, to, port, inbound });
             Ok::<_, LabError>(())
         };
-        if let Some(host) = target.published(protocol, inner) {
+        for host in target.published(protocol, inner) {
             for to in [Client::Host.v4(), Client::Host.v6()] {
                 add(Way::Published, to, host, Some(host))?;
             }
             if caller.outside.is_some() {
-                add(Way::LinkLocal, world.lab.link_local(Client::Host)?, host, Some(host))?;
+                add(Way::LinkLocal, world.link_local, host, Some(host))?;
             }
             if caller.name == "host" {
                 add(Way::Loopback, Ipv4Addr::LOCALHOST.into(), host, Some(host))?;
@@ -169,10 +178,16 @@ pub(crate) fn inward(
         if caller.outside.is_some() && (target.name, protocol, inner) == FORWARDED {
             add(Way::Forwarded, Client::Host.v4(), FORWARDED_PORT, None)?;
         }
-        for network in target.networks {
-            for to in world.addresses(target, network) {
-                add(Way::Direct(network), to, inner, None)?;
+        if target.is_on_the_host() {
+            for to in [Client::Host.v4(), Client::Host.v6()] {
+                add(Way::HostNetwork, to, inner, Some(inner))?;
             }
+            if caller.outside.is_some() {
+                add(Way::LinkLocal, world.link_local, inner, Some(inner))?;
+            }
+        }
+        for (network, to) in world.addresses(target) {
+            add(Way::Direct(network), to, inner, None)?;
         }
     }
     Ok(cells)

@@ -22,18 +22,20 @@ for tool in iptables ip6tables; do
   $tool -A OUTPUT -p tcp --dport 25 -j their-chain
   $tool -t mangle -A PREROUTING -p tcp --dport 25 -j ACCEPT
 done
-iptables -I DOCKER-USER -s 192.0.2.0/24 -j DROP
+if iptables -S DOCKER-USER > /dev/null 2>&1; then iptables -I DOCKER-USER -s 192.0.2.0/24 -j DROP; fi
 iptables -A INPUT -m set --match-set crowdsec src -p tcp --dport 25 -j DROP
 ip6tables -A INPUT -m set --match-set banned6 src -j DROP
 ";
 
-/// Makes them; `web` is where the forwarded port leads.
-pub(crate) fn plant(lab: &Lab, web: IpAddr) -> Result<(), LabError> {
+/// Makes them; `web` is where the forwarded port leads, if there is one.
+pub(crate) fn plant(lab: &Lab, web: Option<IpAddr>) -> Result<(), LabError> {
     let (_, protocol, inner) = FORWARDED;
-    let forward = format!(
-        "iptables -t nat -A PREROUTING -d 203.0.113.1/32 -p {protocol} --dport {FORWARDED_PORT} \
-         -j DNAT --to-destination {web}:{inner}"
-    );
+    let forward = web.map_or_else(String::new, |web| {
+        format!(
+            "iptables -t nat -A PREROUTING -d 203.0.113.1/32 -p {protocol} --dport {FORWARDED_PORT} \
+             -j DNAT --to-destination {web}:{inner}"
+        )
+    });
     lab.exec(&["sh", "-euc", &format!("{FOREIGN}{forward}")])?.require("foreign rules").map(drop)
 }
 

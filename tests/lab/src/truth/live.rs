@@ -3,9 +3,11 @@
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::cell::{Cell, Way, inward};
+use super::cell::{Cell, inward};
+use super::figures::Figures;
 use super::model::Model;
-use super::world::{NAMES, STREAM, TARGETS, World};
+use super::variant::Variant;
+use super::world::World;
 use crate::{LabError, Protocol, Session};
 
 /// How soon after the command a session must be over.
@@ -24,10 +26,10 @@ pub(crate) struct Held {
 /// The attempts by neighbours that sessions are held over.
 pub(crate) fn sessions(world: &World<'_>) -> Result<Vec<Cell>, LabError> {
     let mut cells = Vec::new();
-    for target in TARGETS.iter().filter(|target| ["web", "multi", "plain"].contains(&target.name)) {
-        for port in [(Protocol::Tcp, STREAM), (Protocol::Udp, NAMES)] {
+    for target in world.targets.iter().filter(|target| world.scene.held.contains(&target.name)) {
+        for port in target.held {
             let all = inward(world, target, port)?;
-            cells.extend(all.into_iter().filter(|cell| cell.caller.outside.is_some() && cell.way != Way::LinkLocal));
+            cells.extend(all.into_iter().filter(|cell| cell.caller.outside.is_some()));
         }
     }
     Ok(cells)
@@ -50,11 +52,16 @@ pub(crate) fn hold(world: &World<'_>, cells: Vec<Cell>) -> Vec<Held> {
     })
 }
 
-/// What became of them, once the commands have been typed: the number that were judged, and what is wrong.
-pub(crate) fn judge(held: &[Held], model: &Model, typed: Instant) -> (usize, Vec<String>, Option<Duration>) {
+/// What became of them, once the commands have been typed: what is wrong. Those that were cut go into the figures.
+pub(crate) fn judge(
+    held: &[Held],
+    model: &Model,
+    typed: Instant,
+    variant: &Variant,
+    figures: &mut Figures,
+) -> Vec<String> {
     thread::sleep((typed + CUT + WATCH).saturating_duration_since(Instant::now()));
     let mut wrong = Vec::new();
-    let mut latest = None;
     for Held { cell, session } in held {
         let session = match session {
             Ok(session) => session,
@@ -64,6 +71,10 @@ pub(crate) fn judge(held: &[Held], model: &Model, typed: Instant) -> (usize, Vec
             }
         };
         let may = cell.inbound.is_none_or(|attempt| model.lets(&attempt));
+        if may && variant.forgets(cell) && session.received_after(typed + CUT) == 0 {
+            // What may not, must not come back by asking either; that is looked at with datagrams of their own.
+            let _ = session.ask_again();
+        }
         while may && session.received_after(typed + CUT) == 0 && typed.elapsed() < STALL {
             thread::sleep(Duration::from_millis(20));
         }
@@ -71,13 +82,13 @@ pub(crate) fn judge(held: &[Held], model: &Model, typed: Instant) -> (usize, Vec
         if may && late == 0 {
             wrong.push(format!("session {cell}: expected to go on, observed cut: {}", obituary(session, typed)));
         } else if !may {
-            latest = latest.max(session.last().and_then(|last| last.checked_duration_since(typed)));
+            figures.cut(variant.path(cell), cell.protocol, late, session.last(), typed);
             if late > 0 {
                 wrong.push(format!("session {cell}: expected cut, observed {late} received later than 1 s after"));
             }
         }
     }
-    (held.len(), wrong, latest)
+    wrong
 }
 
 fn obituary(session: &Session, typed: Instant) -> String {

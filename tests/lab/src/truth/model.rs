@@ -8,7 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::cell::Inbound;
-use super::world::Target;
+use super::script::Step;
+use super::target::Target;
 use crate::Protocol;
 
 #[derive(Clone, Debug, Default)]
@@ -28,6 +29,24 @@ pub(crate) struct Model {
     sets: BTreeMap<String, BTreeSet<IpAddr>>,
     closed: bool,
     reset: bool,
+    /// What became of containers since they were described.
+    changed: BTreeMap<&'static str, Standing>,
+    /// The same, as the next command will find it: until then rules are for what was.
+    found: BTreeMap<&'static str, Standing>,
+}
+
+/// What rules know a container by.
+#[derive(Clone, Debug)]
+struct Standing {
+    name: String,
+    networks: Vec<String>,
+}
+
+impl Standing {
+    fn of(target: &Target) -> Self {
+        let networks = target.networks.iter().map(|name| (*name).to_owned()).collect();
+        Self { name: target.name.to_owned(), networks }
+    }
 }
 
 impl Model {
@@ -37,6 +56,7 @@ impl Model {
     /// When it is one that the table's own description should not contain.
     pub(crate) fn obey(&mut self, command: &str) {
         let words: Vec<&str> = command.split_whitespace().collect();
+        self.changed.clone_from(&self.found);
         // Whatever is typed afterwards brings the rest back into force.
         self.reset = words == ["reset", "--force"];
         match words.as_slice() {
@@ -67,6 +87,32 @@ impl Model {
         }
     }
 
+    /// Sees what is done to containers and networks.
+    pub(crate) fn see(&mut self, step: &Step<'_>, targets: &[&'static Target]) {
+        match step {
+            Step::Recreate(name) => self.found.retain(|target, _| target != name),
+            Step::Docker(words) => match words.split_whitespace().collect::<Vec<_>>().as_slice() {
+                ["network", "connect", network, name] => {
+                    self.standing(name, targets).networks.push((*network).to_owned());
+                }
+                ["network", "disconnect", network, name] => {
+                    self.standing(name, targets).networks.retain(|other| other != network);
+                }
+                ["rename", old, new] => (*new).clone_into(&mut self.standing(old, targets).name),
+                ["stop" | "start" | "restart", ..] => {}
+                _ => panic!("the model does not know: docker {words}"),
+            },
+            Step::Firewall(_) | Step::Refused(_) => {}
+        }
+    }
+
+    fn standing(&mut self, name: &str, targets: &[&'static Target]) -> &mut Standing {
+        for target in targets {
+            self.found.entry(target.name).or_insert_with(|| Standing::of(target));
+        }
+        self.found.values_mut().find(|standing| standing.name == name).expect("a container's name")
+    }
+
     /// The members of a kernel set that somebody else owns.
     pub(crate) fn foreign_set(&mut self, name: &str, member: IpAddr) {
         self.sets.insert(format!("ipset:{name}"), BTreeSet::from([member]));
@@ -77,14 +123,31 @@ impl Model {
         self.sets.keys().map(String::as_str).filter(|name| !name.starts_with("ipset:")).collect()
     }
 
+    /// Whether no rules are in force.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.reset
+    }
+
+    /// Whether nothing is said about a target, not even by the default.
+    pub(crate) fn leaves(&self, target: &Target) -> bool {
+        let standing = self.changed.get(target.name).cloned().unwrap_or_else(|| Standing::of(target));
+        self.reset || !self.closed && !self.rules.iter().any(|rule| rule.selects(&standing, target.label))
+    }
+
     /// Whether the rules let an attempt pass. What Docker makes of it is another matter.
     pub(crate) fn lets(&self, attempt: &Inbound) -> bool {
         if self.reset {
             return true;
         }
-        let selecting = || self.rules.iter().filter(|rule| rule.selects(attempt.target));
+        let standing = self.changed.get(attempt.target.name).cloned().unwrap_or_else(|| Standing::of(attempt.target));
+        let selecting = || self.rules.iter().filter(|rule| rule.selects(&standing, attempt.target.label));
         match selecting().find(|rule| self.matches(rule, attempt)) {
             Some(rule) => !rule.deny,
+            // Of the host's own ports only those are guarded that an allow rule names, or the default and any rule.
+            None if attempt.target.is_on_the_host() => {
+                let names = |rule: &Rule| rule.ports.contains(&attempt.port) || rule.published.contains(&attempt.port);
+                !selecting().any(|rule| names(rule) && (self.closed || !rule.deny))
+            }
             None => !self.closed && selecting().all(|rule| rule.deny),
         }
     }
@@ -112,11 +175,11 @@ impl Model {
 }
 
 impl Rule {
-    fn selects(&self, target: &Target) -> bool {
+    fn selects(&self, standing: &Standing, own_label: Option<&str>) -> bool {
         self.targets.iter().any(|word| match word.split_once(':') {
-            Some(("label", label)) => target.label == Some(label),
-            Some(("network", network)) => target.networks.contains(&network),
-            _ => word == "*" || word == target.name,
+            Some(("label", label)) => own_label == Some(label),
+            Some(("network", network)) => standing.networks.iter().any(|name| name == network),
+            _ => *word == "*" || *word == standing.name,
         })
     }
 }
@@ -137,11 +200,14 @@ fn rule(deny: bool, words: &[&str]) -> Rule {
     rule
 }
 
-/// A bare number is TCP's.
+/// Numbers and ranges of them; without a protocol they are TCP's.
 fn ports(list: &str) -> impl Iterator<Item = (Protocol, u16)> + '_ {
-    list.split(',').map(|port| {
-        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-        (protocol.parse().expect("a protocol"), number.parse().expect("a port"))
+    list.split(',').flat_map(|ports| {
+        let (numbers, protocol) = ports.split_once('/').unwrap_or((ports, "tcp"));
+        let protocol: Protocol = protocol.parse().expect("a protocol");
+        let (from, to) = numbers.split_once('-').unwrap_or((numbers, numbers));
+        let number = |text: &str| text.parse::<u16>().expect("a port");
+        (number(from)..=number(to)).map(move |port| (protocol, port))
     })
 }
 
@@ -151,7 +217,8 @@ fn addresses<'a>(words: &'a [&'a str]) -> impl Iterator<Item = IpAddr> + 'a {
 
 #[cfg(test)]
 mod tests {
-    use super::super::world::{NAMES, TARGETS, WEB};
+    use super::super::scenes::RULES;
+    use super::super::target::{NAMES, WEB};
     use super::*;
 
     const FRIEND: &str = "203.0.113.10";
@@ -171,7 +238,7 @@ mod tests {
     }
 
     fn attempt(model: &Model, from: &str, port: (Protocol, u16), published: Option<u16>) -> bool {
-        model.lets(&Inbound { target: &TARGETS[0], from: from.parse().expect("an address"), port, published })
+        model.lets(&Inbound { target: &RULES.targets[0], from: from.parse().expect("an address"), port, published })
     }
 
     #[test]

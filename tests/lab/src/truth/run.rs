@@ -1,16 +1,20 @@
 //! The table's run: baseline, then phase by phase.
 
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use super::baseline::{Baseline, Before};
 use super::cell::{Cell, table};
+use super::figures::Figures;
+use super::look::Eye;
 use super::model::Model;
-use super::script::{Extent, Phase, SCRIPT};
-use super::world::{TARGETS, World};
+use super::script::{Extent, Phase, Step};
+use super::variant::Variant;
+use super::world::World;
 use super::{foreign, live};
-use crate::{Answer, Client, Engine, Flavour, Lab, LabError, LabSpec, Probe, Protocol, Saves, Say};
+use crate::{Client, Lab, LabError, LabSpec, Saves};
 
 /// A command that takes longer than this is told of.
 const SLOW: Duration = Duration::from_secs(3);
@@ -22,112 +26,140 @@ pub struct Report {
     pub cells: usize,
     /// Those that were not met.
     pub wrong: Vec<String>,
+    /// What became of withdrawn sessions.
+    pub figures: Figures,
 }
 
 impl Report {
-    fn check(&mut self, phase: &str, wrong: Option<String>) {
+    pub(crate) fn check(&mut self, phase: &str, wrong: Option<String>) {
         self.cells += 1;
         self.wrong.extend(wrong.map(|text| format!("{phase}: {text}")));
     }
 }
 
 struct Run<'a> {
+    variant: &'static Variant,
     world: World<'a>,
+    eye: Eye,
     cells: Vec<Cell>,
-    baseline: Vec<bool>,
     sessions: Vec<Cell>,
-    sessions_baseline: Vec<bool>,
+    /// What was seen in rehearsal, each with the number of the phase from which it counts.
+    baselines: Vec<(usize, Baseline)>,
+    baseline: Baseline,
     clean: Saves,
     model: Model,
     report: Report,
-    /// The next word that no datagram has said yet.
-    word: u64,
     tell: &'a mut dyn FnMut(&str),
 }
 
 /// Makes a lab and runs the whole table in it with this plugin. Tells one line a phase.
-pub fn run(spec: LabSpec, plugin: &Path, tell: &mut dyn FnMut(&str)) -> Result<Report, LabError> {
+pub fn run(
+    spec: LabSpec,
+    variant: &'static Variant,
+    plugin: &Path,
+    tell: &mut dyn FnMut(&str),
+) -> Result<Report, LabError> {
     let start = Instant::now();
-    let lab = Lab::up(spec)?;
+    let lab = Lab::up(variant.fit(spec))?;
+    variant.switch(&lab)?;
     lab.install_plugin(plugin)?;
-    let world = World::start(&lab)?;
-    for web in world.addresses(&TARGETS[0], "bridge").into_iter().filter(IpAddr::is_ipv4) {
-        foreign::plant(&lab, web)?;
-    }
-    let cells = table(&world)?;
-    let sessions = live::sessions(&world)?;
+    let world = World::start(&lab, variant.scene)?;
+    foreign::plant(&lab, world.forwarded())?;
     let mut run = Run {
+        variant,
+        cells: table(&world)?,
+        sessions: live::sessions(&world)?,
         world,
-        cells,
-        baseline: Vec::new(),
-        sessions,
-        sessions_baseline: Vec::new(),
+        eye: Eye::new(),
+        baselines: Vec::new(),
+        baseline: Baseline::default(),
         clean: foreign::whole(&lab)?,
         model: Model::default(),
         report: Report::default(),
-        word: 1,
         tell,
     };
     let stranger: IpAddr = Client::Stranger.v4();
     run.model.foreign_set("crowdsec", stranger);
-    run.take_baseline(start)?;
-    for phase in SCRIPT {
-        run.phase(phase)?;
+    run.rehearse(start)?;
+    for (number, phase) in variant.scene.script.iter().enumerate() {
+        run.phase(number, phase)?;
     }
     Ok(run.report)
 }
 
 impl Run<'_> {
-    fn take_baseline(&mut self, start: Instant) -> Result<(), LabError> {
-        let mut first = self.observe(&self.cells.clone(), "baseline")?;
-        // What Docker opens is open each time; a second look tells a lost packet from a closed port.
-        let second = self.observe(&self.cells.clone(), "baseline")?;
-        let mut usable = Vec::new();
-        for ((cell, one), other) in self.cells.iter().zip(&first).zip(&second) {
-            let wrong = match (one, other) {
-                (true, true) => None,
-                (false, false) => cell.must_be_open().then_some("closed by Docker, the table would test nothing"),
-                _ => Some("once open and once closed"),
-            };
-            let misled = wrong.is_some() && is_misled(self.world.lab.spec(), cell);
-            usable.push(!misled);
-            if !misled {
-                self.report.check("baseline", wrong.map(|what| format!("{cell}: {what}")));
-            }
-        }
-        let left_out = usable.iter().filter(|usable| !**usable).count();
-        let mut keep = usable.iter();
-        self.cells.retain(|_| keep.next() == Some(&true));
-        let mut keep = usable.iter();
-        first.retain(|_| keep.next() == Some(&true));
+    /// Takes the baseline. What else is typed at Docker is typed once without a single rule, to see what it opens.
+    fn rehearse(&mut self, start: Instant) -> Result<(), LabError> {
+        let first = self.take_baseline(Some(self.variant))?;
+        (self.tell)(&format!("baseline: {}; up after {:.1} s", first.summary(), start.elapsed().as_secs_f32()));
         self.baseline = first;
-        self.sessions_baseline = self.answered(&self.sessions.clone(), "baseline")?;
-        let open = self.baseline.iter().filter(|open| **open).count();
-        let text = format!(
-            "baseline: {open} of {} cells are open, {left_out} left out, {} sessions; up after {:.1} s",
-            self.cells.len(),
-            self.sessions_baseline.iter().filter(|open| **open).count(),
-            start.elapsed().as_secs_f32()
-        );
-        (self.tell)(&text);
+        let changing = |phase: &&Phase| phase.steps().any(|step| step.changes_the_world());
+        let script = self.variant.scene.script.iter().enumerate();
+        for (number, phase) in script.filter(|(_, phase)| changing(phase)) {
+            for step in phase.steps().filter(Step::changes_the_world) {
+                self.change(phase.name, &step)?;
+            }
+            let baseline = self.take_baseline(None)?;
+            (self.tell)(&format!("rehearsed, {}: {}", phase.name, baseline.summary()));
+            self.baselines.push((number, baseline));
+        }
+        if !self.baselines.is_empty() {
+            self.world.raise_again()?;
+            self.turn_to_the_world()?;
+            self.clean = foreign::whole(self.world.lab)?;
+        }
         Ok(())
     }
 
-    fn phase(&mut self, phase: &Phase) -> Result<(), LabError> {
+    fn take_baseline(&mut self, variant: Option<&Variant>) -> Result<Baseline, LabError> {
+        let Self { world, eye, cells, sessions, report, .. } = self;
+        let baseline = Baseline::take(world, eye, variant, cells, sessions, report)?;
+        self.report_strangers("baseline");
+        Ok(baseline)
+    }
+
+    fn report_strangers(&mut self, phase: &str) {
+        let strange = self.eye.strange.drain(..);
+        self.report.wrong.extend(strange.map(|strange| format!("{phase}: {strange}")));
+    }
+
+    fn turn_to_the_world(&mut self) -> Result<(), LabError> {
+        self.world.look_around()?;
+        self.cells = table(&self.world)?;
+        self.sessions = live::sessions(&self.world)?;
+        Ok(())
+    }
+
+    /// Changes the world beneath the rules.
+    fn change(&mut self, phase: &str, step: &Step<'_>) -> Result<(), LabError> {
+        let wrong = self.world.change(step)?;
+        self.report.check(phase, wrong);
+        self.turn_to_the_world()
+    }
+
+    fn phase(&mut self, number: usize, phase: &Phase) -> Result<(), LabError> {
         let start = Instant::now();
         let (cells, wrong) = (self.report.cells, self.report.wrong.len());
         let held = if phase.live { live::hold(&self.world, self.open_sessions()) } else { Vec::new() };
-        for command in phase.commands {
-            self.type_in(phase.name, command)?;
+        for step in phase.steps() {
+            if step.changes_the_world() {
+                self.change(phase.name, &step)?;
+                self.model.see(&step, &self.world.targets);
+                self.clean = foreign::foreign(self.world.lab, &self.model.own_sets())?;
+            } else {
+                self.type_in(phase.name, &step)?;
+            }
         }
         let typed = Instant::now();
+        if let Some((_, baseline)) = self.baselines.iter().find(|(from, _)| *from == number) {
+            self.baseline = baseline.clone();
+        }
         self.look(phase)?;
         let mut more = String::new();
         if phase.live {
-            let (number, faults, latest) = live::judge(&held, &self.model, typed);
-            let cut = latest.map(|latest| format!(", last packet {} ms after the command", latest.as_millis()));
-            let _ = write!(more, ", {number} sessions held{}", cut.unwrap_or_default());
-            self.report.cells += number;
+            let faults = live::judge(&held, &self.model, typed, self.variant, &mut self.report.figures);
+            let _ = write!(more, ", {} sessions held", held.len());
+            self.report.cells += held.len();
             self.report.wrong.extend(faults.into_iter().map(|fault| format!("{}: {fault}", phase.name)));
         }
         self.look_at_kernel(phase)?;
@@ -140,11 +172,15 @@ impl Run<'_> {
 
     /// The sessions that Docker and the rules let open now.
     fn open_sessions(&self) -> Vec<Cell> {
-        let cells = self.sessions.iter().zip(&self.sessions_baseline).filter(|(_, open)| **open).map(|(cell, _)| cell);
-        cells.filter(|cell| cell.inbound.is_none_or(|attempt| self.model.lets(&attempt))).cloned().collect()
+        let cells = self.sessions.iter().filter(|cell| self.baseline.has_session(cell));
+        let told = cells.filter(|cell| !self.variant.is_untold(cell, &self.model));
+        told.filter(|cell| cell.inbound.is_none_or(|attempt| self.model.lets(&attempt))).cloned().collect()
     }
 
-    fn type_in(&mut self, phase: &str, command: &str) -> Result<(), LabError> {
+    fn type_in(&mut self, phase: &str, step: &Step<'_>) -> Result<(), LabError> {
+        let (Step::Firewall(command) | Step::Refused(command)) = step else { return Ok(()) };
+        let refused = matches!(step, Step::Refused(_));
+        let command = command.replace("ALL", &self.world.managed());
         let mut words = vec!["firewall"];
         words.extend(command.split_whitespace());
         let start = Instant::now();
@@ -152,27 +188,29 @@ impl Run<'_> {
         if start.elapsed() > SLOW {
             (self.tell)(&format!("docker firewall {command}: took {:.1} s", start.elapsed().as_secs_f32()));
         }
-        self.model.obey(command);
-        let wrong =
-            (!output.success()).then(|| format!("docker firewall {command}: exit {}: {}", output.code, output.said()));
+        if !refused {
+            self.model.obey(&command);
+        }
+        let wrong = (output.success() == refused)
+            .then(|| format!("docker firewall {command}: exit {}: {}", output.code, output.said()));
         self.report.check(phase, wrong);
         Ok(())
     }
 
     /// Every cell of the phase, expected beside observed.
     fn look(&mut self, phase: &Phase) -> Result<(), LabError> {
-        let looked: Vec<(Cell, bool)> = self
-            .cells
-            .iter()
-            .zip(&self.baseline)
-            .filter(|(cell, _)| phase.extent == Extent::Full || cell.is_short())
-            .map(|(cell, baseline)| {
-                let lets = cell.inbound.is_none_or(|attempt| self.model.lets(&attempt));
-                (cell.clone(), *baseline && lets)
-            })
-            .collect();
+        let mut looked: Vec<(Cell, bool)> = Vec::new();
+        for cell in self.cells.iter().filter(|cell| phase.extent == Extent::Full || cell.is_short()) {
+            let lets = cell.inbound.is_none_or(|attempt| self.model.lets(&attempt));
+            match self.baseline.of(cell) {
+                Before::Open => looked.push((cell.clone(), lets)),
+                Before::Closed => looked.push((cell.clone(), false)),
+                Before::LeftOut => {}
+                Before::Unknown => self.report.check(phase.name, Some(format!("{cell}: nobody looked before"))),
+            }
+        }
         let cells: Vec<Cell> = looked.iter().map(|(cell, _)| cell.clone()).collect();
-        let observed = self.observe(&cells, phase.name)?;
+        let observed = self.eye.observe(&self.world, &cells)?;
         // A loaded machine may lose a packet. One that came through where none may is never asked about again.
         let lost: Vec<Cell> = looked
             .iter()
@@ -180,7 +218,8 @@ impl Run<'_> {
             .filter(|((_, want), seen)| *want && !**seen)
             .map(|((cell, _), _)| cell.clone())
             .collect();
-        let mut second = self.observe(&lost, phase.name)?.into_iter();
+        let mut second = self.eye.observe(&self.world, &lost)?.into_iter();
+        self.report_strangers(phase.name);
         for ((cell, expected), first) in looked.into_iter().zip(observed) {
             let seen = first || expected && second.next().unwrap_or(false);
             let word = |open| if open { "open" } else { "closed" };
@@ -194,7 +233,7 @@ impl Run<'_> {
     /// The others' rules and sets are as they were, and nothing is left to do.
     fn look_at_kernel(&mut self, phase: &Phase) -> Result<(), LabError> {
         let lab = self.world.lab;
-        let reset = phase.commands == ["reset --force"];
+        let reset = phase.commands.last() == Some(&"reset --force");
         let after = if reset { foreign::whole(lab)? } else { foreign::foreign(lab, &self.model.own_sets())? };
         let Saves { v4, v6, ipset } = self.clean.clone();
         for (what, before, after) in
@@ -205,62 +244,12 @@ impl Run<'_> {
             });
             self.report.check(phase.name, wrong);
         }
-        if !reset {
+        // What a refusal leaves is for the next command.
+        if !reset && !phase.steps().any(|step| matches!(step, Step::Refused(_))) {
             let output = lab.docker(&["firewall", "plan"])?;
             let wrong = (!output.success()).then(|| format!("plan: exit {}: {}", output.code, output.said()));
             self.report.check(phase.name, wrong);
         }
         Ok(())
     }
-
-    /// Who gets through, with or without an answer.
-    fn observe(&mut self, cells: &[Cell], phase: &str) -> Result<Vec<bool>, LabError> {
-        let first = self.word;
-        let mut seen = self.answered(cells, phase)?;
-        self.ask_the_peers(cells, first, &mut seen)?;
-        Ok(seen)
-    }
-
-    /// Who gets an answer.
-    fn answered(&mut self, cells: &[Cell], phase: &str) -> Result<Vec<bool>, LabError> {
-        let first = self.word;
-        let probes: Vec<_> = (first..)
-            .zip(cells)
-            .map(|(word, cell)| (cell.caller.place.clone(), cell.probe().say(Say::Hello(word))))
-            .collect();
-        self.word += cells.len() as u64;
-        let answers = self.world.lab.probe_from(&probes)?;
-        let mut seen = Vec::with_capacity(cells.len());
-        for (cell, answer) in cells.iter().zip(&answers) {
-            seen.push(cell.reached(answer).unwrap_or_else(|wrong| {
-                self.report.wrong.push(format!("{phase}: {wrong}"));
-                true
-            }));
-        }
-        Ok(seen)
-    }
-
-    /// A datagram that came and whose answer was lost did come: the peers are asked, each from its own side.
-    fn ask_the_peers(&self, cells: &[Cell], first: u64, seen: &mut [bool]) -> Result<(), LabError> {
-        let mut places = Vec::new();
-        let mut probes = Vec::new();
-        for (place, cell) in cells.iter().enumerate() {
-            let peer = self.world.inner.iter().find(|peer| peer.name == cell.peer);
-            let (Some(peer), Some(port), false) = (peer, cell.datagrams(), seen[place]) else { continue };
-            let probe = Probe::new(Client::Host, Protocol::Udp, Ipv4Addr::LOCALHOST.into(), port);
-            places.push(place);
-            probes.push((peer.place.clone(), probe.say(Say::Heard(first + place as u64))));
-        }
-        for (place, answer) in places.into_iter().zip(self.world.lab.probe_from(&probes)?) {
-            // No answer at all is no proof of silence.
-            seen[place] = answer != Answer::Answered("no".to_owned());
-        }
-        Ok(())
-    }
-}
-
-/// `ip6tables-legacy -C` of iptables 1.8.9 takes a rule for another port for the one asked about, so that Docker 20.10
-/// leaves some rules of a published port out: half published, it is neither open nor closed.
-fn is_misled(spec: &LabSpec, cell: &Cell) -> bool {
-    spec.engine == Engine::V20_10 && spec.flavour == Flavour::Legacy && cell.to.is_ipv6() && cell.must_be_open()
 }
