@@ -224,3 +224,17 @@ fn a_large_set_takes_time_in_proportion() {
     let (small, large) = (time(20_000), time(200_000));
     assert!(large < small * 40 + Duration::from_millis(200), "{small:?} for 20,000, {large:?} for 200,000");
 }
+
+/// Every other kind of rule is drawn above; this one is IPv6's alone, and both tools print it so.
+#[test]
+fn a_type_of_icmpv6_reads_back() {
+    let text = "-p ipv6-icmp -m icmp6 --icmpv6-type 135 -j RETURN";
+    let rule = parse_rule(text).unwrap();
+    assert_eq!(rule.matches, [Match::Icmp6(135)]);
+    assert_eq!(render_rule(&rule), text);
+    for foreign in
+        ["-p ipv6-icmp -j RETURN", "-p ipv6-icmp -m icmp6 --icmpv6-type 135/0 -j RETURN", "-m icmp6 -j RETURN"]
+    {
+        assert_eq!(parse_rule(foreign), None, "{foreign}");
+    }
+}

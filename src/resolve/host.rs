@@ -219,9 +219,9 @@ mod tests {
             labels: BTreeMap::from([("tier".to_owned(), tier.to_owned())]),
             running: true,
             mode: NetworkMode::Host,
-            sandbox: None,
             endpoints: Vec::new(),
             bindings: Vec::new(),
+            sandbox: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Five real engines, with the same containers each, must read alike.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use docker_firewall::inventory::{Found, Inventory, NetworkMode};
 
@@ -121,19 +122,29 @@ async fn asks_little() {
     let engine = docker_firewall::docker::Engine::connect(&fake.address(), &options()).await.unwrap();
     let first = engine.snapshot().await.unwrap();
     let stopped = &first.container("stopped").unwrap().id;
+    // Of those that run, only ones that the host's chains never see.
+    let inside = first.containers.iter().find(|one| one.running && first.sandboxed(one).next().is_some()).unwrap();
+    assert!(
+        inside.sandbox.as_ref().is_some_and(|sandbox| sandbox.path == Path::new("/run/docker/netns/cbe0a52d2097")),
+        "{inside:?}"
+    );
+    assert_eq!(first.containers.iter().filter(|one| one.sandbox.is_some()).count(), 1);
+    let inspect = format!("GET /v1.51/containers/{}/json", inside.id);
     let mut expected = vec![
         "GET /v1.51/containers/json?all=1".to_owned(),
         format!("GET /v1.51/containers/{stopped}/json"),
+        inspect.clone(),
         "GET /v1.51/info".to_owned(),
         "GET /v1.51/networks".to_owned(),
         "GET /version".to_owned(),
     ];
     expected.sort();
     assert_eq!(fake.requests(), expected);
-    // The second time, what cannot have changed is remembered.
+    // The second time, what cannot have changed is remembered; a namespace can.
     assert_eq!(engine.snapshot().await.unwrap(), first);
     let mut again = expected.clone();
     again.extend(["GET /v1.51/containers/json?all=1", "GET /v1.51/networks"].map(str::to_owned));
+    again.push(inspect);
     again.sort();
     assert_eq!(fake.requests(), again);
 }
