@@ -91,6 +91,7 @@ pub fn examine(evidence: &Evidence<'_>) -> Vec<Check> {
     checks.extend(backstop(evidence));
     checks.push(hook(evidence));
     checks.extend(ways(evidence));
+    checks.extend(swarm(evidence));
     checks.push(unsaved(evidence));
     checks.push(room(evidence.state));
     checks
@@ -230,6 +231,31 @@ fn ways(evidence: &Evidence<'_>) -> Vec<Check> {
     }
     if checks.is_empty() {
         checks.push(Check::good("ways-in", "every way into the containers that rules speak of is guarded"));
+    }
+    checks
+}
+
+/// What a swarm publishes on this node, and whether it can be judged here.
+fn swarm(evidence: &Evidence<'_>) -> Vec<Check> {
+    let Some(ingress) = &evidence.inventory.ingress else { return Vec::new() };
+    let mut checks = Vec::new();
+    if let Some(reason) = evidence.inventory.services_withheld() {
+        let text = format!(
+            "{reason}: published ports of services are guarded only if a rule names them, or if this node knew them before"
+        );
+        checks.push(
+            Check::note("swarm", text)
+                .fixed_by(format!("{} allow service:NAME --published PORT ...", evidence.program)),
+        );
+    }
+    let judged = ingress.addresses.iter().filter(|address| !evidence.desired.tables.is_empty() && address.is_ipv4());
+    if judged.count() > 0 && !evidence.state.tables.contains_key(&(Family::V4, Table::Security)) {
+        let text = "dockerd puts its DOCKER-INGRESS above DOCKER-USER when a service comes, and there is no backstop";
+        let fix = format!("{} apply --hook forward, after each new service", evidence.program);
+        checks.push(Check::not_safe("swarm", text).fixed_by(fix));
+    }
+    if checks.is_empty() {
+        checks.push(Check::good("swarm", "published ports of services are judged where they arrive"));
     }
     checks
 }

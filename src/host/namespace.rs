@@ -65,7 +65,11 @@ pub enum NamespaceError {
         path: PathBuf,
     },
     /// The kernel did not let a thread in.
-    #[error("cannot enter the network namespace {}: {source}", path.display())]
+    #[error(
+        "cannot enter the network namespace {}: {source}; rules for containers on macvlan and ipvlan networks need the \
+         capability CAP_SYS_ADMIN too",
+        path.display()
+    )]
     Closed {
         /// The file.
         path: PathBuf,
