@@ -25,6 +25,8 @@ pub const ICMP: u8 = 1;
 pub const TCP: u8 = 6;
 /// Protocol number of UDP.
 pub const UDP: u8 = 17;
+/// Protocol number of SCTP.
+pub const SCTP: u8 = 132;
 /// Next header of an IPv6 fragment.
 const FRAGMENT: u8 = 44;
 /// Protocol number of ICMP for IPv6.
@@ -82,6 +84,19 @@ impl Packet {
         let mut packet = Self::new(from.ip(), to.ip(), UDP, payload);
         packet.sum(6);
         packet
+    }
+
+    /// The first packet of an SCTP association (RFC 9260): one INIT chunk.
+    pub fn sctp(from: SocketAddr, to: SocketAddr) -> Self {
+        let mut payload = Vec::with_capacity(32);
+        payload.extend(from.port().to_be_bytes());
+        payload.extend(to.port().to_be_bytes());
+        payload.extend([0; 8]);
+        // INIT of 20 bytes: tag, window, streams out and in, first number.
+        payload.extend([1, 0, 0, 20, 1, 2, 3, 4, 0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 1]);
+        let sum = crc32c(&payload);
+        payload[8..12].copy_from_slice(&sum.to_le_bytes());
+        Self::new(from.ip(), to.ip(), SCTP, payload)
     }
 
     /// A router's word that this packet was too big for its next link.
@@ -199,6 +214,13 @@ fn length(length: usize) -> [u8; 2] {
     u16::try_from(length).unwrap_or(u16::MAX).to_be_bytes()
 }
 
+/// The checksum of SCTP (RFC 9260, appendix A).
+fn crc32c(bytes: &[u8]) -> u32 {
+    const POLYNOMIAL: u32 = 0x82f6_3b78;
+    let bit = |crc: u32, _| if crc & 1 == 1 { (crc >> 1) ^ POLYNOMIAL } else { crc >> 1 };
+    !bytes.iter().fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), bit))
+}
+
 /// RFC 1071.
 fn checksum(bytes: &[u8]) -> [u8; 2] {
     let words = bytes.chunks(2).map(|pair| (u32::from(pair[0]) << 8) | pair.get(1).copied().map_or(0, u32::from));
@@ -207,4 +229,14 @@ fn checksum(bytes: &[u8]) -> [u8; 2] {
         sum = (sum & 0xffff) + (sum >> 16);
     }
     (!u16::try_from(sum).unwrap_or(0)).to_be_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::crc32c;
+
+    #[test]
+    fn the_checksum_is_that_of_rfc_3720() {
+        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+    }
 }

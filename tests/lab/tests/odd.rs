@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use desk::{Desk, Result};
-use lab::packet::{Packet, TCP, UDP, flags};
+use lab::packet::{Packet, SCTP, TCP, UDP, flags};
 use lab::{Client, Protocol};
 use socket2::{Domain, Socket, Type};
 use yard::{FRIENDS, Way, Yard, echo, own};
@@ -23,6 +23,7 @@ fn all_of_it(desk: &Desk) -> Result {
     packets_of_no_connection(&yard)?;
     fragments(&yard)?;
     in_dockers_own_chain(&yard)?;
+    associations(&yard)?;
     pings(&yard)?;
     neighbours(&yard)?;
     errors_about_connections(&yard)?;
@@ -122,6 +123,40 @@ fn in_dockers_own_chain(yard: &Yard<'_>) -> Result {
     }
     fragments_by(yard)?;
     yard.desk.done("apply --hook docker-user").map(drop)
+}
+
+/// SCTP, packet by packet, since not every kernel has its sockets: whose INIT to which of two ports reaches the container.
+fn associations(yard: &Yard<'_>) -> Result {
+    const PORTS: [u16; 2] = [9132, 9133];
+    let mut own_port = 24_000;
+    let mut reached = |client: Client| -> Result<Vec<Vec<u16>>> {
+        let mut all = Vec::new();
+        for way in yard.ways().into_iter().filter(|way| way.direct) {
+            let from = own(client, way.to);
+            let tap = yard.lab.tap(&yard.web)?;
+            own_port += 1;
+            let init = |port: u16| Packet::sctp(SocketAddr::new(from, own_port), SocketAddr::new(way.to, port));
+            yard.lab.inject(&yard.place(client), &PORTS.map(init))?;
+            let seen = tap.take_from(from);
+            let came = |port: &u16| {
+                let comes = |packet: &Packet| packet.protocol == SCTP && packet.payload[2..4] == port.to_be_bytes();
+                seen.iter().any(comes)
+            };
+            all.push(PORTS.into_iter().filter(came).collect());
+        }
+        Ok(all)
+    };
+    let every = |ports: &[u16], all: &[Vec<u16>]| !all.is_empty() && all.iter().all(|seen| seen == ports);
+    yard.desk.done("rm --target web")?;
+    assert!(every(&PORTS, &reached(Client::Stranger)?), "unguarded");
+    yard.desk.done(&format!("allow web --from {FRIENDS} --port 9132/sctp"))?;
+    let (friend, stranger) = (reached(Client::Friend)?, reached(Client::Stranger)?);
+    assert!(every(&[9132], &friend) && every(&[], &stranger), "one port: {friend:?} {stranger:?}");
+    yard.desk.done("rm --target web")?;
+    yard.desk.done(&format!("allow web --from {FRIENDS}"))?;
+    let (friend, stranger) = (reached(Client::Friend)?, reached(Client::Stranger)?);
+    assert!(every(&PORTS, &friend) && every(&[], &stranger), "all ports: {friend:?} {stranger:?}");
+    Ok(())
 }
 
 fn pings(yard: &Yard<'_>) -> Result {
