@@ -140,6 +140,14 @@ impl Session {
         resolve::services(self.policy(), inventory, &memory)
     }
 
+    /// Goes on as if a container had another name.
+    pub(super) fn call_again(&mut self, id: &str, name: &str) {
+        let containers = self.inventory.iter_mut().flat_map(|inventory| &mut inventory.containers);
+        for container in containers.filter(|container| container.id == id) {
+            name.clone_into(&mut container.name);
+        }
+    }
+
     /// The kernel's state, as far as it concerns the files as they are.
     pub(super) fn state(&mut self) -> Result<Dump, Failure> {
         self.state_for(&self.config().clone())

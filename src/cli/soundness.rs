@@ -3,7 +3,8 @@
 //! A rule that was in force may name a container that is away. A rule that is new and names nothing is a slip of the
 //! pen, which must not leave open what its author believes is guarded.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::fmt;
 
 use super::complaint;
 use super::context::Context;
@@ -61,7 +62,7 @@ pub(super) fn check(session: &Session, config: &Config, state: &Dump) -> Result<
         let refuse = !rule.pending && !known.contains(&rule.id());
         if refuse { &mut fatal } else { &mut warnings }.extend(strangers.services.into_iter().map(say));
     }
-    fatal.extend(renamed(session, config, state)?);
+    fatal.extend(renamed(session, config, state)?.iter().map(ToString::to_string));
     if fatal.is_empty() {
         return Ok(warnings);
     }
@@ -88,11 +89,32 @@ pub(super) fn warn(ctx: &mut Context, warnings: &[String]) {
     }
 }
 
-/// Containers that the kernel guards under a name that rules still say, and that have another name now. Docker's rename
-/// must not open a door that nobody opened.
-fn renamed(session: &Session, config: &Config, state: &Dump) -> Result<Vec<String>, Failure> {
+/// A container that the kernel guards under a name that rules still say, and that has another name now.
+struct Renamed {
+    /// The index of the first rule that says the old name.
+    rule: usize,
+    /// The container's full ID.
+    id: String,
+    old: String,
+    new: String,
+}
+
+impl fmt::Display for Renamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rule, old, new, .. } = self;
+        write!(
+            f,
+            "rule {} names {old}, which is called {new} now and would be open: put the new name into the rule, or give \
+             the container its old one (docker rename {new} {old})",
+            rule + 1
+        )
+    }
+}
+
+/// Docker's rename must not open a door that nobody opened.
+fn renamed(session: &Session, config: &Config, state: &Dump) -> Result<Vec<Renamed>, Failure> {
     let (policy, inventory) = (config.document.policy(), session.containers()?);
-    let mut found = BTreeSet::new();
+    let mut found = BTreeMap::new();
     let inside = session.sandboxes().iter().filter_map(|sandbox| reconcile::sandbox_owner(&sandbox.state));
     let ports = reconcile::port_owners(state);
     for owner in reconcile::remembered(state).into_values().chain(ports).chain(inside) {
@@ -103,21 +125,26 @@ fn renamed(session: &Session, config: &Config, state: &Dump) -> Result<Vec<Strin
         let named = policy.rules.iter().position(|rule| rule.targets.contains(&old));
         let guarded_before =
             policy.rules.iter().any(|rule| rule.targets.contains(&old) && rule.verdict == Verdict::Allow);
-        if let Some(index) = named
+        if let Some(rule) = named
             && container.name != owner.name
             && guarded_before
             && !is_guarded(policy, inventory, container)
         {
-            found.insert(format!(
-                "rule {} names {}, which is called {} now and would be open: put the new name into the rule, or give \
-                 the container its old one (docker rename {} {})",
-                index + 1,
-                owner.name,
-                container.name,
-                container.name,
-                owner.name
-            ));
+            let (id, new) = (container.id.clone(), container.name.clone());
+            found.insert(id.clone(), Renamed { rule, id, old: owner.name, new });
         }
     }
-    Ok(found.into_iter().collect())
+    Ok(found.into_values().collect())
+}
+
+/// Goes on as if such containers had their old names: for the agent, which nobody is there to answer, and which would
+/// otherwise have to leave everything else as it is. Answers what somebody should know.
+pub(super) fn keep_old_names(session: &mut Session) -> Result<Vec<String>, Failure> {
+    let config = session.config().clone();
+    let state = session.state()?;
+    let all = renamed(session, &config, &state)?;
+    for one in &all {
+        session.call_again(&one.id, &one.old);
+    }
+    Ok(all.iter().map(|one| format!("{one}; until then its old name counts")).collect())
 }

@@ -15,6 +15,7 @@ use super::failure::{Exit, Failure};
 use super::offline;
 use super::report::count;
 use super::session::{Need, Session};
+use super::soundness;
 use crate::host::lock::Lock;
 use crate::host::privileges::require_net_admin;
 use crate::host::service::ServiceManager;
@@ -52,7 +53,7 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     cause::files(&directories, causes.clone()).map_err(|error| trouble("the configuration", &error))?;
     cause::events(engine::address(ctx)?, causes).map_err(|error| trouble("the engine", &error))?;
     log.info(&format!("docker-firewall {} follows the engine", env!("CARGO_PKG_VERSION")));
-    let mut agent = Agent { ctx, log, manager, inbox, repairs: Vec::new(), ready: false };
+    let mut agent = Agent { ctx, log, manager, inbox, repairs: Vec::new(), ready: false, remarks: Vec::new() };
     agent.follow();
     agent.manager.stopping();
     agent.log.info("stopped; the rules stay in force");
@@ -67,6 +68,8 @@ struct Agent<'a> {
     /// When something had to be repaired lately that nobody but another program can have broken.
     repairs: Vec<Instant>,
     ready: bool,
+    /// What was remarked in the last pass, not to be said again in the next one.
+    remarks: Vec<String>,
 }
 
 impl Agent<'_> {
@@ -121,7 +124,11 @@ impl Agent<'_> {
         let result = pass(self.ctx);
         let took = begun.elapsed();
         match result {
-            Ok(calls) => {
+            Ok((calls, remarks)) => {
+                for remark in remarks.iter().filter(|remark| !self.remarks.contains(*remark)) {
+                    self.log.warning(remark);
+                }
+                self.remarks = remarks;
                 if calls > 0 {
                     self.repaired(causes, calls, took);
                 }
@@ -167,9 +174,10 @@ impl Agent<'_> {
     }
 }
 
-/// One pass, as `apply` makes it; answers the number of calls that wrote something.
-fn pass(ctx: &mut Context) -> Result<usize, Failure> {
+/// One pass, as `apply` makes it; answers the number of calls that wrote something, and what somebody should know.
+fn pass(ctx: &mut Context) -> Result<(usize, Vec<String>), Failure> {
     let mut session = Session::open(ctx, Need::Engine)?;
+    let remarks = soundness::keep_old_names(&mut session)?;
     let config = session.config().clone();
-    Ok(session.change(ctx, config)?.calls)
+    Ok((session.change(ctx, config)?.calls, remarks))
 }

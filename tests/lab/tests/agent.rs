@@ -27,6 +27,7 @@ fn all_of_it(desk: &Desk) -> Result {
     let agent = start(desk)?;
     one_is_enough(desk)?;
     swapped_addresses(desk)?;
+    another_name(desk)?;
     somebody_flushes(desk)?;
     somebody_empties_a_set(desk)?;
     somebody_edits(desk)?;
@@ -78,6 +79,25 @@ fn swapped_addresses(desk: &Desk) -> Result {
     desk.only(8080, "web", true, false)?;
     desk.only(8090, "taker", true, true)?;
     desk.lab.docker(&["rm", "-f", "taker"])?.require("rm").map(drop)
+}
+
+/// A rename opens nothing and stops nothing: rules that say the old name follow the container.
+fn another_name(desk: &Desk) -> Result {
+    desk.lab.docker(&["rename", "web", "shop"])?.require("rename")?;
+    until(desk, "a rename is reported", SOON, || Ok(log(desk)?.contains("which is called shop now")))?;
+    desk.lab.docker(&["stop", "-t", "0", "shop"])?.require("stop")?;
+    desk.lab.run("taker", &["-p", "8090:80"], &[])?;
+    desk.lab.docker(&["start", "shop"])?.require("start")?;
+    desk.lab.wait_ready("shop")?;
+    until(desk, "rules follow it", SOON, || {
+        let saved = desk.shell("ipset save df4-guarded")?;
+        let v4 = desk.lab.addresses("shop", "bridge")?.v4.map_or_else(String::new, |address| address.to_string());
+        Ok(saved.contains(&format!("add df4-guarded {v4} ")))
+    })?;
+    desk.only(8080, "web", true, false)?;
+    desk.only(8090, "taker", true, true)?;
+    desk.lab.docker(&["rm", "-f", "taker"])?.require("rm")?;
+    desk.lab.docker(&["rename", "shop", "web"])?.require("rename").map(drop)
 }
 
 fn somebody_flushes(desk: &Desk) -> Result {
