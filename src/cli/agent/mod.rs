@@ -19,6 +19,7 @@ use super::soundness;
 use crate::host::lock::Lock;
 use crate::host::privileges::require_net_admin;
 use crate::host::service::ServiceManager;
+use crate::inventory::Inventory;
 use cause::Cause;
 use log::Log;
 
@@ -53,7 +54,8 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     cause::files(&directories, causes.clone()).map_err(|error| trouble("the configuration", &error))?;
     cause::events(engine::address(ctx)?, causes).map_err(|error| trouble("the engine", &error))?;
     log.info(&format!("docker-firewall {} follows the engine", env!("CARGO_PKG_VERSION")));
-    let mut agent = Agent { ctx, log, manager, inbox, repairs: Vec::new(), ready: false, remarks: Vec::new() };
+    let mut agent =
+        Agent { ctx, log, manager, inbox, repairs: Vec::new(), ready: false, known: None, remarks: Vec::new() };
     agent.follow();
     agent.manager.stopping();
     agent.log.info("stopped; the rules stay in force");
@@ -68,6 +70,8 @@ struct Agent<'a> {
     /// When something had to be repaired lately that nobody but another program can have broken.
     repairs: Vec<Instant>,
     ready: bool,
+    /// What the engine held when it last answered.
+    known: Option<Inventory>,
     /// What was remarked in the last pass, not to be said again in the next one.
     remarks: Vec<String>,
 }
@@ -121,7 +125,7 @@ impl Agent<'_> {
             self.log.warning(&cause.to_string());
         }
         let begun = Instant::now();
-        let result = pass(self.ctx);
+        let result = pass(self.ctx, &mut self.known);
         let took = begun.elapsed();
         match result {
             Ok((calls, remarks)) => {
@@ -175,8 +179,16 @@ impl Agent<'_> {
 }
 
 /// One pass, as `apply` makes it; answers the number of calls that wrote something, and what somebody should know.
-fn pass(ctx: &mut Context) -> Result<(usize, Vec<String>), Failure> {
-    let mut session = Session::open(ctx, Need::Engine)?;
+///
+/// While the engine is away, `known` stands for what it holds: its containers may well run on, and whatever somebody
+/// breaks meanwhile is mended for them.
+fn pass(ctx: &mut Context, known: &mut Option<Inventory>) -> Result<(usize, Vec<String>), Failure> {
+    let need = if known.is_some() { Need::Nothing } else { Need::Engine };
+    let mut session = Session::open(ctx, need)?;
+    match &session.inventory {
+        Some(inventory) => *known = Some(inventory.clone()),
+        None => session.inventory.clone_from(known),
+    }
     let remarks = soundness::keep_old_names(&mut session)?;
     let config = session.config().clone();
     Ok((session.change(ctx, config)?.calls, remarks))

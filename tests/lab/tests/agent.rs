@@ -151,6 +151,11 @@ fn commands_meanwhile(desk: &Desk) -> Result {
 fn the_engine_restarts(desk: &Desk) -> Result {
     desk.lab.kill_engine()?;
     until(desk, "the loss is reported", SOON, || Ok(log(desk)?.contains("engine lost")))?;
+    // Its containers run on, and so does the guard.
+    desk.shell("iptables -F DOCKER-USER")?;
+    let hooked = || Ok(desk.shell("iptables -S DOCKER-USER")?.contains("-j DOCKER-FIREWALL"));
+    until(desk, "a flush is repaired without an engine", LATER, hooked)?;
+    desk.only(8080, "web", true, false)?;
     desk.lab.start_engine()?;
     desk.lab.docker(&["start", "web"])?.require("start")?;
     desk.lab.wait_ready("web")?;
