@@ -162,15 +162,15 @@ fn hook(evidence: &Evidence<'_>) -> Check {
             ));
         };
         let above = forward.lines[..place].iter().find(|line| may_accept(line));
-        if let Some(line) = above {
-            let text = format!(
-                "{family}: a rule in FORWARD stands above Docker's own chain and may let packets past it; the backstop \
-                 judges them all the same: -A FORWARD {}",
-                line.text
-            );
+        let Some(line) = above else { continue };
+        let what = format!("{family}: a rule in FORWARD stands above Docker's own chain and may let packets past it");
+        if evidence.state.tables.contains_key(&(*family, Table::Security)) {
+            let text = format!("{what}; the backstop judges them all the same: -A FORWARD {}", line.text);
             return Check::note("hook", text)
                 .fixed_by("put that rule below, or live with it: the backstop needs nobody's order");
         }
+        return Check::not_safe("hook", format!("{what}, and there is no backstop: -A FORWARD {}", line.text))
+            .fixed_by(format!("put that rule below, or {} apply --hook forward", evidence.program));
     }
     Check::good("hook", "nothing stands above our rules that lets packets past them")
 }
@@ -301,8 +301,11 @@ mod tests {
         if text == "-j DOCKER-FIREWALL" { Line::of(own) } else { Line { text: text.to_owned(), rule: None } }
     }
 
-    fn hook_of(forward: &[&str]) -> Health {
-        let state = state(forward, &["-j DOCKER-FIREWALL"]);
+    fn hook_of(forward: &[&str], backstop: bool) -> Health {
+        let mut state = state(forward, &["-j DOCKER-FIREWALL"]);
+        if backstop {
+            state.tables.insert((Family::V4, Table::Security), TableDump::default());
+        }
         let (policy, inventory, desired) = (Policy::default(), Inventory::default(), Desired::default());
         hook(&Evidence {
             policy: &policy,
@@ -317,11 +320,12 @@ mod tests {
 
     #[test]
     fn what_may_accept_above_our_hook_is_news() {
-        assert_eq!(hook_of(&["-j DOCKER-USER"]), Health::Good);
-        assert_eq!(hook_of(&["-s 192.0.2.0/24 -j DROP", "-j DOCKER-USER"]), Health::Good);
-        assert_eq!(hook_of(&["-j ts-forward", "-j DOCKER-USER"]), Health::Note);
-        assert_eq!(hook_of(&["-i eth1 -j ACCEPT", "-j DOCKER-USER"]), Health::Note);
-        assert_eq!(hook_of(&["-j DOCKER-FORWARD"]), Health::Unsafe);
+        assert_eq!(hook_of(&["-j DOCKER-USER"], true), Health::Good);
+        assert_eq!(hook_of(&["-s 192.0.2.0/24 -j DROP", "-j DOCKER-USER"], true), Health::Good);
+        assert_eq!(hook_of(&["-j ts-forward", "-j DOCKER-USER"], true), Health::Note);
+        assert_eq!(hook_of(&["-i eth1 -j ACCEPT", "-j DOCKER-USER"], true), Health::Note);
+        assert_eq!(hook_of(&["-j DOCKER-FORWARD"], true), Health::Unsafe);
+        assert_eq!(hook_of(&["-j ts-forward", "-j DOCKER-USER"], false), Health::Unsafe);
     }
 
     #[test]
