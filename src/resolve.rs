@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::inventory::{Container, Inventory, NetworkMode};
 use crate::lint::{self, Finding};
 use crate::net::{Family, Protocol};
-use crate::policy::{DefaultAccess, Hook, Policy, Rule, Target, Verdict};
+use crate::policy::{DefaultAccess, Hook, Policy, Rule, Target};
 
 mod host;
 mod ingress;
@@ -205,19 +205,7 @@ fn addresses<'a>(inventory: &'a Inventory, container: &'a Container) -> impl Ite
 
 /// What a binding's host address covers: itself, or its whole family when unspecified.
 pub fn host_block(address: IpAddr) -> IpNet {
-    match address {
-        IpAddr::V4(v4) if v4.is_unspecified() => IpNet::V4(ipnet::Ipv4Net::default()),
-        IpAddr::V6(v6) if v6.is_unspecified() => IpNet::V6(ipnet::Ipv6Net::default()),
-        one => IpNet::from(one),
-    }
-}
-
-/// The unspecified address of a block's family.
-fn unspecified(block: &IpNet) -> IpAddr {
-    match block {
-        IpNet::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-        IpNet::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-    }
+    if address.is_unspecified() { Family::of(&address).everything() } else { IpNet::from(address) }
 }
 
 /// Resolves every rule.
@@ -238,7 +226,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         let rules: Vec<usize> =
             (0..policy.rules.len()).filter(|&i| rule_selects(&policy.rules[i], container, inventory)).collect();
         // An expired allow keeps its container guarded: access that ends must not open the door to everybody.
-        let guarded = closed_default || rules.iter().any(|&i| policy.rules[i].verdict == Verdict::Allow);
+        let guarded = policy.guards(rules.iter().map(|&i| &policy.rules[i]));
         if rules.is_empty() && !guarded {
             continue;
         }

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::shell::shell_word;
 use super::source::RuleSource;
 use super::target::Target;
-use crate::net::{PortSet, Protocol};
+use crate::net::{PortRange, PortSet, Protocol};
 
 /// What a matching rule decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -57,6 +57,11 @@ impl Ports {
         self.container.is_none() && self.published.is_none()
     }
 
+    /// All ranges, the container's and the host's: on the host's network both are the same.
+    pub fn ranges(&self) -> impl Iterator<Item = PortRange> + '_ {
+        self.container.iter().chain(&self.published).flat_map(PortSet::ranges).copied()
+    }
+
     /// Whether they speak of a container's port that is published as `published`, if it is.
     pub fn speak_of(&self, protocol: Protocol, port: u16, published: Option<u16>) -> bool {
         if self.is_every() {
@@ -99,6 +104,13 @@ pub struct Policy {
     pub hook: Hook,
     /// In order: the first that matches decides.
     pub rules: Vec<Rule>,
+}
+
+impl Policy {
+    /// Whether what is selected by these rules of it, and by no others, is guarded: what none of them allows is dropped.
+    pub fn guards<'a>(&self, mut selecting: impl Iterator<Item = &'a Rule>) -> bool {
+        self.default == DefaultAccess::Closed || selecting.any(|rule| rule.verdict == Verdict::Allow)
+    }
 }
 
 impl Verdict {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::{Config, ConfigError};
+use super::config::Config;
 use super::pass::kernel_names;
 use crate::host::files::{self, FileError, Staged};
 use crate::host::paths::Paths;
@@ -47,12 +47,6 @@ impl Ledger {
             && (!last.document.policy().rules.is_empty() || last.document.policy().default == DefaultAccess::Closed);
         let pending = if locked { leftovers(&paths, &mut remarks) } else { BTreeMap::new() };
         (Self { config, last, pending, policy_gone, paths }, remarks)
-    }
-
-    /// Reads everything, as it is on disk now.
-    pub fn load(paths: Paths, locked: bool) -> Result<(Self, Vec<String>), ConfigError> {
-        let config = Config::load(&paths)?;
-        Ok(Self::read(paths, config, locked))
     }
 
     /// Where the files are.

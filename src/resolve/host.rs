@@ -10,7 +10,7 @@ use ipnet::IpNet;
 
 use super::{HostPort, Owner, host_block, rule_selects, selects};
 use crate::inventory::{Container, Inventory, NetworkMode};
-use crate::net::{PortRange, PortSet, Protocol};
+use crate::net::{Family, PortRange, PortSet, Protocol};
 use crate::policy::{DefaultAccess, Policy, Ports, Rule, Target, Verdict};
 
 /// Most ports of one rule that are guarded one by one: each takes two set members a family in three sets, so that this
@@ -28,14 +28,9 @@ pub struct NamedPorts {
     pub guarded: bool,
 }
 
-/// All ranges of a rule, the host's and the container's: on the host's network both are the same.
-fn ranges(ports: &Ports) -> impl Iterator<Item = PortRange> + '_ {
-    ports.container.iter().chain(&ports.published).flat_map(PortSet::ranges).copied()
-}
-
 /// How many ports a rule names; 0 when it speaks of all.
 pub fn named_count(ports: &Ports) -> u32 {
-    PortSet::new(ranges(ports)).map_or(0, |all| all.ranges().iter().map(PortRange::count).sum())
+    PortSet::new(ports.ranges()).map_or(0, |all| all.ranges().iter().map(PortRange::count).sum())
 }
 
 /// The ports that rules name for a container on the host's network, sorted. Those of a rule that names too many are
@@ -49,10 +44,10 @@ pub fn named_ports(policy: &Policy, inventory: &Inventory, container: &Container
         named_count(&rule.ports) <= NAMED_PORTS_MAX && is_meant(rule, container, inventory)
     };
     let few = selecting.iter().filter(naming);
-    let Some(named) = PortSet::new(few.flat_map(|&index| ranges(ports(index)))) else { return Vec::new() };
+    let Some(named) = PortSet::new(few.flat_map(|&index| ports(index).ranges())) else { return Vec::new() };
     // Cut wherever a rule begins or ends to speak: within a piece all ports are alike.
     let mut cuts: BTreeSet<(Protocol, u32)> = BTreeSet::new();
-    for range in selecting.iter().flat_map(|&index| ranges(ports(index))) {
+    for range in selecting.iter().flat_map(|&index| ports(index).ranges()) {
         cuts.extend([(range.protocol, u32::from(range.first)), (range.protocol, u32::from(range.last) + 1)]);
     }
     let mut pieces = Vec::new();
@@ -69,7 +64,7 @@ pub fn named_ports(policy: &Policy, inventory: &Inventory, container: &Container
             let rules: Vec<usize> = selecting.iter().copied().filter(speaks).collect();
             let guards = |&index: &usize| {
                 let rule = &policy.rules[index];
-                rule.verdict == Verdict::Allow && named_count(&rule.ports) > 0 && is_meant(rule, container, inventory)
+                rule.verdict == Verdict::Allow && !rule.ports.is_every() && is_meant(rule, container, inventory)
             };
             let guarded = policy.default == DefaultAccess::Closed || rules.iter().any(guards);
             pieces.push(NamedPorts { range: piece, rules, guarded });
@@ -125,7 +120,7 @@ impl Claims {
         for container in inventory.containers.iter().filter(here) {
             for named in named_ports(policy, inventory, container) {
                 for port in named.range.first..=named.range.last {
-                    for block in [IpNet::V4(ipnet::Ipv4Net::default()), IpNet::V6(ipnet::Ipv6Net::default())] {
+                    for block in Family::ALL.map(Family::everything) {
                         let port = HostPort {
                             block,
                             protocol: named.range.protocol,
@@ -150,8 +145,7 @@ impl Claims {
             let rules: Vec<usize> =
                 (0..policy.rules.len()).filter(|&i| rule_selects(&policy.rules[i], container, inventory)).collect();
             // An expired allow keeps its container guarded: access that ends must not open the door to everybody.
-            let guarded = policy.default == DefaultAccess::Closed
-                || rules.iter().any(|&i| policy.rules[i].verdict == Verdict::Allow);
+            let guarded = policy.guards(rules.iter().map(|&i| &policy.rules[i]));
             for binding in &container.bindings {
                 let Some(port) = binding.host_port.filter(|_| !binding.host_address.is_loopback()) else { continue };
                 let protocol = binding.protocol;
@@ -196,7 +190,7 @@ pub(super) fn host_ports(policy: &Policy, inventory: &Inventory) -> Vec<HostPort
     let claims = claims.by_key;
     let wider = |claim: &Claim| {
         let HostPort { block, protocol, port, .. } = claim.port;
-        let all = host_block(super::unspecified(&block));
+        let all = Family::of(&block.addr()).everything();
         claims.get(&(all, protocol, port)).filter(|_| all != block)
     };
     let stays = |claim: &&Claim| match wider(claim) {

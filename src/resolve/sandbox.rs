@@ -57,8 +57,7 @@ pub fn sandboxed(
     }
     let selecting: Vec<&Rule> =
         policy.rules.iter().filter(|rule| rule_selects(rule, container, facts.inventory)).collect();
-    let guarded =
-        policy.default == DefaultAccess::Closed || selecting.iter().any(|rule| rule.verdict == Verdict::Allow);
+    let guarded = policy.guards(selecting.iter().copied());
     let ways = Ways::of(facts, container, interfaces);
     let rules: Vec<Rule> = selecting.into_iter().flat_map(|rule| ways.readings(rule)).collect();
     let remaining = rules.iter().map(|rule| rule.expires.map(|at| seconds_left(at, facts.now))).collect();
@@ -99,8 +98,7 @@ impl Ways {
                 continue;
             }
             if let Some(name) = placed(endpoint).filter(|name| !judged.contains(name)) {
-                let whole = [IpNet::V4(ipnet::Ipv4Net::default()), IpNet::V6(ipnet::Ipv6Net::default())];
-                ways.inside.extend(whole.map(|block| (block, name.clone())));
+                ways.inside.extend(Family::ALL.map(|family| (family.everything(), name.clone())));
             }
         }
         ways.inside.sort();
