@@ -12,7 +12,7 @@ use super::failure::{Exit, Failure};
 use super::{complaint, offline, report, soundness};
 use crate::compile;
 use crate::host::kernel::HostKernel;
-use crate::host::lock::Lock;
+use crate::host::lock::{self, Lock};
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::tools::Tools;
@@ -21,7 +21,7 @@ use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::{Policy, RuleSource, SetFile};
 use crate::reconcile::{self, Applied, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
-use crate::resolve::{self, needs_sandbox};
+use crate::resolve::{self, Following, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
@@ -44,6 +44,8 @@ pub(super) struct Session {
     ledger: Ledger,
     /// The containers; `None` when the engine does not answer and is not needed.
     pub(super) inventory: Option<Inventory>,
+    /// Whether somebody follows what comes and goes.
+    pub(super) following: Following,
     /// One moment for everything the command says and does.
     pub(super) now: Timestamp,
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
@@ -93,6 +95,7 @@ impl Session {
             }
             Err(error) => return Err(complaint::config(&error)),
         };
+        let following = if agent_is_here(&paths) { Following::Agent } else { Following::Nobody };
         let (ledger, remarks) = Ledger::read(paths, config, lock.is_some());
         warn(ctx, &remarks);
         let inventory = match engine::inventory(ctx) {
@@ -104,6 +107,7 @@ impl Session {
         Ok(Self {
             ledger,
             inventory,
+            following,
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
             kernel,
@@ -213,7 +217,8 @@ impl Session {
             Some(inventory) => {
                 let policy = config.document.policy();
                 let sets = &config.sets;
-                Pass { policy, sets, earlier_sets: &earlier, inventory, now: self.now }.desired(state)
+                Pass { policy, sets, earlier_sets: &earlier, inventory, following: self.following, now: self.now }
+                    .desired(state)
             }
             None => reconcile::sets_only(state, &self.ledger.users(config), &config.sets, &earlier, self.now),
         };
@@ -232,7 +237,8 @@ impl Session {
             return Desired::default();
         };
         let (policy, sets) = (config.document.policy(), &config.sets);
-        let pass = Pass { policy, sets, earlier_sets: &self.ledger.earlier(), inventory, now: self.now };
+        let earlier = self.ledger.earlier();
+        let pass = Pass { policy, sets, earlier_sets: &earlier, inventory, following: self.following, now: self.now };
         pass.sandbox(container, &inside.interfaces, host, &inside.state)
     }
 
@@ -380,6 +386,11 @@ impl Session {
         self.open_sandboxes(&record, |_, _| true)?;
         self.write(&before, None, &|| ctx.cancel.is_cancelled())
     }
+}
+
+/// Whether an agent is to follow what commands do: one is installed, or runs.
+fn agent_is_here(paths: &Paths) -> bool {
+    paths.agent_installed_file().exists() || lock::is_held(&paths.agent_file())
 }
 
 fn warn(ctx: &mut Context, remarks: &[String]) {

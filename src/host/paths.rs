@@ -73,6 +73,11 @@ impl Paths {
         self.run_dir.join("agent")
     }
 
+    /// Says that an agent is installed as a service: it runs, or will after the next boot.
+    pub fn agent_installed_file(&self) -> PathBuf {
+        self.state_dir.join("agent")
+    }
+
     /// The lock that whoever changes files or kernel holds.
     pub fn lock_file(&self) -> PathBuf {
         self.run_dir.join("lock")
