@@ -184,12 +184,13 @@ impl Agent<'_> {
 /// breaks meanwhile is mended for them.
 fn pass(ctx: &mut Context, known: &mut Option<Inventory>) -> Result<(usize, Vec<String>), Failure> {
     let need = if known.is_some() { Need::Nothing } else { Need::Engine };
-    let mut session = Session::open(ctx, need)?;
+    let mut session = Session::follow(ctx, need)?;
     match &session.inventory {
         Some(inventory) => *known = Some(inventory.clone()),
         None => session.inventory.clone_from(known),
     }
-    let remarks = soundness::keep_old_names(&mut session)?;
+    let mut remarks = soundness::keep_old_names(&mut session)?;
+    remarks.extend(session.stand_in.clone());
     let config = session.config().clone();
     Ok((session.change(ctx, config)?.calls, remarks))
 }
