@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use crate::inventory::{Binding, Container, Inventory, NetworkMode, Service, ServicePort};
 use crate::net::Protocol;
-use crate::policy::{DefaultAccess, Policy, Ports, Rule, RuleSource, Target, Verdict};
+use crate::policy::{DefaultAccess, Policy, Ports, Rule, RuleSource, Target, Unseen, Verdict};
 use crate::ruleset::{ConnDirection, ConnState, Packet, Path, Transport};
 
 pub use inside::drops_inside;
@@ -25,6 +25,8 @@ pub struct World<'a> {
     pub inventory: &'a Inventory,
     /// Members of our sets and of foreign ipsets (`ipset:NAME`), by the name that rules use.
     pub members: &'a BTreeMap<String, Vec<IpNet>>,
+    /// Whether an agent places containers as they come.
+    pub followed: bool,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -34,8 +36,29 @@ pub fn drops(world: &World<'_>, packet: &Packet) -> bool {
     match packet.path {
         Path::Forward => drops_inbound(world, packet) || drops_outbound(world, packet),
         Path::Input => drops_at_host(world, packet, true),
-        Path::Output => drops_at_host(world, packet, false),
+        Path::Output => is_for_unseen(world, packet) || drops_at_host(world, packet, false),
     }
+}
+
+/// What the host calls for somebody, as docker-proxy does, goes to no address that nobody has placed.
+fn is_for_unseen(world: &World<'_>, packet: &Packet) -> bool {
+    let active = world.policy.default == DefaultAccess::Closed || !world.policy.rules.is_empty();
+    active && closes_unseen(world) && packet.direction == Some(ConnDirection::Original) && {
+        let seen =
+            |container: &Container| container.running && has_address(world.inventory, container, packet.destination);
+        in_networks(world.inventory, packet.destination)
+            && !is_swarms(world.inventory, packet.destination)
+            && !world.inventory.containers.iter().any(seen)
+    }
+}
+
+fn in_networks(inventory: &Inventory, address: IpAddr) -> bool {
+    let bridges = inventory.networks.iter().filter(|network| network.driver == "bridge");
+    bridges.flat_map(|network| &network.subnets).any(|subnet| subnet.contains(&address))
+}
+
+fn is_swarms(inventory: &Inventory, address: IpAddr) -> bool {
+    inventory.ingress.as_ref().is_some_and(|ingress| ingress.addresses.contains(&address))
 }
 
 /// A packet to or from the host itself: only ports that lead to a container are judged.
@@ -297,10 +320,9 @@ fn rules_for<'a>(world: &World<'a>, address: IpAddr) -> Option<Rules<'a>> {
     };
     match owners.as_slice() {
         [] => {
-            let in_subnet = inventory.networks.iter().any(|network| {
-                network.driver == "bridge" && network.subnets.iter().any(|subnet| subnet.contains(&address))
-            });
-            (closed && in_subnet).then_some(Rules { rules: Vec::new(), guarded: true })
+            let unseen = !world.policy.rules.is_empty() && !is_swarms(inventory, address) && closes_unseen(world);
+            ((closed || unseen) && in_networks(inventory, address))
+                .then_some(Rules { rules: Vec::new(), guarded: true })
         }
         [one] => {
             let rules = selecting(one);
@@ -316,6 +338,10 @@ fn rules_for<'a>(world: &World<'a>, address: IpAddr) -> Option<Rules<'a>> {
             spoken_of.then_some(Rules { rules: Vec::new(), guarded: true })
         }
     }
+}
+
+fn closes_unseen(world: &World<'_>) -> bool {
+    world.followed && world.policy.unseen == Unseen::Closed
 }
 
 fn has_address(inventory: &Inventory, container: &Container, address: IpAddr) -> bool {

@@ -19,6 +19,7 @@ mod boot;
 mod host;
 mod ingress;
 mod sandbox;
+mod unseen;
 
 pub use boot::{BootRecord, BootRecordError};
 pub use host::{NAMED_PORTS_MAX, NamedPorts, contested, named_count, named_ports};
@@ -26,6 +27,7 @@ pub use ingress::{
     IngressMemory, IngressOwner, IngressPort, SHARED, rule_selects_service, selects_service, services, speaks_of,
 };
 pub use sandbox::{Interface, Sandboxed, needs_sandbox, sandboxed};
+pub use unseen::Following;
 
 /// What rules are resolved against.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +43,8 @@ pub struct Facts<'a> {
     pub remembered: &'a BTreeMap<IpAddr, Owner>,
     /// The same for published ports of swarm services.
     pub ingress: &'a IngressMemory,
+    /// Whether somebody follows what comes and goes.
+    pub following: Following,
     /// The present moment, for expiry.
     pub now: Timestamp,
 }
@@ -134,8 +138,14 @@ pub struct Resolved {
     pub host_ports: Vec<HostPort>,
     /// Published ports of swarm services that a rule or the default speaks of, sorted.
     pub ingress: Vec<IngressPort>,
-    /// Whole subnets that are guarded, when the default is closed: a container started later is closed at once.
+    /// Whole subnets that are guarded, when the default is closed or an agent follows: a container started later is
+    /// closed at once.
     pub closed: Vec<IpNet>,
+    /// Every address that was seen, with a word on whose it is; what no rule speaks of is an exception from `closed` when
+    /// the default is open. `None` when nobody follows: then what was not seen is nothing special.
+    pub seen: Option<BTreeMap<IpAddr, String>>,
+    /// For containers that no allow rule selects.
+    pub default: DefaultAccess,
     /// Where containers live: subnet and bridge.
     pub inside: Vec<(IpNet, String)>,
     /// Seconds that the rule of each index still has, 0 when it is over; `None` without an expiry. What is over keeps its
@@ -215,7 +225,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
     let inventory = facts.inventory;
     let mut places: BTreeMap<IpAddr, Place> = BTreeMap::new();
     let mut owners: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
-    let closed_default = policy.default == DefaultAccess::Closed;
+    let closes_unseen = facts.following.closes(policy.unseen);
 
     // Those that run come last: an address is theirs, even if one that is stopped had it.
     let (running, stopped): (Vec<_>, Vec<_>) = inventory.containers.iter().partition(|container| container.running);
@@ -234,6 +244,9 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         }
         let own: Vec<IpAddr> = if container.running {
             addresses(inventory, container).collect()
+        } else if closes_unseen {
+            // Closed with its network. Whoever gets the address next must not get its rules.
+            Vec::new()
         } else {
             let was_its = |(address, owner): &(&IpAddr, &Owner)| {
                 container.id.starts_with(&owner.id) && !owners.contains_key(*address)
@@ -280,20 +293,23 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         .collect();
     inside.sort();
     let mut closed = Vec::new();
-    if closed_default {
+    if policy.default == DefaultAccess::Closed || (closes_unseen && !policy.rules.is_empty()) {
         closed = forwarded().flat_map(|network| network.subnets.iter().map(IpNet::trunc)).collect();
         closed.sort();
     }
-    Resolved {
+    let resolved = Resolved {
         remaining: policy.rules.iter().map(|rule| rule.expires.map(|at| seconds_left(at, facts.now))).collect(),
         rules: policy.rules.clone(),
         places: places.into_values().collect(),
         host_ports: host::host_ports(policy, inventory),
         ingress,
+        seen: closes_unseen.then(|| unseen::seen(facts)),
         closed,
+        default: policy.default,
         inside,
         ipsets: facts.ipsets.clone(),
         hook: policy.hook,
         findings,
-    }
+    };
+    if closes_unseen && facts.following == Following::Blind { resolved.blinded() } else { resolved }
 }

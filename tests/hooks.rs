@@ -28,7 +28,7 @@ fn hooked(filter: &str, hook: Hook) -> Vec<String> {
     let state = dump(filter);
     let policy = Policy { default: DefaultAccess::Closed, hook, ..Policy::default() };
     let inventory = Inventory { networks: world::networks(), ..Inventory::default() };
-    let resolved = World { policy, inventory, members: BTreeMap::new() }.resolved();
+    let resolved = World { policy, inventory, members: BTreeMap::new(), followed: false }.resolved();
     let desired = compile(&resolved, |family| Ground::of(&state, family));
     let table = &desired.tables[&(Family::V4, Table::Filter)];
     table.hooks.iter().map(|hook| hook.chain.clone()).filter(|chain| chain != "INPUT" && chain != "OUTPUT").collect()

@@ -17,7 +17,7 @@ use docker_firewall::inventory::{
 use docker_firewall::net::{Family, Protocol, parse_ports};
 use docker_firewall::policy::{Policy, Ports, Rule, RuleSource, Verdict};
 use docker_firewall::reconcile;
-use docker_firewall::resolve::{Facts, IngressMemory, IngressOwner, IngressPort, Resolved, resolve};
+use docker_firewall::resolve::{Facts, Following, IngressMemory, IngressOwner, IngressPort, Resolved, resolve};
 use docker_firewall::ruleset::{ConnDirection, ConnState, Dump, Outcome, Packet, Path, Transport, through};
 use proptest::prelude::*;
 
@@ -69,7 +69,15 @@ fn resolved(rules: &[Rule], inventory: &Inventory, ingress: &IngressMemory) -> R
     let (sets, ipsets, remembered) = (BTreeSet::new(), BTreeMap::new(), BTreeMap::new());
     resolve(
         &policy,
-        &Facts { inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, ingress, now: World::now() },
+        &Facts {
+            inventory,
+            sets: &sets,
+            ipsets: &ipsets,
+            remembered: &remembered,
+            ingress,
+            following: Following::Nobody,
+            now: World::now(),
+        },
     )
 }
 
@@ -286,6 +294,7 @@ proptest! {
                 sets: &sets,
                 earlier_sets: &earlier,
                 inventory: &world.inventory,
+                following: Following::Nobody,
                 now: World::now(),
             };
             let desired = |state: &Dump| compile(&pass.resolved(state), |family| Ground::of(state, family));

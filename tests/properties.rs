@@ -87,6 +87,7 @@ fn expected(world: &World, packet: &Packet) -> bool {
         policy: &world.policy,
         inventory: &world.inventory,
         members: &world.members,
+        followed: world.followed,
         now: World::now(),
     };
     oracle::drops(&world, packet)

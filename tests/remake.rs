@@ -13,6 +13,7 @@ use docker_firewall::net::{Family, Protocol};
 use docker_firewall::plan::{Call, plan};
 use docker_firewall::policy::{Document, SetFile};
 use docker_firewall::reconcile::{self, Applied, ApplyError, Pass};
+use docker_firewall::resolve::Following;
 use docker_firewall::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, SetKind, Transport, through};
 use jiff::Timestamp;
 
@@ -62,7 +63,14 @@ fn apply(
     let inventory = inventory();
     let now = Timestamp::from_second(1_800_000_000).unwrap();
     let earlier = [last];
-    let pass = Pass { policy: document.policy(), sets, earlier_sets: &earlier, inventory: &inventory, now };
+    let pass = Pass {
+        policy: document.policy(),
+        sets,
+        earlier_sets: &earlier,
+        inventory: &inventory,
+        following: Following::Nobody,
+        now,
+    };
     let users = pass.users();
     let before = reconcile::observe(kernel, &users).unwrap();
     reconcile::apply(kernel, &users, &before, &|state| pass.desired(state), &|| false)
@@ -192,7 +200,14 @@ fn nothing_is_forwarded_between_the_beginning_of_tracking_and_the_rules() {
     let document = Document::parse(POLICY).unwrap();
     let (inventory, now) = (inventory(), Timestamp::from_second(1_800_000_000).unwrap());
     let sets = sets(NET);
-    let pass = Pass { policy: document.policy(), sets: &sets, earlier_sets: &[], inventory: &inventory, now };
+    let pass = Pass {
+        policy: document.policy(),
+        sets: &sets,
+        earlier_sets: &[],
+        inventory: &inventory,
+        following: Following::Nobody,
+        now,
+    };
     let mut kernel = open_kernel();
     let state = reconcile::observe(&mut kernel, &pass.users()).unwrap();
     let mut closed = false;

@@ -14,7 +14,7 @@ use crate::compile::{self, Ground};
 use crate::host::files::FileError;
 use crate::host::flavour::Kind;
 use crate::host::kernel::HostKernel;
-use crate::host::lock::Lock;
+use crate::host::lock::{self, Lock};
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::tools::Tools;
@@ -23,7 +23,7 @@ use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::{Policy, RuleSource, SetFile};
 use crate::reconcile::{self, Applied, Boot, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
-use crate::resolve::{self, BootRecord, needs_sandbox};
+use crate::resolve::{self, BootRecord, Following, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
@@ -46,6 +46,8 @@ pub(super) struct Session {
     ledger: Ledger,
     /// The containers; `None` when the engine does not answer and is not needed.
     pub(super) inventory: Option<Inventory>,
+    /// Whether somebody follows what comes and goes.
+    pub(super) following: Following,
     /// One moment for everything the command says and does.
     pub(super) now: Timestamp,
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
@@ -107,6 +109,7 @@ impl Session {
     }
 
     fn with(ctx: &Context, ledger: Ledger, need: Need, lock: Option<Lock>) -> Result<Self, Failure> {
+        let following = if agent_is_here(ledger.paths()) { Following::Agent } else { Following::Nobody };
         let inventory = match engine::inventory(ctx) {
             Ok(inventory) => Some(inventory),
             Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
@@ -116,6 +119,7 @@ impl Session {
         Ok(Self {
             ledger,
             inventory,
+            following,
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
             stand_in: None,
@@ -226,7 +230,8 @@ impl Session {
         earlier_sets: &'a [&'a BTreeMap<String, SetFile>],
         inventory: &'a Inventory,
     ) -> Pass<'a> {
-        Pass { policy: config.document.policy(), sets: &config.sets, earlier_sets, inventory, now: self.now }
+        let (policy, sets) = (config.document.policy(), &config.sets);
+        Pass { policy, sets, earlier_sets, inventory, following: self.following, now: self.now }
     }
 
     /// What the kernel shall hold for `config`, given what it holds.
@@ -422,6 +427,11 @@ pub(super) fn lock(ctx: &mut Context, paths: &Paths) -> Result<Lock, Failure> {
         ctx.output.note(&format!("Waiting for {who} to finish changing the firewall..."));
     });
     lock.map_err(|error| Failure::environment(error.to_string()))
+}
+
+/// Whether an agent is to follow what commands do: one is installed, or runs.
+fn agent_is_here(paths: &Paths) -> bool {
+    paths.agent_installed_file().exists() || lock::is_held(&paths.agent_file())
 }
 
 fn warn(ctx: &mut Context, remarks: &[String]) {

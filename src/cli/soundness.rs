@@ -77,8 +77,15 @@ pub(super) fn findings(session: &Session, config: &Config, state: &Dump) -> Resu
     let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
     let (remembered, ingress) = (BTreeMap::new(), BTreeMap::new());
     let inventory = session.containers()?;
-    let facts =
-        Facts { inventory, sets: &sets, ipsets: &ipsets, remembered: &remembered, ingress: &ingress, now: session.now };
+    let facts = Facts {
+        inventory,
+        sets: &sets,
+        ipsets: &ipsets,
+        remembered: &remembered,
+        ingress: &ingress,
+        following: session.following,
+        now: session.now,
+    };
     Ok(lint::findings(config.document.policy(), &facts))
 }
 

@@ -214,8 +214,8 @@ impl Side<'_> {
     }
 }
 
-/// The chains of one family.
-pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Judgement {
+/// The chains of one family. With `follows` the host reaches no address that was not seen.
+pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, follows: bool) -> Judgement {
     let container = Side {
         atoms,
         family,
@@ -240,13 +240,17 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family) -> Ju
     // INPUT and OUTPUT have one chain each: a remote port must not be taken for one of ours.
     let unless_ours = |way: Way| Rule::new([host.own(sets::host(family), way, true)], Action::Return);
     let prefixed = |first: Rule, rest: Vec<Rule>| -> Vec<Rule> { std::iter::once(first).chain(rest).collect() };
+    // docker-proxy calls for whoever called it. Until somebody has seen for whom it listens, nobody knows who may.
+    let unseen = in_set(sets::unseen(family), &[SetDirection::Dst]);
+    let not_yet = follows.then(|| Rule::new([unseen, Match::Original], Action::Drop));
+    let outgoing: Vec<Rule> = not_yet.into_iter().chain(prefixed(unless_ours(Way::From), host.from())).collect();
     let chains = [
         (names::MAIN, vec![enter(Way::To, names::TO), enter(Way::From, names::FROM)]),
         (names::TO, container.to()),
         (names::FROM, container.from()),
         (names::BACK, container.back()),
         (names::HOST, prefixed(unless_ours(Way::To), host.to())),
-        (names::HOST_OUT, prefixed(unless_ours(Way::From), host.from())),
+        (names::HOST_OUT, outgoing),
         (names::HOST_BACK, host.back()),
     ];
     Judgement {

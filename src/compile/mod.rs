@@ -14,7 +14,7 @@ mod sets;
 
 pub use ground::Ground;
 pub use sandbox::{held, refresh_copies, sandbox};
-pub use sets::{guarded, host_guarded, ruled};
+pub use sets::{guarded, host, host_answers, host_guarded, ruled, unseen};
 
 use crate::net::Family;
 use crate::policy::Hook;
@@ -34,7 +34,7 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
         }
         let atoms = atom::atoms(resolved, family);
         let host_atoms = atom::host_atoms(resolved, family);
-        let judgement = chains::judgement(&atoms, &host_atoms, family);
+        let judgement = chains::judgement(&atoms, &host_atoms, family, resolved.seen.is_some());
         let mut tables = Vec::new();
         if ground.filter {
             let table = match resolved.hook {

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv6Net};
 use sha2::{Digest, Sha256};
 
 use super::atom::{Atoms, Exceptions, Key, Shape, Source, host_entries, whole};
 use crate::net::{Family, kernel_blocks};
-use crate::policy::Hook;
+use crate::policy::{DefaultAccess, Hook};
 use crate::resolve::{HostPort, Owner, Resolved, SHARED, Sandboxed};
 use crate::ruleset::{IpSet, Member, SetEntry, SetKind, SetShape};
 
@@ -46,8 +46,13 @@ pub fn guarded(family: Family) -> String {
     format!("{}guarded", prefix(family))
 }
 
+/// Addresses of Docker's networks that were not seen yet.
+pub fn unseen(family: Family) -> String {
+    format!("{}unseen", prefix(family))
+}
+
 /// Ports of the host that lead to containers that a rule or the default speaks of.
-pub(super) fn host(family: Family) -> String {
+pub fn host(family: Family) -> String {
     format!("{}host", prefix(family))
 }
 
@@ -57,7 +62,7 @@ pub fn host_guarded(family: Family) -> String {
 }
 
 /// Those of them that docker-proxy listens on, and nobody calls from.
-pub(super) fn host_answers(family: Family) -> String {
+pub fn host_answers(family: Family) -> String {
     format!("{}host-answers", prefix(family))
 }
 
@@ -113,12 +118,20 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     let ingress = resolved.ingress.iter().map(|one| one.address).filter(|address| Family::of(address) == family);
     let shared = Member { comment: Some(SHARED.to_owned()), ..Member::default() };
     ruled_members.extend(ingress.map(|address| (SetEntry::Net(address.into()), shared.clone())));
+    except_seen(&mut ruled_members, resolved, family);
     sets.insert(ruled(family), set(SetKind::Net, family, false, ruled_members));
 
-    let mut guarded_members = closed;
+    let mut guarded_members = closed.clone();
     let guarded_places = places().filter(|place| place.guarded);
     guarded_members.extend(guarded_places.map(|place| (SetEntry::Net(place.address.into()), owned(&place.owner))));
+    except_seen(&mut guarded_members, resolved, family);
     sets.insert(guarded(family), set(SetKind::Net, family, false, guarded_members));
+
+    if let Some(seen) = &resolved.seen {
+        let mut members = closed;
+        members.extend(but(seen, family));
+        sets.insert(unseen(family), set(SetKind::Net, family, false, members));
+    }
 
     sets.insert(inside(family), inside_set(resolved, family));
 
@@ -139,7 +152,8 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
         sets.insert(published(family), set(SetKind::IpPort, family, false, members));
     }
 
-    let host_members = |belongs: &dyn Fn(&HostPort) -> bool| host_members(resolved, family, belongs);
+    let exceptions = Exceptions::of(resolved);
+    let host_members = |belongs: &dyn Fn(&HostPort) -> bool| host_members(resolved, &exceptions, family, belongs);
     sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(&HostPort::is_ruled)));
     sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(&|place| place.guarded)));
 
@@ -148,6 +162,23 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
 
     add_asked(&mut sets, atoms.iter().chain(host_atoms), family, Key::set_kind);
     sets
+}
+
+/// Addresses that were seen, as exceptions from the networks that hold them.
+fn but(seen: &BTreeMap<IpAddr, String>, family: Family) -> impl Iterator<Item = (SetEntry, Member)> {
+    seen.iter().filter(move |(address, _)| Family::of(address) == family).map(|(address, owner)| {
+        let member = Member { comment: Some(owner.clone()), nomatch: true, ..Member::default() };
+        (SetEntry::Net((*address).into()), member)
+    })
+}
+
+/// What was seen, and has no entry of its own, stays as Docker left it.
+fn except_seen(members: &mut BTreeMap<SetEntry, Member>, resolved: &Resolved, family: Family) {
+    for seen in resolved.seen.iter().filter(|_| resolved.default == DefaultAccess::Open) {
+        for (entry, member) in but(seen, family) {
+            members.entry(entry).or_insert(member);
+        }
+    }
 }
 
 /// Where packets come from that are not judged.
@@ -205,10 +236,10 @@ pub(super) fn sandbox_sets(sandboxed: &Sandboxed, atoms: &Atoms, family: Family)
 /// The ports of the host that belong, and as exceptions those addresses within them that do not.
 fn host_members(
     resolved: &Resolved,
+    exceptions: &Exceptions<'_>,
     family: Family,
     belongs: &dyn Fn(&HostPort) -> bool,
 ) -> BTreeMap<SetEntry, Member> {
-    let exceptions = Exceptions::of(resolved);
     let here = |place: &&HostPort| Family::of(&place.block.addr()) == family && belongs(place);
     let mut members = BTreeMap::new();
     for place in resolved.host_ports.iter().filter(here) {

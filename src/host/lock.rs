@@ -50,6 +50,12 @@ fn holder_text(holder: Option<u32>) -> String {
     holder.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
+/// Whether somebody holds the lock on `file` at this moment; not so if it cannot be looked at.
+pub fn is_held(file: &Path) -> bool {
+    let Ok(file) = File::open(file) else { return false };
+    matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
 impl Lock {
     /// Takes the lock, waiting for at most `wait`. `on_wait` is called once, with the holder's process ID if it is
     /// known, once the wait has become worth a word.

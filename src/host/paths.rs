@@ -68,11 +68,6 @@ impl Paths {
         Self { config_dir: self.state_dir.join("pending"), ..self.clone() }
     }
 
-    /// Says that an agent is installed as a service: it runs, or will after the next boot.
-    pub fn agent_installed_file(&self) -> PathBuf {
-        self.state_dir.join("agent")
-    }
-
     /// What a boot needs to know before there is an engine to ask.
     pub fn boot_file(&self) -> PathBuf {
         self.state_dir.join("boot")
@@ -86,6 +81,11 @@ impl Paths {
     /// The lock that the one agent holds for as long as it runs.
     pub fn agent_file(&self) -> PathBuf {
         self.run_dir.join("agent")
+    }
+
+    /// Says that an agent is installed as a service: it runs, or will after the next boot.
+    pub fn agent_installed_file(&self) -> PathBuf {
+        self.state_dir.join("agent")
     }
 
     /// The lock that whoever changes files or kernel holds.

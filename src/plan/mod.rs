@@ -136,7 +136,9 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
                 match polarities.get(name) {
                     Some(polarity::Polarity::Narrowing) => {
                         narrow.push_str(&more);
-                        widen.push_str(&fewer);
+                        // Backwards: who is no longer closed leaves judgement before it leaves `guarded`, for
+                        // the judgement of one end of a packet stands for that of the other.
+                        widen.insert_str(0, &fewer);
                     }
                     Some(polarity::Polarity::Widening) => {
                         narrow.push_str(&fewer);

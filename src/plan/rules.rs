@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
+use crate::compile;
 use crate::net::Family;
 use crate::ruleset::{Action, Match, Rule};
 use crate::ruleset::{
@@ -91,21 +92,17 @@ fn in_place(chain: &Chain, wanted: &[&Line]) -> bool {
 /// of the host's ports only those from which somebody may call out.
 fn doors(family: Family, calling: bool) -> [(&'static str, Vec<Line>); 5] {
     use SetDirection::{Dst, Src};
-    let prefix = match family {
-        Family::V4 => "df4",
-        Family::V6 => "df6",
-    };
-    let ask = |set: &str, negated: bool, directions: &[SetDirection]| Match::Set {
-        name: format!("{prefix}-{set}"),
+    let ask = |set: fn(Family) -> String, negated: bool, directions: &[SetDirection]| Match::Set {
+        name: set(family),
         negated,
         directions: directions.to_vec(),
     };
     let drop = |matches: Vec<Match>| Line::of(Rule::new(matches, Action::Drop));
-    let ruled = |direction: SetDirection| drop(vec![ask("ruled", false, &[direction])]);
+    let ruled = |direction: SetDirection| drop(vec![ask(compile::ruled, false, &[direction])]);
     let port = |direction: SetDirection| {
-        let mut matches = vec![ask("host", false, &[direction, direction])];
+        let mut matches = vec![ask(compile::host, false, &[direction, direction])];
         if calling {
-            matches.push(ask("host-answers", true, &[direction, direction]));
+            matches.push(ask(compile::host_answers, true, &[direction, direction]));
         }
         drop(matches)
     };
@@ -172,7 +169,13 @@ fn become_as(present: &mut TableDump, wanted: DesiredTable) {
 /// Rules that drop everything ruled, in those of our first chains that exist; empty when there is none. The chains
 /// behind them are emptied, so that no rule asks a set that must be destroyed.
 pub(super) fn barrier(have: &Dump, family: Family) -> String {
-    let doors = doors(family, false);
+    let mut doors = doors(family, false);
+    // The host's calls to who has not been seen are one more thing that the emptied chains would drop.
+    let unseen = compile::unseen(family);
+    let calls = Match::Set { name: unseen.clone(), negated: false, directions: vec![SetDirection::Dst] };
+    for (_, lines) in doors.iter_mut().filter(|(name, _)| *name == names::HOST_OUT && have.sets.contains_key(&unseen)) {
+        lines.push(Line::of(Rule::new([calls.clone()], Action::Drop)));
+    }
     let mut text = String::new();
     for table in Table::ALL {
         let closed: Vec<_> = doors.iter().filter(|(chain, _)| have.chain(family, table, chain).is_some()).collect();

@@ -14,7 +14,7 @@ mod target;
 pub use document::{DOCUMENT_MAX, Document, DocumentError, Problem};
 pub use field::{COMMENT_MAX, FieldError, check_comment, check_interface};
 pub use nearest::nearest;
-pub use rule::{DefaultAccess, Hook, Policy, Ports, Rule, Verdict};
+pub use rule::{DefaultAccess, Hook, Policy, Ports, Rule, Unseen, Verdict};
 pub use set_file::{EntryError, SetFile, SetFileError, SourceEntry, TIMEOUT_MAX};
 pub use shell::shell_word;
 pub use source::{RuleSource, SetName, SetNameError, SourceError};

@@ -30,6 +30,17 @@ pub enum DefaultAccess {
     Closed,
 }
 
+/// What becomes of packets from outside to an address of Docker's networks that the agent has not placed yet. Without an
+/// agent, which would place it, the key means nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unseen {
+    /// They are dropped: a container that starts is never open before its rules.
+    #[default]
+    Closed,
+    /// Docker alone decides until the agent has seen the container.
+    Open,
+}
+
 /// Where in the `filter` table our rules are called from (DESIGN: "Hooks"). The backstop in `security` is always there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Hook {
@@ -100,6 +111,8 @@ pub struct Rule {
 pub struct Policy {
     /// For containers that no allow rule selects.
     pub default: DefaultAccess,
+    /// For addresses of Docker's networks that the agent has not placed yet.
+    pub unseen: Unseen,
     /// Where the rules hang.
     pub hook: Hook,
     /// In order: the first that matches decides.
@@ -145,6 +158,19 @@ impl DefaultAccess {
 impl fmt::Display for DefaultAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl Unseen {
+    /// Both, the usual one first.
+    pub const ALL: [Self; 2] = [Self::Closed, Self::Open];
+
+    /// The word in the policy file.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Open => "open",
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use crate::compile::{self, Ground, compile};
 use crate::inventory::{Container, Inventory};
 use crate::net::Family;
 use crate::policy::{Policy, SetFile};
-use crate::resolve::{Facts, IngressMemory, IngressOwner, Interface, Owner, Resolved, resolve, sandboxed};
+use crate::resolve::{Facts, Following, IngressMemory, IngressOwner, Interface, Owner, Resolved, resolve, sandboxed};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, SetEntry, is_own_set};
 
 /// What a pass works from. Everything was read before; the pass itself is pure.
@@ -24,6 +24,8 @@ pub struct Pass<'a> {
     pub earlier_sets: &'a [&'a BTreeMap<String, SetFile>],
     /// The containers.
     pub inventory: &'a Inventory,
+    /// Whether somebody follows what comes and goes.
+    pub following: Following,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -53,6 +55,7 @@ impl Pass<'_> {
             ipsets: &ipsets,
             remembered: &remembered,
             ingress: &ingress,
+            following: self.following,
             now: self.now,
         })
     }
@@ -126,6 +129,7 @@ pub fn kernel_names<'a>(sets: impl Iterator<Item = &'a SetFile>) -> impl Iterato
 pub fn remembered(state: &Dump) -> BTreeMap<IpAddr, Owner> {
     let sets = Family::ALL.into_iter().filter_map(|family| state.sets.get(&compile::ruled(family)));
     sets.flat_map(|set| &set.members)
+        .filter(|(_, member)| !member.nomatch)
         .filter_map(|(entry, member)| match entry {
             SetEntry::Net(block) if block.prefix_len() == block.max_prefix_len() => {
                 Some((block.addr(), Owner::parse(member.comment.as_deref()?)?))

@@ -95,6 +95,8 @@ impl BootRecord {
             host_ports: self.host_ports.clone(),
             ingress: self.ingress.clone(),
             closed,
+            // What somebody saw before does not count any more.
+            seen: Some(BTreeMap::new()),
             inside: self.inside.clone(),
             hook: self.hook,
             ..Resolved::default()

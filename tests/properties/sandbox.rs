@@ -12,7 +12,7 @@ use docker_firewall::net::{Family, Protocol};
 use docker_firewall::oracle;
 use docker_firewall::plan;
 use docker_firewall::reconcile::{Applied, ApplyError, Site, apply_all};
-use docker_firewall::resolve::{self, Facts, Interface};
+use docker_firewall::resolve::{self, Facts, Following, Interface};
 use docker_firewall::ruleset::{ConnDirection, ConnState, Desired, Dump, Packet, Path, Transport, is_own_set};
 use ipnet::IpNet;
 use proptest::prelude::*;
@@ -47,6 +47,7 @@ fn desired_inside(world: &World, container: &Container, host: &Dump, inside: &Du
         ipsets: &ipsets,
         remembered: &remembered,
         ingress: &ingress,
+        following: Following::Nobody,
         now: World::now(),
     };
     let held = compile::held(host, &desired(world, host));
@@ -63,6 +64,7 @@ fn expected(world: &World, container: &Container, packet: &Packet) -> bool {
         policy: &world.policy,
         inventory: &world.inventory,
         members: &world.members,
+        followed: false,
         now: World::now(),
     };
     // Those on bridges alone, and those that rest, have no rules of their own.

@@ -9,8 +9,8 @@ use docker_firewall::inventory::{
     Binding, Container, Endpoint, Ingress, Inventory, Network, NetworkMode, Service, ServicePort, Services,
 };
 use docker_firewall::net::{Family, PortRange, PortSet, Protocol};
-use docker_firewall::policy::{DefaultAccess, Hook, Policy, Ports, Rule, RuleSource, Target, Verdict};
-use docker_firewall::resolve::{self, Facts, Resolved};
+use docker_firewall::policy::{DefaultAccess, Hook, Policy, Ports, Rule, RuleSource, Target, Unseen, Verdict};
+use docker_firewall::resolve::{self, Facts, Following, Resolved};
 use docker_firewall::ruleset::{ConnDirection, ConnState, Packet, Path, Transport};
 use ipnet::IpNet;
 use jiff::Timestamp;
@@ -26,6 +26,8 @@ pub(crate) struct World {
     pub(crate) inventory: Inventory,
     /// Members of `friends`, `foes` and `ipset:crowd`.
     pub(crate) members: BTreeMap<String, Vec<IpNet>>,
+    /// Whether an agent follows the containers.
+    pub(crate) followed: bool,
 }
 
 impl World {
@@ -42,6 +44,7 @@ impl World {
             ipsets: &ipsets,
             remembered: &BTreeMap::new(),
             ingress: &BTreeMap::new(),
+            following: if self.followed { Following::Agent } else { Following::Nobody },
             now: Self::now(),
         };
         resolve::resolve(&self.policy, &facts)
@@ -269,8 +272,10 @@ pub(crate) fn rule() -> impl Strategy<Value = Rule> {
 }
 
 pub(crate) fn policy() -> impl Strategy<Value = Policy> {
-    (prop::bool::weighted(0.15), prop::collection::vec(rule(), 0..7)).prop_map(|(closed, rules)| Policy {
+    let weighted = prop::bool::weighted;
+    (weighted(0.15), weighted(0.2), prop::collection::vec(rule(), 0..7)).prop_map(|(closed, lax, rules)| Policy {
         default: if closed { DefaultAccess::Closed } else { DefaultAccess::Open },
+        unseen: if lax { Unseen::Open } else { Unseen::Closed },
         hook: Hook::DockerUser,
         rules,
     })
@@ -285,7 +290,12 @@ pub(crate) fn members() -> impl Strategy<Value = BTreeMap<String, Vec<IpNet>>> {
 }
 
 pub(crate) fn world() -> impl Strategy<Value = World> {
-    (policy(), inventory(), members()).prop_map(|(policy, inventory, members)| World { policy, inventory, members })
+    (policy(), inventory(), members(), any::<bool>()).prop_map(|(policy, inventory, members, followed)| World {
+        policy,
+        inventory,
+        members,
+        followed,
+    })
 }
 
 fn address(family_v4: bool) -> impl Strategy<Value = (IpAddr, &'static str)> {

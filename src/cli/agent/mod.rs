@@ -25,6 +25,8 @@ use log::Log;
 
 /// How long the agent waits for more causes before a pass: events come in crowds.
 const GATHER: Duration = Duration::from_millis(5);
+/// How long another agent may hold on to its lock: a command that asks whether one runs holds it for a moment too.
+const ALONE: Duration = Duration::from_millis(200);
 /// A pass is made at least this often, for what nobody tells of: sets and legacy rules changed by hand.
 const TICK: Duration = Duration::from_secs(10);
 /// After a pass that failed, the next one comes no later than this.
@@ -40,7 +42,7 @@ const FIGHT_PAUSE: Duration = Duration::from_millis(500);
 pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     require_net_admin().map_err(|error| super::complaint::privilege(&error))?;
     let paths = offline::paths(ctx);
-    let alone = Lock::acquire_file(&paths.agent_file(), Duration::ZERO, |_| {});
+    let alone = Lock::acquire_file(&paths.agent_file(), ALONE, |_| {});
     let _alone = alone.map_err(|error| Failure::environment(format!("another agent runs already: {error}")))?;
     let manager = ServiceManager::from_env();
     let (causes, inbox) = channel();

@@ -37,6 +37,7 @@ const HEADER: &str = r#"# Who may reach which container. `docker firewall` reads
 
 version = 1
 default = "open"        # containers that no allow rule names: "open" as Docker left them, or "closed"
+unseen = "closed"       # with the agent: a container that it has not seen yet is "closed" from outside, or "open"
 hook = "docker-user"    # where the rules hang: "docker-user", "docker" or "forward"
 "#;
 

@@ -7,7 +7,7 @@ use toml_edit::{ArrayOfTables, Item, Table, Value};
 use super::error::{DocumentError, Problem};
 use super::layout::{Layout, Lines, line_end, line_start};
 use crate::policy::nearest::nearest;
-use crate::policy::rule::{DefaultAccess, Hook, Policy};
+use crate::policy::rule::{DefaultAccess, Hook, Policy, Unseen};
 
 mod rule;
 
@@ -17,7 +17,7 @@ const VERSION: i64 = 1;
 /// More faults than this help nobody.
 const PROBLEMS_MAX: usize = 100;
 
-const ROOT_KEYS: [&str; 4] = ["version", "default", "hook", "rule"];
+const ROOT_KEYS: [&str; 5] = ["version", "default", "unseen", "hook", "rule"];
 
 /// What a text says and where.
 pub(super) struct Reading {
@@ -86,6 +86,11 @@ impl Reader<'_> {
         {
             policy.default = value;
             self.layout.default = item.span();
+        }
+        if let Some(item) = table.get("unseen")
+            && let Some(value) = self.choice("unseen", item, &Unseen::ALL, Unseen::name)
+        {
+            policy.unseen = value;
         }
         if let Some(item) = table.get("hook")
             && let Some(value) = self.choice("hook", item, &Hook::ALL, Hook::name)
