@@ -91,8 +91,11 @@ pub fn close(kernel: &mut dyn Kernel, record: &BootRecord) -> Result<Closed, App
     }
     if record.hook != Hook::Forward {
         for family in &record.docker_user {
-            call_docker_user(kernel, &before, *family)
-                .map_err(|source| ApplyError::Step { phase: "making DOCKER-USER", source, undone: Undone::Yes })?;
+            call_docker_user(kernel, &before, *family).map_err(|source| ApplyError::Step {
+                phase: "making DOCKER-USER",
+                source,
+                undone: Undone::Yes,
+            })?;
         }
         before = observe(kernel, &nobody).map_err(unreadable)?;
     }

@@ -54,7 +54,9 @@ impl Ledger {
     pub fn read_or_last(paths: Paths) -> Result<(Self, Vec<String>, Option<String>), ConfigError> {
         let (config, fault) = match Config::load(&paths) {
             Ok(config) => (config, None),
-            Err(error) => (Config::last_good(&paths)?, Some(error.to_string())),
+            Err(error) => {
+                (Config::last_good(&paths)?, Some(error.to_string().replace(":\n", ": ").replace('\n', "; ")))
+            }
         };
         let (mut ledger, remarks) = Self::read(paths, config, true);
         let fault = fault.or_else(|| {

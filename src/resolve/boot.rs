@@ -67,8 +67,7 @@ impl BootRecord {
         for owner in resolved.places.iter().map(|place| &place.owner) {
             owners.insert(owner.id.clone(), owner.clone());
         }
-        let closed_port =
-            |port: &HostPort| HostPort { rules: Vec::new(), guarded: port.is_ruled(), ..port.clone() };
+        let closed_port = |port: &HostPort| HostPort { rules: Vec::new(), guarded: port.is_ruled(), ..port.clone() };
         let closed_service = |one: &IngressPort| IngressPort { rules: Vec::new(), guarded: true, ..one.clone() };
         Self {
             legacy,

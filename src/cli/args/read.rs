@@ -5,8 +5,8 @@ use clap::parser::MatchesError;
 
 use super::{
     ApplyArgs, DefaultArgs, DoctorArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs,
-    ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs,
-    SetTestArgs, SourceArg, StatusArgs, VersionArgs,
+    ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs,
+    SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -115,9 +115,7 @@ impl Invocation {
                 no_systemd: typed.on("no-systemd")?,
                 dry_run: typed.on("dry-run")?,
             }),
-            ["service", "uninstall"] => {
-                Self::ServiceUninstall(ServiceUninstallArgs { dry_run: typed.on("dry-run")? })
-            }
+            ["service", "uninstall"] => Self::ServiceUninstall(ServiceUninstallArgs { dry_run: typed.on("dry-run")? }),
             ["service", "status"] => Self::ServiceStatus,
             ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()?.unwrap_or(Format::Table) }),
             ["status"] => Self::Status(StatusArgs { format: typed.format()?.unwrap_or(Format::Table) }),

@@ -14,10 +14,7 @@ pub(super) fn command_group() -> Command {
                  Both run a copy of this program, /usr/local/libexec/docker-firewall: run this again after\n\
                  an upgrade. With the agent installed, what starts is closed until the agent has seen it.",
             )
-            .args([
-                switch("no-systemd", None, "Install the program only, for another init system"),
-                dry_run(),
-            ]),
+            .args([switch("no-systemd", None, "Install the program only, for another init system"), dry_run()]),
         command("uninstall", "Stop and remove the services")
             .long_about(
                 "Stop and remove the services.\n\n\

@@ -66,9 +66,12 @@ fn start(ctx: &mut Context) -> Result<Exit, Failure> {
             // What nobody will ever see must not stay closed.
             files::remove(&marker).map_err(|error| Failure::environment(error.to_string()))?;
         }
-        return Err(Failure::environment(format!("{AGENT} is enabled, and was not ready within {} s", START.as_secs()))
-            .hinted("Rules are as they were. It goes on trying; to see what it says:")
-            .hinted(format!("journalctl -u {AGENT} -n 20")));
+        return Err(Failure::environment(format!(
+            "{AGENT} is enabled, and was not ready within {} s",
+            START.as_secs()
+        ))
+        .hinted("Rules are as they were. It goes on trying; to see what it says:")
+        .hinted(format!("journalctl -u {AGENT} -n 20")));
     }
     ctx.output.line(&format!("{BOOT}: enabled, runs at the next boot"));
     ctx.output.line(&format!("{AGENT}: enabled and running"));

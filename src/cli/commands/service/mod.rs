@@ -29,9 +29,12 @@ fn require_systemd(program: &str) -> Result<(), Failure> {
     if systemd::is_booted() {
         return Ok(());
     }
-    let mut failure = Failure::environment("systemd does not run this system, and another init system is not known here")
-        .hinted("Nothing was changed. Without systemd, install the program alone, and see to two commands yourself:")
-        .hinted(format!("  {program} service install --no-systemd"));
+    let mut failure =
+        Failure::environment("systemd does not run this system, and another init system is not known here")
+            .hinted(
+                "Nothing was changed. Without systemd, install the program alone, and see to two commands yourself:",
+            )
+            .hinted(format!("  {program} service install --no-systemd"));
     for line in without_systemd() {
         failure = failure.hinted(format!("  {line}"));
     }

@@ -23,7 +23,8 @@ pub fn run(ctx: &mut Context) -> Result<Exit, Failure> {
             "installed, and systemd does not run this system".to_owned()
         };
         // The one for the boot has not run yet after an installation.
-        well &= state.starts_with("enabled") && (unit == BOOT && !state.ends_with("failed") || state.ends_with(", active"));
+        well &=
+            state.starts_with("enabled") && (unit == BOOT && !state.ends_with("failed") || state.ends_with(", active"));
         lines.push(format!("{unit:31}{state}"));
     }
     let program = if !Path::new(PROGRAM).exists() {
