@@ -278,12 +278,12 @@ impl Session {
             // Whatever the command is about, it puts the whole policy in force; people edit the file too.
             soundness::check(self, &config, &before)?;
         }
-        let draft = self.ledger.stage(&config).map_err(|error| complaint::file(&error))?;
+        let draft = self.ledger.stage(&config, self.now).map_err(|error| complaint::file(&error))?;
         let _mutation = ctx.cancel.begin()?;
         self.ledger.announce(&config).map_err(|error| complaint::file(&error))?;
         let applied = self.write(&before, Some(&config), &|| ctx.cancel.is_cancelled())?;
         warn(ctx, &applied.remarks);
-        let placed = self.ledger.place(draft, config);
+        let placed = self.ledger.place(draft, config, self.now);
         warn(ctx, &placed.map_err(|error| complaint::half_written(&error, &ctx.program))?);
         Ok(applied)
     }
