@@ -172,3 +172,32 @@ fn the_record_forgets_what_has_ended() {
     assert!(!text(&paths.last_good_paths()).contains("203.0.113.10"));
     assert!(text(&paths.last_good_paths()).contains("203.0.113.11"));
 }
+
+/// Two changes of one set are killed, or the first is and the second fails: whose members are whose is still known.
+#[test]
+fn a_second_change_knows_what_the_first_one_left() {
+    let root = tempfile::tempdir().unwrap();
+    let paths = Paths::below(root.path());
+    put(&paths, &config([friends()]));
+    let with = |address: &str| set("ipfriends", &format!("add ipfriends 203.0.113.10\nadd ipfriends {address}\n"));
+    let holds = |ledger: &Ledger, address: &str| {
+        let block = format!("{address}/32").parse().unwrap();
+        ledger.earlier().iter().any(|sets| sets.get("ipfriends").is_some_and(|set| set.contains(block)))
+    };
+    read(&paths).0.announce(&config([with("203.0.113.21")])).unwrap();
+    let mut second = read(&paths).0;
+    second.announce(&config([with("203.0.113.22")])).unwrap();
+    assert!(holds(&second, "203.0.113.21") && holds(&second, "203.0.113.22"));
+    // Killed as well.
+    let mut third = read(&paths).0;
+    assert!(holds(&third, "203.0.113.21") && holds(&third, "203.0.113.22"));
+    // One that fails and is undone takes away no more than it brought.
+    assert!(third.withdraw().is_empty());
+    assert!(holds(&read(&paths).0, "203.0.113.21"));
+    put(&paths, &config([friends()]));
+    let mut clean = read(&paths).0;
+    assert!(!holds(&clean, "203.0.113.21"));
+    clean.announce(&config([with("203.0.113.23")])).unwrap();
+    assert!(clean.withdraw().is_empty());
+    assert!(!holds(&read(&paths).0, "203.0.113.23"), "what was undone is nobody's but who adds it by hand");
+}

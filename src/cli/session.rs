@@ -67,7 +67,7 @@ impl Session {
             let who = holder.map_or_else(|| "another command".to_owned(), |pid| format!("process {pid}"));
             ctx.output.note(&format!("Waiting for {who} to finish changing the firewall..."));
         });
-        let lock = lock.map_err(|error| Failure::environment(error.to_string()))?;
+        let lock = lock.map_err(|error| complaint::lock(&error))?;
         Self::read(ctx, paths, need, Some(lock))
     }
 
@@ -280,7 +280,10 @@ impl Session {
         }
         let draft = self.ledger.stage(&config, self.now).map_err(|error| complaint::file(&error))?;
         let _mutation = ctx.cancel.begin()?;
-        self.ledger.announce(&config).map_err(|error| complaint::file(&error))?;
+        if let Err(error) = self.ledger.announce(&config) {
+            warn(ctx, &self.ledger.withdraw());
+            return Err(complaint::file(&error));
+        }
         let applied = self.write(&before, Some(&config), &|| ctx.cancel.is_cancelled())?;
         warn(ctx, &applied.remarks);
         let placed = self.ledger.place(draft, config, self.now);
@@ -312,9 +315,12 @@ impl Session {
         let paths = self.ledger.paths();
         sandboxes.record_before(&plans, paths).map_err(|error| complaint::file(&error))?;
         let mut host = Site { container: None, kernel: &mut kernel, users: &users, before, desired: &desired };
-        let applied = sandboxes.apply(&mut host, &plans, cancelled);
-        if applied.is_ok() {
-            sandboxes.record_after(&plans, paths).map_err(|error| complaint::file(&error))?;
+        let mut applied = sandboxes.apply(&mut host, &plans, cancelled);
+        match &mut applied {
+            // The record made before names more than it needs to, and harms nobody.
+            Ok(applied) => applied.remarks.extend(sandboxes.record_after(&plans, paths).err().map(|e| e.to_string())),
+            Err(error) if error.is_undone() => drop(self.ledger.withdraw()),
+            Err(_) => {}
         }
         self.kernel = kernel;
         applied.map_err(|error| complaint::apply(&error))

@@ -23,8 +23,10 @@ pub struct Ledger {
     last: Config,
     /// The record of it cannot be read: it is written anew whatever it seems to say.
     last_damaged: bool,
-    /// The sets of a change that was killed, if there was one.
+    /// The sets of a change that was killed, if there was one, and those announced since.
     pending: BTreeMap<String, SetFile>,
+    /// There was one.
+    interrupted: bool,
     /// The policy file is missing although rules of it were in force.
     policy_gone: bool,
     paths: Paths,
@@ -55,7 +57,8 @@ impl Ledger {
                 || !last.document.policy().rules.is_empty()
                 || last.document.policy().default == DefaultAccess::Closed);
         let pending = if locked { leftovers(&paths, &mut remarks) } else { BTreeMap::new() };
-        (Self { config, last, last_damaged, pending, policy_gone, paths }, remarks)
+        let interrupted = !pending.is_empty();
+        (Self { config, last, last_damaged, pending, interrupted, policy_gone, paths }, remarks)
     }
 
     /// Where the files are.
@@ -124,8 +127,16 @@ impl Ledger {
         let paths = self.paths.pending_paths();
         for (name, set) in &config.sets {
             if self.config.sets.get(name).is_none_or(|known| known.text() != set.text()) {
-                files::write_atomic(&paths.set_file(set.name()), &set.text())?;
-                self.pending.insert(name.clone(), set.clone());
+                let mut announced = set.clone();
+                // What an earlier killed change may have put there is still there.
+                for entry in self.pending.get(name).into_iter().flat_map(SetFile::entries) {
+                    if !set.contains(entry.block()) {
+                        // One too many for a set would be one too many for the kernel as well.
+                        let _ = announced.add(entry.clone());
+                    }
+                }
+                files::write_atomic(&paths.set_file(set.name()), &announced.text())?;
+                self.pending.insert(name.clone(), announced);
             }
         }
         Ok(())
@@ -163,13 +174,19 @@ impl Ledger {
             set.prune(now);
         }
         self.last_damaged = false;
+        self.interrupted = false;
         self.config = config;
         Ok(remarks)
     }
 
-    /// The kernel holds nothing of what was announced, or all of it: the announcement goes, readable or not. Answers
-    /// what is worth a warning.
-    pub fn forget_pending(&mut self) -> Vec<String> {
+    /// Nothing of what was announced is in the kernel, for it was never written or everything was undone. Answers what is
+    /// worth a warning.
+    pub fn withdraw(&mut self) -> Vec<String> {
+        if self.interrupted { Vec::new() } else { self.forget_pending() }
+    }
+
+    /// The announcement goes, readable or not.
+    fn forget_pending(&mut self) -> Vec<String> {
         self.pending.clear();
         let paths = self.paths.pending_paths();
         let names = files::list_sets(&paths);
