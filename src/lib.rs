@@ -19,3 +19,5 @@ pub mod policy;
 pub mod reconcile;
 pub mod resolve;
 pub mod ruleset;
+pub mod template;
+pub mod text;

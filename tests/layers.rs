@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up; those in one row may use one another.
 const LAYERS: &[&[&str]] = &[
-    &["net"],
+    &["net", "text", "template"],
     &["policy", "inventory", "ruleset"],
     &["resolve", "oracle", "lint", "access"],
     &["compile", "plan", "doctor"],

@@ -8,6 +8,8 @@ use std::env;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
+pub use crate::text;
+
 mod agent;
 pub mod args;
 pub mod argv;
@@ -35,7 +37,6 @@ pub mod run;
 mod session;
 mod soundness;
 pub mod table;
-pub mod text;
 mod tree;
 mod values;
 
