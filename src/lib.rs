@@ -1,6 +1,6 @@
 //! docker-firewall: decides who may reach which container.
 //!
-//! The core (`net`, `policy`, `inventory`, `ruleset`, `resolve`, `oracle`, `compile`, `plan`) is pure: total functions
+//! The core (`net`, `policy`, `inventory`, `ruleset`, `resolve`, `oracle`, `compile`, `plan`, `page`, `graph`) is pure: total functions
 //! over plain data. Effects live at the rim (`docker`, `host`, `cli`). Imports go downward only; `tests/layers.rs`
 //! holds that. ARCHITECTURE.md has the map.
 
@@ -9,11 +9,13 @@ pub mod cli;
 pub mod compile;
 pub mod docker;
 pub mod doctor;
+pub mod graph;
 pub mod host;
 pub mod inventory;
 pub mod lint;
 pub mod net;
 pub mod oracle;
+pub mod page;
 pub mod plan;
 pub mod policy;
 pub mod reconcile;

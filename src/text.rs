@@ -80,6 +80,24 @@ pub fn printable_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(clean)
 }
 
+/// `text` as the content or the quoted attribute of an HTML, XML or SVG element: [`printable`], and nothing of it markup.
+pub fn markup(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len() + 8);
+    for c in printable(text).chars() {
+        match c {
+            '&' => clean.push_str("&amp;"),
+            '<' => clean.push_str("&lt;"),
+            '>' => clean.push_str("&gt;"),
+            '"' => clean.push_str("&quot;"),
+            '\'' => clean.push_str("&#39;"),
+            // No XML may hold these.
+            '\u{fffe}' | '\u{ffff}' => clean.push('\u{fffd}'),
+            c => clean.push(c),
+        }
+    }
+    clean
+}
+
 /// `text` cut to `most` characters, the last of them `…`, unless it fits.
 pub fn shorten(text: &str, most: usize) -> Cow<'_, str> {
     if text.chars().count() <= most {

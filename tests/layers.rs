@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["net", "text", "template"],
     &["policy", "inventory", "ruleset"],
     &["resolve", "oracle", "lint", "access"],
-    &["compile", "plan", "doctor"],
+    &["compile", "plan", "doctor", "page", "graph"],
     &["docker", "host"],
     &["reconcile"],
     &["cli"],

@@ -103,9 +103,10 @@ impl Output {
         self.attempt(|out| writeln!(out, "{text}"));
     }
 
-    /// Prints a table to stdout.
+    /// Prints a table to stdout: on a terminal as wide as that is, whole everywhere else.
     pub fn table(&mut self, table: &Table) {
-        self.print(&table.render());
+        let width = self.terminal.stdout.then_some(self.terminal.width);
+        self.print(&table.render(width, self.terminal.colour));
     }
 
     /// Prints one compact object on a line of its own, keys sorted as Docker's are.

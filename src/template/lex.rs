@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::TemplateError;
 
 /// A piece of a template.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
     Text(String),
     /// What stood between `{{` and `}}`.
@@ -13,7 +13,7 @@ pub(super) enum Piece {
 }
 
 /// A word of an action.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Word {
     /// `if`, `upper`, `true`.
     Name(String),

@@ -25,13 +25,13 @@ impl TemplateError {
 }
 
 /// A template that was understood.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     nodes: Vec<Node>,
 }
 
 /// One piece of a template.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Node {
     Text(String),
     Output(Pipeline),
@@ -42,7 +42,7 @@ enum Node {
     Range(Range),
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Range {
     index: Option<String>,
     element: Option<String>,
@@ -52,10 +52,10 @@ struct Range {
 }
 
 /// Commands joined by `|`: the result of each is the last argument of the next.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Pipeline(Vec<Vec<Operand>>);
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Operand {
     /// `.`, `.A.B`.
     Field(Vec<String>),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::format::{Filters, Format, ListStyle};
-pub use super::values::{EntryArg, Input, RuleName, SetType, SourceArg};
+pub use super::values::{EntryArg, Input, Picture, RuleName, SetType, SourceArg};
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
 
 /// One command with its arguments.
@@ -22,6 +22,8 @@ pub enum Invocation {
     Rules(RulesArgs),
     /// `ls`.
     Ls(LsArgs),
+    /// `graph`.
+    Graph(GraphArgs),
     /// `default`.
     Default(DefaultArgs),
     /// `apply`.
@@ -105,7 +107,7 @@ pub struct RmArgs {
 }
 
 /// `rules`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulesArgs {
     /// How to print them.
     pub style: ListStyle,
@@ -120,6 +122,17 @@ pub struct LsArgs {
     pub style: ListStyle,
     /// `--filter`.
     pub filters: Filters,
+}
+
+/// `graph [TARGET...]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphArgs {
+    /// Only these; none means all.
+    pub targets: Vec<Target>,
+    /// `--filter`.
+    pub filters: Filters,
+    /// `--format`.
+    pub picture: Picture,
 }
 
 /// `default [open|closed]`.
@@ -154,17 +167,17 @@ pub struct ResetArgs {
 }
 
 /// `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusArgs {
-    /// `--format`.
-    pub format: Format,
+    /// `--format`, when given.
+    pub format: Option<Format>,
 }
 
 /// `doctor`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoctorArgs {
-    /// `--format`.
-    pub format: Format,
+    /// `--format`, when given.
+    pub format: Option<Format>,
 }
 
 /// `service install`.
@@ -221,7 +234,7 @@ pub struct SetDelArgs {
 }
 
 /// `set ls`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetLsArgs {
     /// How to print them.
     pub style: ListStyle,
@@ -232,8 +245,8 @@ pub struct SetLsArgs {
 pub struct SetInspectArgs {
     /// At least one.
     pub names: Vec<SetName>,
-    /// `--format json`: without indentation.
-    pub compact: bool,
+    /// `--format`; nothing means with indentation.
+    pub format: Option<Format>,
 }
 
 /// `set rm NAME...`.

@@ -4,7 +4,7 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    ApplyArgs, DefaultArgs, DoctorArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs,
+    ApplyArgs, DefaultArgs, DoctorArgs, GraphArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs,
     ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs,
     SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
 };
@@ -44,7 +44,8 @@ impl Typed<'_> {
     }
 
     fn format(&self) -> Result<Option<Format>, Failure> {
-        Ok(self.maybe::<Option<Format>>("format")?.flatten())
+        let text = self.maybe::<String>("format")?.filter(|text| !text.is_empty());
+        text.map(|text| Format::parse(&text)).transpose()
     }
 
     fn style(&self) -> Result<ListStyle, Failure> {
@@ -101,6 +102,11 @@ impl Invocation {
                 style: typed.style()?,
                 filters: Filters(typed.all("filter")?),
             }),
+            ["graph"] => Self::Graph(GraphArgs {
+                targets: typed.targets("target")?,
+                filters: Filters(typed.all("filter")?),
+                picture: typed.maybe("format")?.unwrap_or_default(),
+            }),
             ["default"] => Self::Default(DefaultArgs { access: typed.maybe("access")?, dry_run: typed.on("dry-run")? }),
             ["apply"] => Self::Apply(ApplyArgs {
                 file: typed.maybe("file")?,
@@ -117,8 +123,8 @@ impl Invocation {
             }),
             ["service", "uninstall"] => Self::ServiceUninstall(ServiceUninstallArgs { dry_run: typed.on("dry-run")? }),
             ["service", "status"] => Self::ServiceStatus,
-            ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()?.unwrap_or(Format::Table) }),
-            ["status"] => Self::Status(StatusArgs { format: typed.format()?.unwrap_or(Format::Table) }),
+            ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()? }),
+            ["status"] => Self::Status(StatusArgs { format: typed.format()? }),
             ["version"] => Self::Version(VersionArgs),
             ["set", command] => return Self::set(command, &typed),
             _ => return Err(Failure::internal(format!("no such command: {}", path.join(" ")))),
@@ -142,7 +148,7 @@ impl Invocation {
             "ls" => Self::SetLs(SetLsArgs { style: typed.style()? }),
             "inspect" => Self::SetInspect(SetInspectArgs {
                 names: typed.all("name")?,
-                compact: typed.format()? == Some(Format::Json),
+                format: typed.format()?,
             }),
             "rm" => Self::SetRm(SetRmArgs { names: typed.all("name")? }),
             "import" => Self::SetImport(SetImportArgs { name: typed.must("name")?, from: typed.must("file")? }),

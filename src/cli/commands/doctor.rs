@@ -6,7 +6,8 @@ use crate::cli::args::DoctorArgs;
 use crate::cli::complaint;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::format::Format;
+use crate::cli::format::{Format, ListStyle};
+use crate::cli::listing::{Entry, Listing};
 use crate::cli::session::{Need, Session};
 use crate::cli::soundness;
 use crate::cli::text::printable;
@@ -83,19 +84,29 @@ fn rules(ctx: &Context, session: &Session, state: &crate::ruleset::Dump) -> Resu
     Ok(checks)
 }
 
-fn print(ctx: &mut Context, format: Format, checks: &[Check]) -> Result<(), Failure> {
-    for check in checks {
-        let Check { name, health, text, fix } = check;
-        if format == Format::Json {
-            ctx.output.json_line(&json!({
-                "Check": name, "Health": health.to_string(), "Text": text, "Fix": fix.clone().unwrap_or_default(),
-            }))?;
-            continue;
-        }
+/// A sentence a check with its way out; any other format is that of a list.
+fn print(ctx: &mut Context, format: Option<Format>, checks: &[Check]) -> Result<(), Failure> {
+    if !matches!(format, None | Some(Format::Table)) {
+        let style = ListStyle { format, ..ListStyle::default() };
+        return Listing { headings: &[], flexible: &[], entries: checks.iter().map(entry).collect() }.print(ctx, &style);
+    }
+    for Check { name, health, text, fix } in checks {
         ctx.output.line(&format!("{health:<7} {name:<9} {}", printable(text)));
         if let Some(fix) = fix {
             ctx.output.line(&format!("{:17} -> {}", "", printable(fix)));
         }
     }
     Ok(())
+}
+
+fn entry(check: &Check) -> Entry {
+    let fix = check.fix.clone().unwrap_or_default();
+    Entry {
+        name: check.name.to_owned(),
+        fields: json!({
+            "Check": check.name, "Health": check.health.to_string(), "Text": check.text, "Fix": fix,
+        }),
+        cells: Vec::new(),
+        alarming: check.health == Health::Unsafe,
+    }
 }

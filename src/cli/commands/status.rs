@@ -6,7 +6,8 @@ use crate::access::{beyond_reach, is_guarded};
 use crate::cli::args::StatusArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::format::Format;
+use crate::cli::format::{Format, ListStyle};
+use crate::cli::listing::{Entry, Listing};
 use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
 use crate::inventory::NetworkMode;
@@ -41,15 +42,20 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
         .map(|family| family.to_string())
         .collect();
     let backend = inventory.engine.firewall_backend.clone().unwrap_or_else(|| "iptables".to_owned());
-    if args.format == Format::Json {
-        ctx.output.json_line(&json!({
+    let fields = || {
+        json!({
             "Engine": inventory.engine.version, "Api": inventory.engine.api, "Backend": backend,
             "Flavour": flavour, "Default": policy.default.name(), "Hook": policy.hook.name(),
             "Hooks": hooks, "Rules": policy.rules.len().to_string(), "Sets": config.sets.len().to_string(),
-            "Guarded": guarded.to_string(), "GuardedInPart": in_part.to_string(), "Running": running.count().to_string(),
-            "InForce": (changes == 0).to_string(), "Changes": changes.to_string(),
-            "WithoutBackstop": without_backstop,
-        }))?;
+            "Guarded": guarded.to_string(), "GuardedInPart": in_part.to_string(),
+            "Running": running.clone().count().to_string(), "InForce": (changes == 0).to_string(),
+            "Changes": changes.to_string(), "WithoutBackstop": without_backstop,
+        })
+    };
+    if !matches!(args.format, None | Some(Format::Table)) {
+        let entry = Entry { name: String::new(), fields: fields(), cells: Vec::new(), alarming: false };
+        let style = ListStyle { format: args.format, ..ListStyle::default() };
+        Listing { headings: &[], flexible: &[], entries: vec![entry] }.print(ctx, &style)?;
     } else {
         let in_force = if changes == 0 {
             "yes".to_owned()

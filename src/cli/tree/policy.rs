@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command};
 
-use super::{any_number, at_most_one, command, dry_run, format, list, no_trunc, quiet, some, switch, value};
+use super::{any_number, at_most_one, command, dry_run, format, list, no_trunc, page_format, quiet, some, switch, value};
 use crate::cli::duration::parse_duration;
 use crate::cli::values;
 use crate::net::parse_ports;
@@ -20,7 +20,14 @@ const RM: &str = "  docker firewall rm 3
   docker firewall rm --target web";
 const LS: &str = "  docker firewall ls
   docker firewall ls web shop/api
-  docker firewall ls --filter managed=false --format json";
+  docker firewall ls --filter exposed=world
+  docker firewall ls --format 'table {{.Container}}\\t{{.Port}}\\t{{.From}}'
+  docker firewall ls --format html > access.html";
+const GRAPH: &str = "  docker firewall graph > firewall.svg
+  docker firewall graph --format mermaid --filter exposed=world
+  docker firewall graph web --format dot | dot -Tpng > web.png";
+const FILTER: &str = "Filter output: container=NAME, label=KEY[=VALUE], network=NAME, exposed=world|restricted|closed, \
+    managed=true|false. One key twice: either; two keys: both";
 const DEFAULT: &str = "  docker firewall default
   docker firewall default closed";
 const APPLY: &str = "  docker firewall apply
@@ -53,8 +60,14 @@ pub(super) fn commands() -> Vec<Command> {
         command("ls", "List published ports and who can reach them").visible_alias("list").after_help(LS).args([
             targets(any_number("target", "TARGET")),
             quiet("Only display container names"),
-            format(),
+            page_format(),
             no_trunc(),
+            filter(),
+        ]),
+        command("graph", "Draw who can reach which container").after_help(GRAPH).args([
+            targets(any_number("target", "TARGET")),
+            value("format", None, "string", "Picture to draw: svg (default), dot or mermaid")
+                .value_parser(values::parse_picture),
             filter(),
         ]),
         command("default", "Show or set what happens to containers without an allow rule")
@@ -128,8 +141,7 @@ fn targets(arg: Arg) -> Arg {
 }
 
 fn filter() -> Arg {
-    list("filter", Some('f'), "filter", "Filter output: \"container=NAME\", \"managed=true\" or \"managed=false\"")
-        .value_parser(values::parse_filter)
+    list("filter", Some('f'), "filter", FILTER).value_parser(values::parse_filter)
 }
 
 /// `allow` and `deny` differ in their verdict only.
