@@ -59,7 +59,8 @@ pub(super) struct Session {
     sandboxes: Sandboxes,
     /// What was read of the kernel, and the users' sets whose members were read with it.
     seen: Option<(BTreeSet<String>, Dump)>,
-    _lock: Option<Lock>,
+    /// Held until the end.
+    lock: Option<Lock>,
 }
 
 impl Session {
@@ -71,12 +72,17 @@ impl Session {
     }
 
     /// For who must go on when the files are broken or missing: what was last in force stands in for them.
-    pub(super) fn follow(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
+    pub(super) fn follow(ctx: &mut Context, need: Need, line: &mut engine::Line) -> Result<Self, Failure> {
         let paths = Self::paths(ctx);
         let lock = lock(ctx, &paths)?;
         let (ledger, remarks, stand_in) = Ledger::read_or_last(paths).map_err(|error| complaint::config(&error))?;
         warn(ctx, &remarks);
-        Ok(Self { stand_in, ..Self::with(ctx, ledger, need, Some(lock))? })
+        Ok(Self { stand_in, ..Self::with(ctx, ledger, need, Some(lock), line)? })
+    }
+
+    /// What it leaves to who goes on from here.
+    pub(super) fn leave(self) -> (Ledger, HostKernel, Option<Lock>) {
+        (self.ledger, self.kernel, self.lock)
     }
 
     /// For commands that only look, and that say less without privileges.
@@ -105,12 +111,18 @@ impl Session {
         };
         let (ledger, remarks) = Ledger::read(paths, config, lock.is_some());
         warn(ctx, &remarks);
-        Self::with(ctx, ledger, need, lock)
+        Self::with(ctx, ledger, need, lock, &mut engine::Line::default())
     }
 
-    fn with(ctx: &Context, ledger: Ledger, need: Need, lock: Option<Lock>) -> Result<Self, Failure> {
+    fn with(
+        ctx: &Context,
+        ledger: Ledger,
+        need: Need,
+        lock: Option<Lock>,
+        line: &mut engine::Line,
+    ) -> Result<Self, Failure> {
         let following = if agent_is_here(ledger.paths()) { Following::Agent } else { Following::Nobody };
-        let inventory = match engine::inventory(ctx) {
+        let inventory = match line.inventory(ctx) {
             Ok(inventory) => Some(inventory),
             Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
@@ -126,7 +138,7 @@ impl Session {
             kernel,
             sandboxes: Sandboxes::default(),
             seen: None,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -338,7 +350,10 @@ impl Session {
         let users = self.ledger.users(config.unwrap_or(self.config()));
         let nothing = Desired { gone: users.clone(), ..Desired::default() };
         let desired = |state: &Dump| config.map_or_else(|| nothing.clone(), |config| self.desired(config, state));
-        let held = compile::held(before, &desired(before));
+        let held = match sandboxes.open.as_slice() {
+            [] => BTreeMap::new(),
+            _ => compile::held(before, &desired(before)),
+        };
         let inside = |sandbox: &Sandbox| {
             config.map_or_else(Desired::default, |config| self.desired_inside(config, (before, &held), sandbox))
         };
