@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::engine::{self, Trouble};
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, FailureKind};
 use super::{complaint, offline, report, soundness};
 use crate::compile::{self, Ground};
 use crate::host::files::FileError;
@@ -52,8 +52,8 @@ pub(super) struct Session {
     pub(super) now: Timestamp,
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
     pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
-    /// Why what was last in force stands in for the files, if it does.
-    pub(super) stand_in: Option<String>,
+    /// What is wrong with the files, if what was last in force stands in for them.
+    pub(super) fault: Option<String>,
     kernel: HostKernel,
     /// The containers' own network namespaces, as far as they were asked for.
     sandboxes: Sandboxes,
@@ -74,9 +74,9 @@ impl Session {
     pub(super) fn follow(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
         let paths = Self::paths(ctx);
         let lock = lock(ctx, &paths)?;
-        let (ledger, remarks, stand_in) = Ledger::read_or_last(paths).map_err(|error| complaint::config(&error))?;
+        let (ledger, remarks, fault) = Ledger::read_or_last(paths).map_err(|error| complaint::config(&error))?;
         warn(ctx, &remarks);
-        Ok(Self { stand_in, ..Self::with(ctx, ledger, need, Some(lock))? })
+        Ok(Self { fault, ..Self::with(ctx, ledger, need, Some(lock))? })
     }
 
     /// For commands that only look, and that say less without privileges.
@@ -122,7 +122,7 @@ impl Session {
             following,
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
-            stand_in: None,
+            fault: None,
             kernel,
             sandboxes: Sandboxes::default(),
             seen: None,
@@ -307,6 +307,20 @@ impl Session {
             warn(ctx, &[format!("the next boot may not close what is guarded now: {error}")]);
         }
         Ok(applied)
+    }
+
+    /// As [`Session::change`] with the files as they are; but where they say what cannot be believed in, what was last in
+    /// force stays in force, for the containers as they are now.
+    pub(super) fn keep_true(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
+        let result = self.change(ctx, self.config().clone());
+        match result {
+            Err(failure) if failure.kind == FailureKind::User && self.fault.is_none() => {
+                self.fault = Some(failure.message.replace('\n', "; "));
+                self.ledger.stand_on_last();
+                self.change(ctx, self.config().clone())
+            }
+            result => result,
+        }
     }
 
     /// Keeps what a boot needs to know, of the files as they are and the engine as it was asked.

@@ -65,11 +65,15 @@ impl Ledger {
             ledger.policy_gone.then(|| format!("{} is missing. {back}", policy.display()))
         });
         if fault.is_some() {
-            // With these as the files, nobody writes over what is broken.
-            ledger.config = ledger.last.clone();
-            ledger.policy_gone = false;
+            ledger.stand_on_last();
         }
-        Ok((ledger, remarks, fault.map(|fault| format!("what was last in force stays in force: {fault}"))))
+        Ok((ledger, remarks, fault))
+    }
+
+    /// What was last in force stands in for the files. With these as the files, nobody writes over what is broken.
+    pub fn stand_on_last(&mut self) {
+        self.config = self.last.clone();
+        self.policy_gone = false;
     }
 
     /// Where the files are.

@@ -38,8 +38,6 @@ const LOSE: &str = "for tables in iptables ip6tables; do
     rm -rf /run/docker-firewall";
 
 fn all_of_it(desk: &Desk) -> Result {
-    // Or docker-proxy runs out of ports towards its container after some ten thousand of the stranger's connections.
-    desk.shell("echo 100 > /proc/sys/net/ipv4/tcp_max_tw_buckets")?;
     // Without IPv6 of its own: an IPv6 client comes to docker-proxy.
     desk.lab.docker(&["network", "create", "--subnet", "172.30.0.0/24", "inner"])?.require("network")?;
     let always = ["--restart", "always"];
