@@ -41,6 +41,9 @@ pub struct Hammer {
 
 impl Hammer {
     /// Starts one thread a target.
+    ///
+    /// # Panics
+    /// A thread does, without the stranger's namespace.
     pub fn start(lab: &Lab, targets: &[(Protocol, IpAddr, u16)]) -> Self {
         let shared = Arc::new(Shared::default());
         let mut threads = Vec::new();
