@@ -69,6 +69,7 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
         away: false,
         blind: false,
         remarks: Vec::new(),
+        fault: None,
     };
     agent.follow();
     agent.manager.stopping();
@@ -95,6 +96,8 @@ struct Agent<'a> {
     away: bool,
     /// Interfaces came or went while it did not: who has which address, nobody can say.
     blind: bool,
+    /// What is wrong with the files, if what was last in force stands in for them.
+    fault: Option<String>,
     /// What was remarked in the last pass, not to be said again in the next one.
     remarks: Vec<String>,
 }
@@ -181,7 +184,8 @@ impl Agent<'_> {
                     self.ready = true;
                     self.manager.ready();
                 }
-                self.manager.status(&format!("in force; the last pass took {} ms", took.as_millis()));
+                let what = if self.fault.is_some() { "what was last good is in force" } else { "in force" };
+                self.manager.status(&format!("{what}; the last pass took {} ms", took.as_millis()));
                 true
             }
             Err(failure) => {
@@ -235,9 +239,14 @@ impl Agent<'_> {
         if self.blind {
             session.following = Following::Blind;
         }
-        let mut remarks = soundness::keep_old_names(&mut session)?;
-        remarks.extend(session.stand_in.clone());
-        let config = session.config().clone();
-        Ok((session.change(self.ctx, config)?.calls, remarks))
+        let remarks = soundness::keep_old_names(&mut session)?;
+        let calls = session.keep_true(self.ctx)?.calls;
+        if session.fault != self.fault {
+            if let Some(fault) = &session.fault {
+                self.log.failure(&format!("what was last in force stays in force: {fault}"));
+            }
+            self.fault = session.fault;
+        }
+        Ok((calls, remarks))
     }
 }

@@ -41,7 +41,7 @@ impl Lab {
         let mut booted = Booted { lab: self, outer, pid: String::new() };
         let end = Instant::now() + START;
         loop {
-            booted.pid = fs::read_to_string(&known).unwrap_or_default().trim().to_owned();
+            fs::read_to_string(&known).unwrap_or_default().trim().clone_into(&mut booted.pid);
             if !booted.pid.is_empty() && booted.exec(&["systemctl", "list-jobs"])?.success() {
                 return Ok(booted);
             }

@@ -62,6 +62,7 @@ fn all_of_it(desk: &Desk) -> Result {
     restores(desk, &direct)?;
     nothing_twice(desk)?;
     a_broken_policy(desk, &direct)?;
+    a_slip_in_the_policy(desk, &direct)?;
     no_policy(desk, &direct)?;
     damaged_records(desk, &direct)
 }
@@ -171,6 +172,16 @@ fn a_broken_policy(desk: &Desk, direct: &[IpAddr]) -> Result {
     )?;
     agent_opens(desk, &["what was last in force stays in force", POLICY, "line"])?;
     desk.shell(&format!("cmp {POLICY} /tmp/broken; sed -i '/rules = 7/d' {POLICY}")).map(drop)
+}
+
+/// One that can be read and not believed in is as bad: a slip in a name.
+fn a_slip_in_the_policy(desk: &Desk, direct: &[IpAddr]) -> Result {
+    let slip = "\n[[rule]]\nverdict = \"allow\"\ntarget = \"wbe\"\nfrom = \"any\"\n";
+    desk.shell(&format!("cp {POLICY} /tmp/policy"))?;
+    desk.write(POLICY, &(desk.shell(&format!("cat {POLICY}"))? + slip))?;
+    closed(desk, direct, "with a slip in the policy", RESTORE)?;
+    agent_opens(desk, &["what was last in force stays in force", "wbe"])?;
+    desk.shell(&format!("grep -q wbe {POLICY}; mv /tmp/policy {POLICY}")).map(drop)
 }
 
 fn no_policy(desk: &Desk, direct: &[IpAddr]) -> Result {
