@@ -296,12 +296,15 @@ impl Session {
             // Whatever the command is about, it puts the whole policy in force; people edit the file too.
             soundness::check(self, &config, &before)?;
         }
-        let draft = self.ledger.stage(&config).map_err(|error| complaint::file(&error))?;
+        let draft = self.ledger.stage(&config, self.now).map_err(|error| complaint::file(&error))?;
         let _mutation = ctx.cancel.begin()?;
-        self.ledger.announce(&config).map_err(|error| complaint::file(&error))?;
+        if let Err(error) = self.ledger.announce(&config) {
+            warn(ctx, &self.ledger.withdraw());
+            return Err(complaint::file(&error));
+        }
         let applied = self.write(&before, Some(&config), &|| ctx.cancel.is_cancelled())?;
         warn(ctx, &applied.remarks);
-        let placed = self.ledger.place(draft, config);
+        let placed = self.ledger.place(draft, config, self.now);
         warn(ctx, &placed.map_err(|error| complaint::half_written(&error, &ctx.program))?);
         if let Err(error) = self.remember_for_boot(&before) {
             warn(ctx, &[format!("the next boot may not close what is guarded now: {error}")]);
@@ -357,9 +360,12 @@ impl Session {
         let paths = self.ledger.paths();
         sandboxes.record_before(&plans, paths).map_err(|error| complaint::file(&error))?;
         let mut host = Site { container: None, kernel: &mut kernel, users: &users, before, desired: &desired };
-        let applied = sandboxes.apply(&mut host, &plans, cancelled);
-        if applied.is_ok() {
-            sandboxes.record_after(&plans, paths).map_err(|error| complaint::file(&error))?;
+        let mut applied = sandboxes.apply(&mut host, &plans, cancelled);
+        match &mut applied {
+            // The record made before names more than it needs to, and harms nobody.
+            Ok(applied) => applied.remarks.extend(sandboxes.record_after(&plans, paths).err().map(|e| e.to_string())),
+            Err(error) if error.is_undone() => drop(self.ledger.withdraw()),
+            Err(_) => {}
         }
         self.kernel = kernel;
         applied.map_err(|error| complaint::apply(&error))
@@ -440,7 +446,7 @@ pub(super) fn lock(ctx: &mut Context, paths: &Paths) -> Result<Lock, Failure> {
         let who = holder.map_or_else(|| "another command".to_owned(), |pid| format!("process {pid}"));
         ctx.output.note(&format!("Waiting for {who} to finish changing the firewall..."));
     });
-    lock.map_err(|error| Failure::environment(error.to_string()))
+    lock.map_err(|error| complaint::lock(&error))
 }
 
 /// Whether an agent is to follow what commands do: one is installed, or runs.

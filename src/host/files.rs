@@ -139,7 +139,7 @@ pub fn stage(path: &Path, text: &str) -> Result<Staged, FileError> {
     let failed = |source: io::Error| write_error(path, source);
     let target = resolve(path).map_err(failed)?;
     let directory = parent(&target);
-    fs::create_dir_all(directory).map_err(failed)?;
+    make_directory(directory).map_err(failed)?;
     let old = match fs::metadata(&target) {
         Ok(metadata) if metadata.is_dir() => return Err(FileError::IsADirectory(path.to_owned())),
         Ok(metadata) if !metadata.is_file() => return Err(FileError::NotAFile(path.to_owned())),
@@ -206,6 +206,22 @@ fn write_error(path: &Path, source: io::Error) -> FileError {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FileError::NoSpace(path.to_owned()),
         _ => FileError::Unwritable { path: path.to_owned(), source },
     }
+}
+
+/// Makes a directory and those above it. The name of a new one is on the disk only when the directory above it is; without
+/// that a power cut takes it away with all that was synced in it.
+fn make_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let above = parent(directory);
+    make_directory(above)?;
+    match fs::create_dir(directory) {
+        // Somebody else was faster, and may not have synced it yet.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
+        made => made?,
+    }
+    sync(above)
 }
 
 fn parent(path: &Path) -> &Path {

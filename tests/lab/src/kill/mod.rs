@@ -3,6 +3,7 @@
 //! Whatever call of a tool it dies at: nobody gets in whom both the old and the new policy keep out, and the next
 //! `apply` leads to one of the two and leaves nothing to do.
 
+mod agent;
 mod hammer;
 mod run;
 mod trap;
