@@ -317,7 +317,7 @@ impl Session {
     pub(super) fn keep_true(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
         let result = self.change(ctx, self.config().clone());
         match result {
-            Err(failure) if failure.kind == FailureKind::User && self.fault.is_none() => {
+            Err(failure) if failure.kind == FailureKind::User && self.fault.is_none() && self.ledger.has_last() => {
                 self.fault = Some(failure.message.replace('\n', "; "));
                 self.ledger.stand_on_last();
                 self.change(ctx, self.config().clone())

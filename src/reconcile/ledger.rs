@@ -67,7 +67,7 @@ impl Ledger {
         let (config, fault) = match Config::load(&paths) {
             Ok(config) => (config, None),
             // Without a record nobody knows what was in force, and an empty policy is not what stands in for a broken one.
-            Err(error) if !matches!(paths.last_good_paths().policy_file().try_exists(), Ok(true)) => return Err(error),
+            Err(error) if !has_last(&paths) => return Err(error),
             Err(error) => {
                 (Config::last_good(&paths)?, Some(error.to_string().replace(":\n", ": ").replace('\n', "; ")))
             }
@@ -82,6 +82,11 @@ impl Ledger {
             ledger.stand_on_last();
         }
         Ok((ledger, remarks, fault))
+    }
+
+    /// Whether anybody knows what was last in force.
+    pub fn has_last(&self) -> bool {
+        has_last(&self.paths) && !self.last_damaged
     }
 
     /// What was last in force stands in for the files. With these as the files, nobody writes over what is broken.
@@ -223,6 +228,11 @@ impl Ledger {
             names.and_then(|names| names.iter().try_for_each(|name| files::remove(&paths.set_file(name)).map(drop)));
         removed.err().map(|error| error.to_string()).into_iter().collect()
     }
+}
+
+/// Whether there is a record of what was last in force.
+fn has_last(paths: &Paths) -> bool {
+    matches!(paths.last_good_paths().policy_file().try_exists(), Ok(true))
 }
 
 /// What a killed process left: staged files, which go, and the sets that it may have put into the kernel.
