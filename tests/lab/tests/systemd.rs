@@ -29,6 +29,7 @@ const LOSE: &str = "for tables in iptables ip6tables; do
 fn a_real_boot() -> Result {
     let desk = Desk::up(lab::Engine::V28_5, lab::Flavour::Nft, "systemd")?;
     desk.refused("service install", 1, &["systemd does not run this system", "--no-systemd", "restore", "agent"])?;
+    no_systemd(&desk)?;
     let always = ["--restart", "always"];
     desk.lab.run("web", &[&always[..], &["-p", "8080:80", "-p", "8053:53/udp"]].concat(), &[])?;
     desk.lab.run("open", &[&always[..], &["-p", "8090:80"]].concat(), &[])?;
@@ -50,6 +51,28 @@ fn a_real_boot() -> Result {
     let (booted, leaks) = again(&desk, booted, "without the service for the boot")?;
     assert!(!leaks.is_empty(), "there is nothing to close at boot, or the prober is not looking");
     uninstalls(&booted)
+}
+
+/// Another init system gets the program, and is told what to do with it.
+fn no_systemd(desk: &Desk) -> Result {
+    let somebody =
+        ["setpriv", "--reuid=1000", "--clear-groups", "/usr/local/bin/docker-firewall", "service", "install"];
+    desk.refused_command(&[], &somebody, 1, &["by root", "sudo"])?;
+    let install = "service install --no-systemd";
+    desk.shell("mkdir -p /usr/local/libexec; chmod o+w /usr/local/libexec")?;
+    desk.refused(
+        install,
+        1,
+        &["/usr/local/libexec may be changed by others than root", "chmod go-w /usr/local/libexec"],
+    )?;
+    desk.shell("chmod o-w /usr/local/libexec")?;
+    let told = desk.done(install)?;
+    assert!(told.contains("docker-firewall restore") && told.contains("docker-firewall agent"), "{told}");
+    desk.shell(
+        "cmp /usr/local/bin/docker-firewall /usr/local/libexec/docker-firewall; test -e /var/lib/docker-firewall/agent",
+    )?;
+    desk.done("service uninstall")?;
+    desk.shell("! ls /usr/local/libexec/docker-firewall /var/lib/docker-firewall/agent 2> /dev/null").map(drop)
 }
 
 fn until(booted: &Booted<'_>, what: &str, is_true: impl Fn() -> Result<bool>) -> Result {
