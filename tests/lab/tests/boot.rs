@@ -179,7 +179,13 @@ fn a_slip_in_the_policy(desk: &Desk, direct: &[IpAddr]) -> Result {
     let slip = "\n[[rule]]\nverdict = \"allow\"\ntarget = \"wbe\"\nfrom = \"any\"\n";
     desk.shell(&format!("cp {POLICY} /tmp/policy"))?;
     desk.write(POLICY, &(desk.shell(&format!("cat {POLICY}"))? + slip))?;
-    closed(desk, direct, "with a slip in the policy", RESTORE)?;
+    // Somebody else's rule is there before: it stays, below ours.
+    let foreign = "iptables -N DOCKER-USER && iptables -A DOCKER-USER -s 192.0.2.99/32 -j DROP";
+    closed(desk, direct, "with a slip in the policy", &format!("{foreign} && {RESTORE}"))?;
+    let chain = desk.shell("iptables -S DOCKER-USER; iptables -S FORWARD")?;
+    let at = |text: &str| chain.find(text).unwrap_or_else(|| panic!("no {text}: {chain}"));
+    assert!(at("-j DOCKER-FIREWALL") < at("-A DOCKER-USER -s 192.0.2.99/32 -j DROP"), "{chain}");
+    assert_eq!(chain.lines().filter(|line| *line == "-A FORWARD -j DOCKER-USER").count(), 1, "{chain}");
     agent_opens(desk, &["what was last in force stays in force", "wbe"])?;
     desk.shell(&format!("grep -q wbe {POLICY}; mv /tmp/policy {POLICY}")).map(drop)
 }
