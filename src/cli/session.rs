@@ -23,7 +23,7 @@ use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::{Policy, RuleSource, SetFile};
 use crate::reconcile::{self, Applied, Boot, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
-use crate::resolve::{self, BootRecord, Following, needs_sandbox};
+use crate::resolve::{self, BootRecord, Following, Owner, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
@@ -324,6 +324,11 @@ impl Session {
             }
             result => result,
         }
+    }
+
+    /// Containers that were guarded when the kernel was last written, under the names that they had.
+    pub(super) fn guarded_before(&self) -> Vec<Owner> {
+        Boot::read(self.ledger.paths()).record.map(|record| record.owners).unwrap_or_default()
     }
 
     /// Keeps what a boot needs to know, of the files as they are and the engine as it was asked.

@@ -44,11 +44,13 @@ fn all_of_it(desk: &Desk) -> Result {
     desk.lab.run("web", &[&always[..], &["-p", "8080:80", "-p", "8053:53/udp"]].concat(), &[])?;
     desk.lab.run("db", &[&always[..], &["--network", "inner", "-p", "5432:80"]].concat(), &[])?;
     desk.lab.run("open", &[&always[..], &["-p", "8090:80"]].concat(), &[])?;
+    desk.lab.run("quiet", &always, &[])?;
     desk.done("set create ipfriends")?;
     desk.done(&format!("set add ipfriends {} {}", Client::Friend.v4(), Client::Friend.v6()))?;
     desk.done("set add ipfriends 192.0.2.77 --for 3s")?;
     desk.done("allow web --from ipfriends")?;
     desk.done(&format!("allow db --from {},{}", Client::Friend.v4(), Client::Friend.v6()))?;
+    desk.done(&format!("allow quiet --from {}", Client::Friend.v4()))?;
     let direct: Vec<IpAddr> = [desk.lab.addresses("web", "bridge")?.v4, desk.lab.addresses("db", "inner")?.v4]
         .into_iter()
         .flatten()
@@ -63,6 +65,7 @@ fn all_of_it(desk: &Desk) -> Result {
     nothing_twice(desk)?;
     a_broken_policy(desk, &direct)?;
     a_slip_in_the_policy(desk, &direct)?;
+    another_name(desk, &direct)?;
     no_policy(desk, &direct)?;
     damaged_records(desk, &direct)
 }
@@ -188,6 +191,14 @@ fn a_slip_in_the_policy(desk: &Desk, direct: &[IpAddr]) -> Result {
     assert_eq!(chain.lines().filter(|line| *line == "-A FORWARD -j DOCKER-USER").count(), 1, "{chain}");
     agent_opens(desk, &["what was last in force stays in force", "wbe"])?;
     desk.shell(&format!("grep -q wbe {POLICY}; mv /tmp/policy {POLICY}")).map(drop)
+}
+
+/// A boot does not make the agent forget who was guarded under which name, published or not.
+fn another_name(desk: &Desk, direct: &[IpAddr]) -> Result {
+    closed(desk, direct, "before a rename", RESTORE)?;
+    desk.lab.docker(&["rename", "quiet", "silent"])?.require("rename")?;
+    agent_opens(desk, &["which is called silent now", "until then its old name counts"])?;
+    desk.lab.docker(&["rename", "silent", "quiet"])?.require("rename").map(drop)
 }
 
 fn no_policy(desk: &Desk, direct: &[IpAddr]) -> Result {
