@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::engine::{self, Trouble};
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, FailureKind};
 use super::{complaint, offline, report, soundness};
 use crate::compile::{self, Ground};
 use crate::host::files::FileError;
@@ -23,7 +23,7 @@ use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::{Policy, RuleSource, SetFile};
 use crate::reconcile::{self, Applied, Boot, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
-use crate::resolve::{self, BootRecord, Following, needs_sandbox};
+use crate::resolve::{self, BootRecord, Following, Owner, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
@@ -52,8 +52,8 @@ pub(super) struct Session {
     pub(super) now: Timestamp,
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
     pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
-    /// Why what was last in force stands in for the files, if it does.
-    pub(super) stand_in: Option<String>,
+    /// What is wrong with the files, if what was last in force stands in for them.
+    pub(super) fault: Option<String>,
     kernel: HostKernel,
     /// The containers' own network namespaces, as far as they were asked for.
     sandboxes: Sandboxes,
@@ -75,9 +75,9 @@ impl Session {
     pub(super) fn follow(ctx: &mut Context, need: Need, line: &mut engine::Line) -> Result<Self, Failure> {
         let paths = Self::paths(ctx);
         let lock = lock(ctx, &paths)?;
-        let (ledger, remarks, stand_in) = Ledger::read_or_last(paths).map_err(|error| complaint::config(&error))?;
+        let (ledger, remarks, fault) = Ledger::read_or_last(paths).map_err(|error| complaint::config(&error))?;
         warn(ctx, &remarks);
-        Ok(Self { stand_in, ..Self::with(ctx, ledger, need, Some(lock), line)? })
+        Ok(Self { fault, ..Self::with(ctx, ledger, need, Some(lock), line)? })
     }
 
     /// What it leaves to who goes on from here.
@@ -134,7 +134,7 @@ impl Session {
             following,
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
-            stand_in: None,
+            fault: None,
             kernel,
             sandboxes: Sandboxes::default(),
             seen: None,
@@ -322,6 +322,25 @@ impl Session {
             warn(ctx, &[format!("the next boot may not close what is guarded now: {error}")]);
         }
         Ok(applied)
+    }
+
+    /// As [`Session::change`] with the files as they are; but where they say what cannot be believed in, what was last in
+    /// force stays in force, for the containers as they are now.
+    pub(super) fn keep_true(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
+        let result = self.change(ctx, self.config().clone());
+        match result {
+            Err(failure) if failure.kind == FailureKind::User && self.fault.is_none() && self.ledger.has_last() => {
+                self.fault = Some(failure.message.replace('\n', "; "));
+                self.ledger.stand_on_last();
+                self.change(ctx, self.config().clone())
+            }
+            result => result,
+        }
+    }
+
+    /// Containers that were guarded when the kernel was last written, under the names that they had.
+    pub(super) fn guarded_before(&self) -> Vec<Owner> {
+        Boot::read(self.ledger.paths()).record.map(|record| record.owners).unwrap_or_default()
     }
 
     /// Keeps what a boot needs to know, of the files as they are and the engine as it was asked.

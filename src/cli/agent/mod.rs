@@ -80,6 +80,7 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
         away: false,
         blind: false,
         remarks: Vec::new(),
+        fault: None,
     };
     agent.follow(&paths);
     agent.manager.stopping();
@@ -113,6 +114,8 @@ struct Agent<'a> {
     away: bool,
     /// Interfaces came or went while it did not: who has which address, nobody can say.
     blind: bool,
+    /// What is wrong with the files, if what was last in force stands in for them.
+    fault: Option<String>,
     /// What was remarked in the last pass, not to be said again in the next one.
     remarks: Vec<String>,
 }
@@ -224,7 +227,8 @@ impl Agent<'_> {
                     self.record.reacted(first.elapsed());
                 }
                 *(if quick { &mut self.record.quick_passes } else { &mut self.record.full_passes }) += 1;
-                self.record.failure = None;
+                self.record.failure =
+                    self.fault.as_ref().map(|fault| format!("what was last in force stays in force: {fault}"));
                 if calls > 0 || self.signature.is_none() {
                     self.signature = self.members.as_ref().and_then(Members::signature);
                 }
@@ -235,7 +239,8 @@ impl Agent<'_> {
                     self.ready = true;
                     self.manager.ready();
                 }
-                self.manager.status(&format!("in force; the last pass took {:.1} ms", record::millis(took)));
+                let what = if self.fault.is_some() { "what was last good is in force" } else { "in force" };
+                self.manager.status(&format!("{what}; the last pass took {:.1} ms", record::millis(took)));
             }
             Err(failure) => {
                 self.record.failed_passes += 1;
@@ -313,17 +318,21 @@ impl Agent<'_> {
         if self.blind {
             session.following = Following::Blind;
         }
-        let mut remarks = soundness::keep_old_names(&mut session)?;
-        let renamed = !remarks.is_empty();
-        remarks.extend(session.stand_in.clone());
-        let config = session.config().clone();
-        let applied = session.change(self.ctx, config)?;
+        let remarks = soundness::keep_old_names(&mut session)?;
+        let applied = session.keep_true(self.ctx)?;
         for remark in remarks.iter().filter(|remark| !self.remarks.contains(*remark)) {
             self.log.warning(remark);
         }
+        let plain = remarks.is_empty() && session.fault.is_none() && !self.away;
         self.remarks = remarks;
+        if session.fault != self.fault {
+            if let Some(fault) = &session.fault {
+                self.log.failure(&format!("what was last in force stays in force: {fault}"));
+            }
+            self.fault.clone_from(&session.fault);
+        }
         let calls = applied.calls;
-        self.members = Members::after(session, applied.state, !renamed && !self.away);
+        self.members = Members::after(session, applied.state, plain);
         Ok(Done { calls, quick: false })
     }
 }

@@ -116,7 +116,7 @@ fn unseen(policy: Unseen, following: Following) -> String {
 fn account(record: &Record) -> String {
     let mut text = format!("running (process {})", record.pid);
     if let Some(failure) = &record.failure {
-        let _ = write!(text, ", NOT IN FORCE: {failure}");
+        let _ = write!(text, ", FAILING: {failure}");
     } else if !record.connected {
         text.push_str(", without an engine");
     }
