@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use super::config::Config;
+use super::config::{Config, ConfigError};
 use super::pass::kernel_names;
 use crate::host::files::{self, FileError, Staged};
 use crate::host::paths::Paths;
@@ -59,6 +59,31 @@ impl Ledger {
         let pending = if locked { leftovers(&paths, &mut remarks) } else { BTreeMap::new() };
         let interrupted = !pending.is_empty();
         (Self { config, last, last_damaged, pending, interrupted, policy_gone, paths }, remarks)
+    }
+
+    /// As [`Ledger::read`] for the one who holds the lock, and who must go on: where the files cannot be used, what was
+    /// last in force stands in for them. Also answers why it had to.
+    pub fn read_or_last(paths: Paths) -> Result<(Self, Vec<String>, Option<String>), ConfigError> {
+        let (config, fault) = match Config::load(&paths) {
+            Ok(config) => (config, None),
+            // Without a record nobody knows what was in force, and an empty policy is not what stands in for a broken one.
+            Err(error) if !matches!(paths.last_good_paths().policy_file().try_exists(), Ok(true)) => return Err(error),
+            Err(error) => {
+                (Config::last_good(&paths)?, Some(error.to_string().replace(":\n", ": ").replace('\n', "; ")))
+            }
+        };
+        let (mut ledger, remarks) = Self::read(paths, config, true);
+        let fault = fault.or_else(|| {
+            let (policy, copy) = (ledger.paths.policy_file(), ledger.paths.last_good_paths().policy_file());
+            let back = format!("To have it back: cp {} {}", copy.display(), policy.display());
+            (ledger.policy_gone && !ledger.last_damaged).then(|| format!("{} is missing. {back}", policy.display()))
+        });
+        if fault.is_some() {
+            // With these as the files, nobody writes over what is broken.
+            ledger.config = ledger.last.clone();
+            ledger.policy_gone = false;
+        }
+        Ok((ledger, remarks, fault.map(|fault| format!("what was last in force stays in force: {fault}"))))
     }
 
     /// Where the files are.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::docker::{self, EngineAddress, Event};
-use crate::host::watch::{FileWatch, RulesetWatch};
+use crate::host::watch::{FileWatch, LinkWatch, RulesetWatch};
 
 /// The first wait before the engine is asked again, and the longest.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
@@ -34,6 +34,8 @@ pub(super) enum Cause {
     Lost(String),
     /// Somebody wrote rules.
     Rules,
+    /// An interface came or went. While the engine answers it says so itself, and knows more.
+    Links,
     /// Somebody wrote our files.
     Files,
     /// SIGHUP.
@@ -52,6 +54,7 @@ impl fmt::Display for Cause {
             Self::Reconnected => f.write_str("engine reached again"),
             Self::Lost(error) => write!(f, "engine lost: {error}"),
             Self::Rules => f.write_str("rules were written"),
+            Self::Links => f.write_str("interfaces came or went"),
             Self::Files => f.write_str("files were written"),
             Self::Asked => f.write_str("SIGHUP"),
             Self::Tick => f.write_str("tick"),
@@ -123,6 +126,12 @@ pub(super) fn rules(causes: Sender<Cause>) -> io::Result<()> {
             thread::sleep(Duration::from_millis(2));
         }
     })
+}
+
+/// Listens for interfaces that come and go.
+pub(super) fn links(causes: Sender<Cause>) -> io::Result<()> {
+    let watch = LinkWatch::open()?;
+    spawn("links", move || while watch.wait().is_ok() && causes.send(Cause::Links).is_ok() {})
 }
 
 /// Listens for files that somebody writes.

@@ -20,6 +20,7 @@ use crate::host::lock::Lock;
 use crate::host::privileges::require_net_admin;
 use crate::host::service::ServiceManager;
 use crate::inventory::Inventory;
+use crate::resolve::Following;
 use cause::Cause;
 use log::Log;
 
@@ -52,15 +53,31 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     if let Err(error) = cause::rules(causes.clone()) {
         log.warning(&format!("changes of rules are found at the next tick only: {error}"));
     }
+    cause::links(causes.clone()).map_err(|error| trouble("interfaces", &error))?;
     let directories = [paths.config_dir.clone(), paths.sets_dir()];
     cause::files(&directories, causes.clone()).map_err(|error| trouble("the configuration", &error))?;
     cause::events(engine::address(ctx)?, causes).map_err(|error| trouble("the engine", &error))?;
     log.info(&format!("docker-firewall {} follows the engine", env!("CARGO_PKG_VERSION")));
-    let mut agent =
-        Agent { ctx, log, manager, inbox, repairs: Vec::new(), ready: false, known: None, remarks: Vec::new() };
+    let mut agent = Agent {
+        ctx,
+        log,
+        manager,
+        inbox,
+        repairs: Vec::new(),
+        ready: false,
+        known: None,
+        away: false,
+        blind: false,
+        remarks: Vec::new(),
+    };
     agent.follow();
     agent.manager.stopping();
     agent.log.info("stopped; the rules stay in force");
+    if !paths.agent_installed_file().exists() {
+        agent.log.info(
+            "containers that start from now on are closed from outside, until `docker firewall apply` leaves them to Docker",
+        );
+    }
     Ok(Exit::Success)
 }
 
@@ -74,6 +91,10 @@ struct Agent<'a> {
     ready: bool,
     /// What the engine held when it last answered.
     known: Option<Inventory>,
+    /// The engine does not answer.
+    away: bool,
+    /// Interfaces came or went while it did not: who has which address, nobody can say.
+    blind: bool,
     /// What was remarked in the last pass, not to be said again in the next one.
     remarks: Vec<String>,
 }
@@ -98,9 +119,9 @@ impl Agent<'_> {
         while causes.is_empty() {
             let until = sign_of_life.map_or(deadline, |(_, next)| next.min(deadline));
             match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(cause) => causes.push(cause),
+                Ok(cause) if self.concerns(&cause) => causes.push(cause),
+                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
-                Err(RecvTimeoutError::Timeout) => {}
             }
             if let Some((every, next)) = &mut sign_of_life
                 && *next <= Instant::now()
@@ -114,11 +135,29 @@ impl Agent<'_> {
         }
         std::thread::sleep(if self.is_fighting() { FIGHT_PAUSE } else { GATHER });
         while let Ok(cause) = self.inbox.try_recv() {
-            if !causes.contains(&cause) {
+            if self.concerns(&cause) && !causes.contains(&cause) {
                 causes.push(cause);
             }
         }
         (!causes.contains(&Cause::Stop)).then_some(causes)
+    }
+
+    /// Whether a cause is one, as things stand.
+    fn concerns(&mut self, cause: &Cause) -> bool {
+        match cause {
+            Cause::Lost(_) if self.away => return false,
+            Cause::Lost(_) => self.away = true,
+            Cause::Links if !self.away => return false,
+            Cause::Links if !self.blind => {
+                self.blind = true;
+                self.log.warning(
+                    "containers come and go while the engine does not answer: until it does, nobody from outside reaches \
+                     any of them, for nobody can say who has which address",
+                );
+            }
+            _ => {}
+        }
+        true
     }
 
     /// Makes everything true; answers whether it is.
@@ -127,7 +166,7 @@ impl Agent<'_> {
             self.log.warning(&cause.to_string());
         }
         let begun = Instant::now();
-        let result = pass(self.ctx, &mut self.known);
+        let result = self.once();
         let took = begun.elapsed();
         match result {
             Ok((calls, remarks)) => {
@@ -178,20 +217,27 @@ impl Agent<'_> {
         self.repairs.retain(|at| at.elapsed() < FIGHT_SPAN);
         self.repairs.len() >= FIGHT
     }
-}
 
-/// One pass, as `apply` makes it; answers the number of calls that wrote something, and what somebody should know.
-///
-/// While the engine is away, `known` stands for what it holds: its containers may well run on, and whatever somebody
-/// breaks meanwhile is mended for them.
-fn pass(ctx: &mut Context, known: &mut Option<Inventory>) -> Result<(usize, Vec<String>), Failure> {
-    let need = if known.is_some() { Need::Nothing } else { Need::Engine };
-    let mut session = Session::open(ctx, need)?;
-    match &session.inventory {
-        Some(inventory) => *known = Some(inventory.clone()),
-        None => session.inventory.clone_from(known),
+    /// One pass, as `apply` makes it; answers the number of calls that wrote something, and what somebody should know.
+    ///
+    /// While the engine is away, what it held last stands for what it holds: its containers may well run on, and whatever
+    /// somebody breaks meanwhile is mended for them. Once containers come or go nobody knows that any more.
+    fn once(&mut self) -> Result<(usize, Vec<String>), Failure> {
+        let need = if self.known.is_some() { Need::Nothing } else { Need::Engine };
+        let mut session = Session::follow(self.ctx, need)?;
+        match &session.inventory {
+            Some(inventory) => {
+                self.known = Some(inventory.clone());
+                (self.away, self.blind) = (false, false);
+            }
+            None => session.inventory.clone_from(&self.known),
+        }
+        if self.blind {
+            session.following = Following::Blind;
+        }
+        let mut remarks = soundness::keep_old_names(&mut session)?;
+        remarks.extend(session.stand_in.clone());
+        let config = session.config().clone();
+        Ok((session.change(self.ctx, config)?.calls, remarks))
     }
-    let remarks = soundness::keep_old_names(&mut session)?;
-    let config = session.config().clone();
-    Ok((session.change(ctx, config)?.calls, remarks))
 }

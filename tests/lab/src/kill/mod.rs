@@ -8,4 +8,5 @@ mod hammer;
 mod run;
 mod trap;
 
+pub use hammer::{Hammer, Successes};
 pub use run::{Report, run};
