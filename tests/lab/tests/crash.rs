@@ -14,6 +14,8 @@ use lab::{Client, Engine, Flavour, LabError, Output};
 const STATE: &str = "/var/lib/docker-firewall";
 const RUN: &str = "/run/docker-firewall";
 const LOG: &str = "/tmp/agent.log";
+/// Changes of each of two shells that work at once.
+const ROUNDS: usize = 12;
 /// How long the agent may take, on a machine that does much else: more than a tick.
 const LATER: Duration = Duration::from_secs(20);
 
@@ -169,7 +171,7 @@ fn torn_files() -> Result {
         for tear in ["truncate -s 7", "truncate -s 0", "truncate -s 0 \"$1\"; truncate -s 99"] {
             desk.shell(&format!("set -- {file}; {tear} {file}"))?;
             let said = desk.told("apply")?;
-            let empty_set = file.ends_with(".conf") && tear == "truncate -s 0";
+            let empty_set = file.contains("/sets/") && tear == "truncate -s 0";
             assert!(empty_set || (said.contains("warning") && said.contains(&file)), "{tear} {file}: {said}");
             assert!(!desk.told("apply")?.contains("warning"), "{file} was made anew");
             desk.only(8080, "web", true, false)?;
@@ -206,7 +208,7 @@ fn no_room() -> Result {
         (CONFIG, "mount -o remount,ro @", "mount -o remount,rw @", "ead-only"),
         (STATE, "mount -o remount,ro @", "mount -o remount,rw @", "ead-only"),
         // Not to be remounted: the agent holds a file in it open for writing.
-        (RUN, "mount -o bind @ @; mount -o remount,bind,ro @", "umount @", "ead-only"),
+        (RUN, "mount -t tmpfs -o ro none @", "umount @", "ead-only"),
     ] {
         println!("{place}: {fill}");
         desk.shell(&format!("({}) 2> /dev/null", fill.replace('@', place)))?;
@@ -335,7 +337,6 @@ fn many_at_once() -> Result {
     guarded(desk)?;
     desk.lab.run("other", &[], &[])?;
     let agent = start_agent(desk, &[])?;
-    const ROUNDS: usize = 12;
     let rules = format!(
         "set -e; for i in $(seq {ROUNDS}); do docker-firewall allow web --from 198.51.100.1$i
          ipset test ipfriends 203.0.113.10; grep -q 198.51.100.1$i {POLICY}
@@ -385,7 +386,7 @@ fn a_long_import() -> Result {
     desk.shell(
         "docker-firewall set create none; docker-firewall set export none | sed s/none/many/g > /tmp/none.conf",
     )?;
-    for part in 1..8_u32 {
+    for part in [1_u32, 4, 6, 7] {
         desk.done("set import many /tmp/none.conf")?;
         let after = (whole * part / 8).as_secs_f64();
         desk.shell(&format!(

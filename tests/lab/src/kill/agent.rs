@@ -68,7 +68,7 @@ impl Run<'_> {
             written += usize::from(writes(call));
             let long = self.long;
             // Containers take seconds to move.
-            let every = long || scene != Scene::Moved || written % 4 == 0;
+            let every = long || scene != Scene::Moved || written.is_multiple_of(4);
             let hows = [How::Before, How::After, How::Torn, How::Fail].into_iter().filter(|how| match how {
                 How::Before => long && scene != Scene::Moved || writes(call) && every,
                 How::After => writes(call) && every,
