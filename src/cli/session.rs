@@ -1,13 +1,15 @@
 //! What every command that touches rules or sets works with: the lock, the files, the engine and the kernel.
 
+mod standing;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
 use super::context::Context;
-use super::engine::{self, Trouble};
+use super::engine::{Line, Trouble};
 use super::failure::{Exit, Failure};
 use super::{complaint, offline, report, soundness};
 use crate::compile::{self, Ground};
@@ -25,6 +27,7 @@ use crate::policy::{Policy, RuleSource, SetFile};
 use crate::reconcile::{self, Applied, Boot, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
 use crate::resolve::{self, BootRecord, Following, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
+pub(super) use standing::Standing;
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,7 +62,9 @@ pub(super) struct Session {
     sandboxes: Sandboxes,
     /// What was read of the kernel, and the users' sets whose members were read with it.
     seen: Option<(BTreeSet<String>, Dump)>,
-    _lock: Option<Lock>,
+    /// What the kernel held when it had been written, and when that was.
+    written: Option<(Instant, Dump)>,
+    lock: Option<Lock>,
 }
 
 impl Session {
@@ -71,12 +76,12 @@ impl Session {
     }
 
     /// For who must go on when the files are broken or missing: what was last in force stands in for them.
-    pub(super) fn follow(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
+    pub(super) fn follow(ctx: &mut Context, line: &mut Line, need: Need) -> Result<Self, Failure> {
         let paths = Self::paths(ctx);
         let lock = lock(ctx, &paths)?;
         let (ledger, remarks, stand_in) = Ledger::read_or_last(paths).map_err(|error| complaint::config(&error))?;
         warn(ctx, &remarks);
-        Ok(Self { stand_in, ..Self::with(ctx, ledger, need, Some(lock))? })
+        Ok(Self { stand_in, ..Self::with(line, ledger, need, Some(lock))? })
     }
 
     /// For commands that only look, and that say less without privileges.
@@ -105,12 +110,12 @@ impl Session {
         };
         let (ledger, remarks) = Ledger::read(paths, config, lock.is_some());
         warn(ctx, &remarks);
-        Self::with(ctx, ledger, need, lock)
+        Self::with(&mut Line::new(ctx)?, ledger, need, lock)
     }
 
-    fn with(ctx: &Context, ledger: Ledger, need: Need, lock: Option<Lock>) -> Result<Self, Failure> {
+    fn with(line: &mut Line, ledger: Ledger, need: Need, lock: Option<Lock>) -> Result<Self, Failure> {
         let following = if agent_is_here(ledger.paths()) { Following::Agent } else { Following::Nobody };
-        let inventory = match engine::inventory(ctx) {
+        let inventory = match line.inventory() {
             Ok(inventory) => Some(inventory),
             Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
@@ -126,7 +131,8 @@ impl Session {
             kernel,
             sandboxes: Sandboxes::default(),
             seen: None,
-            _lock: lock,
+            written: None,
+            lock,
         })
     }
 
@@ -354,6 +360,7 @@ impl Session {
             Err(_) => {}
         }
         self.kernel = kernel;
+        self.written = applied.as_mut().ok().map(|applied| (Instant::now(), std::mem::take(&mut applied.state)));
         applied.map_err(|error| complaint::apply(&error))
     }
 

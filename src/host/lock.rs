@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
 
@@ -26,6 +26,8 @@ const NOTICE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    /// When the file was written last before the lock was ours, if it was left empty, as whoever lets go leaves it.
+    left: Option<SystemTime>,
 }
 
 /// Why the lock was not to be had.
@@ -76,7 +78,7 @@ impl Lock {
         // Not truncated: until the lock is ours, the content is its holder's.
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        let mut lock = Self { file: file.map_err(failed)? };
+        let mut lock = Self { file: file.map_err(failed)?, left: None };
         let begun = Instant::now();
         let mut on_wait = Some(on_wait);
         loop {
@@ -96,9 +98,22 @@ impl Lock {
             }
             thread::sleep(POLL.min(wait.saturating_sub(waited)));
         }
+        lock.left = lock.file.metadata().ok().filter(|data| data.len() == 0).and_then(|data| data.modified().ok());
         // Only for people: on a full disk the lock holds without it.
         let _ = lock.write_holder(std::process::id());
         Ok(lock)
+    }
+
+    /// Whether nobody else had the lock since it was let go of at `moment`, which [`Lock::release`] told.
+    pub fn is_untouched_since(&self, moment: SystemTime) -> bool {
+        self.left == Some(moment)
+    }
+
+    /// Lets go of the lock; when, for [`Lock::is_untouched_since`].
+    pub fn release(self) -> Option<SystemTime> {
+        self.file.set_len(0).ok()?;
+        // What follows is `drop`, for which nothing is left to write.
+        self.file.metadata().ok()?.modified().ok()
     }
 
     /// The process that the file names.
@@ -120,7 +135,9 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Only for tidiness: closing the file is what unlocks, and the file stays, for a removed lock file can be
         // locked twice.
-        let _ = self.file.set_len(0);
+        if self.file.metadata().is_ok_and(|data| data.len() > 0) {
+            let _ = self.file.set_len(0);
+        }
         let _ = self.file.unlock();
     }
 }

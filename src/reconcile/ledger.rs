@@ -86,6 +86,18 @@ impl Ledger {
         Ok((ledger, remarks, fault.map(|fault| format!("what was last in force stays in force: {fault}"))))
     }
 
+    /// Without any entry of users' sets, which may be millions: for passes that leave those sets alone. Nothing of it may
+    /// be written to disk.
+    #[must_use]
+    pub fn without_entries(mut self) -> Self {
+        for set in self.config.sets.values_mut() {
+            *set = SetFile::new(set.name());
+        }
+        self.last.sets.clear();
+        self.pending.clear();
+        self
+    }
+
     /// Where the files are.
     pub fn paths(&self) -> &Paths {
         &self.paths

@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,6 +46,29 @@ pub(super) enum Cause {
     Stop,
 }
 
+/// A cause, and when it was heard of.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    /// What it is.
+    pub(super) cause: Cause,
+    /// The moment.
+    pub(super) at: Instant,
+}
+
+/// Where causes go.
+#[derive(Clone, Debug)]
+pub(super) struct Outlet(pub(super) Sender<Heard>);
+
+/// Whoever listened has ended.
+#[derive(Debug)]
+struct Unheard;
+
+impl Outlet {
+    fn send(&self, cause: Cause) -> Result<(), Unheard> {
+        self.0.send(Heard { cause, at: Instant::now() }).map_err(|_| Unheard)
+    }
+}
+
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -64,7 +87,7 @@ impl fmt::Display for Cause {
 }
 
 /// Listens for signals, from the return on.
-pub(super) fn signals(causes: Sender<Cause>) -> io::Result<()> {
+pub(super) fn signals(causes: Outlet) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let guard = runtime.enter();
     let (mut hangup, mut terminate, mut interrupt) =
@@ -87,7 +110,7 @@ pub(super) fn signals(causes: Sender<Cause>) -> io::Result<()> {
 }
 
 /// Follows the engine's events, and comes back to it for as long as it takes.
-pub(super) fn events(address: EngineAddress, causes: Sender<Cause>) -> io::Result<()> {
+pub(super) fn events(address: EngineAddress, causes: Outlet) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     spawn("events", move || {
         let mut wait = BACKOFF[0];
@@ -118,7 +141,7 @@ pub(super) fn events(address: EngineAddress, causes: Sender<Cause>) -> io::Resul
 }
 
 /// Listens for rules that somebody writes; answers whether the kernel can tell.
-pub(super) fn rules(causes: Sender<Cause>) -> io::Result<()> {
+pub(super) fn rules(causes: Outlet) -> io::Result<()> {
     let watch = RulesetWatch::open()?;
     spawn("rules", move || {
         while watch.wait().is_ok() && causes.send(Cause::Rules).is_ok() {
@@ -129,13 +152,13 @@ pub(super) fn rules(causes: Sender<Cause>) -> io::Result<()> {
 }
 
 /// Listens for interfaces that come and go.
-pub(super) fn links(causes: Sender<Cause>) -> io::Result<()> {
+pub(super) fn links(causes: Outlet) -> io::Result<()> {
     let watch = LinkWatch::open()?;
     spawn("links", move || while watch.wait().is_ok() && causes.send(Cause::Links).is_ok() {})
 }
 
 /// Listens for files that somebody writes.
-pub(super) fn files(directories: &[PathBuf], causes: Sender<Cause>) -> io::Result<()> {
+pub(super) fn files(directories: &[PathBuf], causes: Outlet) -> io::Result<()> {
     let watch = FileWatch::open(directories.iter().map(PathBuf::as_path))?;
     spawn("files", move || while watch.wait().is_ok() && causes.send(Cause::Files).is_ok() {})
 }

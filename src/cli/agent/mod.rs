@@ -1,28 +1,31 @@
 //! The agent: whatever happens to containers, rules or files, the kernel is made to hold what the policy says.
 //!
-//! Level-triggered: a cause only says that something changed, and a pass reads everything again. One pass at a time,
-//! and at most one waiting: causes that arrive meanwhile are one.
+//! Level-triggered: a cause only says that something changed, and a pass reads everything again; all containers and
+//! nothing else where only containers can have changed ([`look`]). One pass at a time, and at most one waiting: causes that
+//! arrive meanwhile are one.
 
 mod cause;
 mod log;
+mod look;
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::engine;
+use super::engine::{self, Line};
 use super::failure::{Exit, Failure};
 use super::offline;
 use super::report::count;
-use super::session::{Need, Session};
+use super::session::{Need, Session, Standing};
 use super::soundness;
 use crate::host::lock::Lock;
 use crate::host::privileges::require_net_admin;
 use crate::host::service::ServiceManager;
 use crate::inventory::Inventory;
 use crate::resolve::Following;
-use cause::Cause;
+use cause::{Cause, Heard, Outlet};
 use log::Log;
+use look::Look;
 
 /// How long the agent waits for more causes before a pass: events come in crowds.
 const GATHER: Duration = Duration::from_millis(5);
@@ -47,6 +50,8 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     let _alone = alone.map_err(|error| Failure::environment(format!("another agent runs already: {error}")))?;
     let manager = ServiceManager::from_env();
     let (causes, inbox) = channel();
+    let causes = Outlet(causes);
+    let line = Line::new(ctx)?;
     let trouble = |what: &str, error: &std::io::Error| Failure::environment(format!("cannot follow {what}: {error}"));
     cause::signals(causes.clone()).map_err(|error| trouble("signals", &error))?;
     let mut log = Log::new();
@@ -63,6 +68,8 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
         log,
         manager,
         inbox,
+        line,
+        standing: None,
         repairs: Vec::new(),
         ready: false,
         known: None,
@@ -85,7 +92,10 @@ struct Agent<'a> {
     ctx: &'a mut Context,
     log: Log,
     manager: ServiceManager,
-    inbox: Receiver<Cause>,
+    inbox: Receiver<Heard>,
+    line: Line,
+    /// What the last pass left, for one that looks at containers only.
+    standing: Option<Standing>,
     /// When something had to be repaired lately that nobody but another program can have broken.
     repairs: Vec<Instant>,
     ready: bool,
@@ -101,7 +111,7 @@ struct Agent<'a> {
 
 impl Agent<'_> {
     fn follow(&mut self) {
-        let mut causes = vec![Cause::Start];
+        let mut causes = vec![Heard { cause: Cause::Start, at: Instant::now() }];
         loop {
             let succeeded = self.pass(&causes);
             causes = match self.next(if succeeded { TICK } else { RETRY }) {
@@ -112,14 +122,14 @@ impl Agent<'_> {
     }
 
     /// Waits for the next causes, for `limit` at most; `None` when it is time to end.
-    fn next(&mut self, limit: Duration) -> Option<Vec<Cause>> {
+    fn next(&mut self, limit: Duration) -> Option<Vec<Heard>> {
         let deadline = Instant::now() + limit;
-        let mut causes = Vec::new();
+        let mut causes: Vec<Heard> = Vec::new();
         let mut sign_of_life = self.manager.watchdog().map(|every| (every, Instant::now() + every));
         while causes.is_empty() {
             let until = sign_of_life.map_or(deadline, |(_, next)| next.min(deadline));
             match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(cause) if self.concerns(&cause) => causes.push(cause),
+                Ok(heard) if self.concerns(&heard.cause) => causes.push(heard),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
@@ -130,16 +140,16 @@ impl Agent<'_> {
                 *next += *every;
             }
             if causes.is_empty() && deadline <= Instant::now() {
-                causes.push(Cause::Tick);
+                causes.push(Heard { cause: Cause::Tick, at: Instant::now() });
             }
         }
         std::thread::sleep(if self.is_fighting() { FIGHT_PAUSE } else { GATHER });
-        while let Ok(cause) = self.inbox.try_recv() {
-            if self.concerns(&cause) && !causes.contains(&cause) {
-                causes.push(cause);
+        while let Ok(heard) = self.inbox.try_recv() {
+            if self.concerns(&heard.cause) && !causes.iter().any(|known| known.cause == heard.cause) {
+                causes.push(heard);
             }
         }
-        (!causes.contains(&Cause::Stop)).then_some(causes)
+        (!causes.iter().any(|heard| heard.cause == Cause::Stop)).then_some(causes)
     }
 
     /// Whether a cause is one, as things stand.
@@ -161,12 +171,13 @@ impl Agent<'_> {
     }
 
     /// Makes everything true; answers whether it is.
-    fn pass(&mut self, causes: &[Cause]) -> bool {
+    fn pass(&mut self, causes: &[Heard]) -> bool {
+        let causes: Vec<&Cause> = causes.iter().map(|heard| &heard.cause).collect();
         for cause in causes.iter().filter(|cause| matches!(cause, Cause::Lost(_))) {
             self.log.warning(&cause.to_string());
         }
         let begun = Instant::now();
-        let result = self.once();
+        let result = self.once(&causes);
         let took = begun.elapsed();
         match result {
             Ok((calls, remarks)) => {
@@ -175,7 +186,7 @@ impl Agent<'_> {
                 }
                 self.remarks = remarks;
                 if calls > 0 {
-                    self.repaired(causes, calls, took);
+                    self.repaired(&causes, calls, took);
                 }
                 if !self.ready {
                     self.ready = true;
@@ -194,7 +205,7 @@ impl Agent<'_> {
         }
     }
 
-    fn repaired(&mut self, causes: &[Cause], calls: usize, took: Duration) {
+    fn repaired(&mut self, causes: &[&Cause], calls: usize, took: Duration) {
         let because: Vec<String> = causes.iter().map(ToString::to_string).collect();
         let calls = count(calls, "call", "calls");
         self.log.info(&format!("kernel written in {calls}, {} ms, because: {}", took.as_millis(), because.join("; ")));
@@ -222,9 +233,20 @@ impl Agent<'_> {
     ///
     /// While the engine is away, what it held last stands for what it holds: its containers may well run on, and whatever
     /// somebody breaks meanwhile is mended for them. Once containers come or go nobody knows that any more.
-    fn once(&mut self) -> Result<(usize, Vec<String>), Failure> {
+    fn once(&mut self, causes: &[&Cause]) -> Result<(usize, Vec<String>), Failure> {
+        if causes.iter().any(|cause| matches!(cause, Cause::Start | Cause::Lost(_) | Cause::Reconnected)) {
+            self.line.hang_up();
+        }
+        if let Some(standing) = self.standing.take()
+            && Look::of(causes.iter().copied()) == Look::Containers
+            && let Some(followed) = standing.follow(self.ctx, &mut self.line)?
+        {
+            self.standing = followed.standing;
+            self.known = Some(followed.inventory);
+            return Ok((followed.calls, followed.remarks));
+        }
         let need = if self.known.is_some() { Need::Nothing } else { Need::Engine };
-        let mut session = Session::follow(self.ctx, need)?;
+        let mut session = Session::follow(self.ctx, &mut self.line, need)?;
         match &session.inventory {
             Some(inventory) => {
                 self.known = Some(inventory.clone());
@@ -238,6 +260,8 @@ impl Agent<'_> {
         let mut remarks = soundness::keep_old_names(&mut session)?;
         remarks.extend(session.stand_in.clone());
         let config = session.config().clone();
-        Ok((session.change(self.ctx, config)?.calls, remarks))
+        let calls = session.change(self.ctx, config)?.calls;
+        self.standing = session.rest();
+        Ok((calls, remarks))
     }
 }
