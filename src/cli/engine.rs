@@ -26,40 +26,38 @@ pub(super) fn address(ctx: &Context) -> Result<docker::EngineAddress, Failure> {
         .map_err(|error| Failure::environment(error.to_string()))
 }
 
-/// A line to the engine, which whoever asks more than once keeps open.
+/// A line to the engine, kept open as far as it can be.
+#[derive(Default)]
 pub(super) struct Line {
-    address: docker::EngineAddress,
-    options: docker::ConnectOptions,
-    runtime: tokio::runtime::Runtime,
-    /// The engine, once it has answered.
-    engine: Option<docker::Engine>,
+    open: Option<(tokio::runtime::Runtime, docker::Engine)>,
 }
 
 impl Line {
-    /// Nothing is asked yet.
-    pub(super) fn new(ctx: &Context) -> Result<Self, Failure> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .map_err(|error| Failure::internal(format!("cannot start the runtime: {error}")))?;
-        let options = docker::ConnectOptions::from_environment(&docker::Environment::of_process());
-        Ok(Self { address: address(ctx)?, options, runtime, engine: None })
-    }
-
-    /// Whoever answers next may be another engine.
-    pub(super) fn hang_up(&mut self) {
-        self.engine = None;
-    }
-
-    /// Asks the engine for everything, and refuses one that lives elsewhere.
-    pub(super) fn inventory(&mut self) -> Result<Inventory, Trouble> {
+    /// Asks the engine, and refuses one that lives elsewhere.
+    pub(super) fn inventory(&mut self, ctx: &Context) -> Result<Inventory, Trouble> {
+        let environment = docker::Environment::of_process();
+        let address = address(ctx).map_err(Trouble::Refused)?;
+        let options = docker::ConnectOptions::from_environment(&environment);
+        let unreachable = |error: EngineError| Trouble::Unreachable(complaint::engine(&error));
         let mut second = false;
         loop {
-            let inventory = self.snapshot().map_err(|error| Trouble::Unreachable(complaint::engine(&error)))?;
+            let (runtime, engine) = if let Some(open) = self.open.take() {
+                open
+            } else {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+                    Trouble::Refused(Failure::internal(format!("cannot start the runtime: {error}")))
+                })?;
+                let engine = runtime.block_on(docker::Engine::connect(&address, &options)).map_err(unreachable)?;
+                (runtime, engine)
+            };
+            let inventory = runtime.block_on(engine.snapshot()).map_err(unreachable)?;
             let host =
                 HostInterfaces::read().map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
-            match docker::locality(&inventory, &host, &self.address) {
-                Ok(()) => return Ok(inventory),
+            match docker::locality(&inventory, &host, &address) {
+                Ok(()) => {
+                    self.open = Some((runtime, engine));
+                    return Ok(inventory);
+                }
                 Err(error) if second => return Err(Trouble::Refused(Failure::refused(error.to_string()))),
                 Err(_) => second = true,
             }
@@ -67,30 +65,8 @@ impl Line {
         }
     }
 
-    /// Asks for the containers alone, on a line that is open: where the engine lives has been seen.
-    pub(super) fn containers(&mut self) -> Result<Inventory, EngineError> {
-        let Some(engine) = &self.engine else {
-            return self.snapshot();
-        };
-        let answer = self.runtime.block_on(engine.snapshot_of_containers());
-        if answer.is_err() {
-            self.hang_up();
-        }
-        answer
-    }
-
-    fn snapshot(&mut self) -> Result<Inventory, EngineError> {
-        let Self { address, options, runtime, engine } = self;
-        let answer = runtime.block_on(async {
-            let reached = match engine.take() {
-                Some(engine) => engine,
-                None => docker::Engine::connect(address, options).await?,
-            };
-            engine.insert(reached).snapshot().await
-        });
-        if answer.is_err() {
-            self.hang_up();
-        }
-        answer
+    /// Ends it: the engine at the other end may be another one by now.
+    pub(super) fn hang_up(&mut self) {
+        self.open = None;
     }
 }

@@ -26,8 +26,10 @@ const NOTICE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Lock {
     file: File,
-    /// When the file was written last before the lock was ours, if it was left empty, as whoever lets go leaves it.
-    left: Option<SystemTime>,
+    /// When the one before let go of it.
+    found: Option<SystemTime>,
+    /// The file says no more who holds it.
+    tidy: bool,
 }
 
 /// Why the lock was not to be had.
@@ -78,7 +80,7 @@ impl Lock {
         // Not truncated: until the lock is ours, the content is its holder's.
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        let mut lock = Self { file: file.map_err(failed)?, left: None };
+        let mut lock = Self { file: file.map_err(failed)?, found: None, tidy: false };
         let begun = Instant::now();
         let mut on_wait = Some(on_wait);
         loop {
@@ -98,21 +100,24 @@ impl Lock {
             }
             thread::sleep(POLL.min(wait.saturating_sub(waited)));
         }
-        lock.left = lock.file.metadata().ok().filter(|data| data.len() == 0).and_then(|data| data.modified().ok());
         // Only for people: on a full disk the lock holds without it.
+        lock.found = lock.written();
         let _ = lock.write_holder(std::process::id());
         Ok(lock)
     }
 
-    /// Whether nobody else had the lock since it was let go of at `moment`, which [`Lock::release`] told.
-    pub fn is_untouched_since(&self, moment: SystemTime) -> bool {
-        self.left == Some(moment)
+    /// A stamp that whoever held it last left; what [`Lock::release`] answered if nobody held it since.
+    pub fn found(&self) -> Option<SystemTime> {
+        self.found
     }
 
-    /// Lets go of the lock; when, for [`Lock::is_untouched_since`].
-    pub fn release(self) -> Option<SystemTime> {
-        self.file.set_len(0).ok()?;
-        // What follows is `drop`, for which nothing is left to write.
+    /// Lets go of it; answers the stamp that the next holder finds.
+    pub fn release(mut self) -> Option<SystemTime> {
+        self.tidy = self.file.set_len(0).is_ok();
+        self.written()
+    }
+
+    fn written(&self) -> Option<SystemTime> {
         self.file.metadata().ok()?.modified().ok()
     }
 
@@ -135,7 +140,7 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Only for tidiness: closing the file is what unlocks, and the file stays, for a removed lock file can be
         // locked twice.
-        if self.file.metadata().is_ok_and(|data| data.len() > 0) {
+        if !self.tidy {
             let _ = self.file.set_len(0);
         }
         let _ = self.file.unlock();

@@ -13,7 +13,6 @@
 //! the container's, and an open session then looks like one that the container began. The barrier asks about none.
 
 mod diff;
-mod members;
 mod polarity;
 mod rules;
 mod sets;
@@ -24,7 +23,6 @@ use crate::net::Family;
 use crate::ruleset::{Desired, Dump, is_temporary_set, render_set_create, render_set_entry, temporary_set};
 
 pub use diff::{DiffLine, Sign, diff, unsaved};
-pub use members::{MembersOnly, aged, members_only};
 use polarity::Polarities;
 use sets::SetChange;
 

@@ -75,14 +75,9 @@ impl Pass<'_> {
         })
     }
 
-    /// What the kernel shall hold of ours alone, without the users' sets.
-    pub fn own(&self, state: &Dump) -> Desired {
-        compile(&self.resolved(state), |family| Ground::of(state, family))
-    }
-
     /// What the kernel shall hold, given what it holds.
     pub fn desired(&self, state: &Dump) -> Desired {
-        let mut desired = self.own(state);
+        let mut desired = compile(&self.resolved(state), |family| Ground::of(state, family));
         desired.sets.extend(user_sets(self.sets, self.earlier_sets, self.now));
         let kept = |name: &String| desired.sets.contains_key(name);
         desired.gone = self.users().into_iter().filter(|name| !kept(name)).collect();
