@@ -185,7 +185,7 @@ pub(super) const EVENTS: &[Event] = &[
     Event {
         name: "agent-kill-at-once",
         needs: &[Trait::Agent],
-        act: "docker restart -t 0 web & sleep 0.1; agent_kill; agent_start; wait",
+        act: "docker restart -t 0 web & restart=$!; sleep 0.1; agent_kill; agent_start; wait $restart",
         down: &["web"],
         ..NOTHING
     },

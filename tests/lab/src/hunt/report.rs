@@ -30,6 +30,11 @@ impl Row {
         Self { name, ..Self::default() }
     }
 
+    /// What was going on: what was set up and put back is part of it.
+    pub(super) fn stages(name: &str) -> [String; 3] {
+        [name.to_owned(), format!("{name} (before)"), format!("{name} (after)")]
+    }
+
     /// The time within which so many of a hundred repairs were done.
     fn repaired(&self, percent: usize) -> Option<u128> {
         let mut sorted = self.repairs.clone();
@@ -69,8 +74,7 @@ pub struct Report {
 impl Report {
     pub(super) fn looked(&mut self, seen: Seen) {
         for row in &mut self.rows {
-            // What was set up and put back is part of it.
-            let stages = [row.name.to_owned(), format!("{} (before)", row.name), format!("{} (after)", row.name)];
+            let stages = Row::stages(row.name);
             row.attempts = stages.iter().filter_map(|stage| seen.tries.get(stage)).sum();
             row.leaks = stages.iter().map(|stage| seen.leaks_of(stage)).sum();
         }

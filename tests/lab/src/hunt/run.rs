@@ -31,7 +31,7 @@ pub fn run(errand: &Errand, tell: &mut dyn FnMut(&str)) -> Result<Report, LabErr
                     for _ in 0..errand.times {
                         hunt.provoke(event)?;
                     }
-                    tell(&hunt.rows[event.name].line());
+                    tell(&hunt.line(event));
                 }
             }
             Some(span) => {
@@ -41,7 +41,7 @@ pub fn run(errand: &Errand, tell: &mut dyn FnMut(&str)) -> Result<Report, LabErr
                     let event = events[next(&mut random) % events.len()];
                     hunt.provoke(event)?;
                     let left = end.saturating_duration_since(Instant::now()).as_secs();
-                    tell(&format!("{left:>5} s left: {}", hunt.rows[event.name].line()));
+                    tell(&format!("{left:>5} s left: {}", hunt.line(event)));
                 }
             }
         }
@@ -97,6 +97,13 @@ impl Hunt {
             named && event.needs.iter().all(|what| self.world.has(*what))
         };
         EVENTS.iter().filter(wanted).collect()
+    }
+
+    fn line(&self, event: &Event) -> String {
+        let leaks: usize = self.stranger.seen(|seen| {
+            Row::stages(event.name).iter().map(|stage| seen.leaks_of(stage)).sum()
+        });
+        format!("{}; {leaks} leaks", self.rows[event.name].line())
     }
 
     /// Lets it happen once, and puts the world back.

@@ -73,7 +73,7 @@ impl World {
 
     /// Runs a script on the host.
     pub(super) fn script(&self, text: &str) -> Result<String, LabError> {
-        self.lab.exec(&["bash", "-c", &format!("{SCRIPT}\n{text}\n")])?.require(text)
+        self.lab.exec(&["timeout", "120", "bash", "-c", &format!("{SCRIPT}\n{text}\n")])?.require(text)
     }
 
     pub(super) fn has(&self, what: Trait) -> bool {
