@@ -15,11 +15,13 @@ use crate::lint::{self, Finding};
 use crate::net::{Family, Protocol};
 use crate::policy::{DefaultAccess, Hook, Policy, Rule, Target};
 
+mod boot;
 mod host;
 mod ingress;
 mod sandbox;
 mod unseen;
 
+pub use boot::{BootRecord, BootRecordError};
 pub use host::{NAMED_PORTS_MAX, NamedPorts, contested, named_count, named_ports};
 pub use ingress::{
     IngressMemory, IngressOwner, IngressPort, SHARED, rule_selects_service, selects_service, services, speaks_of,

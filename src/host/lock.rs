@@ -1,6 +1,9 @@
 //! One at a time: the lock that whoever changes files or kernel holds.
 //!
 //! It is the kernel's `flock`, so it ends with its holder however that dies. The process ID in the file is for people.
+//!
+//! Tools that the holder starts inherit it: when the holder is killed while `ipset restore` still writes, the next one
+//! waits until that has ended too, and does not read a kernel that is about to change.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -60,7 +63,10 @@ impl Lock {
     /// Takes the lock, waiting for at most `wait`. `on_wait` is called once, with the holder's process ID if it is
     /// known, once the wait has become worth a word.
     pub fn acquire(paths: &Paths, wait: Duration, on_wait: impl FnOnce(Option<u32>)) -> Result<Self, LockError> {
-        Self::acquire_file(&paths.lock_file(), wait, on_wait)
+        let lock = Self::acquire_file(&paths.lock_file(), wait, on_wait)?;
+        // Without it a killed holder's tool would be overtaken, and nothing else goes wrong.
+        let _ = rustix::io::fcntl_setfd(&lock.file, rustix::io::FdFlags::empty());
+        Ok(lock)
     }
 
     /// The same with a file of one's own.
@@ -90,7 +96,8 @@ impl Lock {
             }
             thread::sleep(POLL.min(wait.saturating_sub(waited)));
         }
-        lock.write_holder(std::process::id()).map_err(failed)?;
+        // Only for people: on a full disk the lock holds without it.
+        let _ = lock.write_holder(std::process::id());
         Ok(lock)
     }
 

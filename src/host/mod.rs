@@ -11,5 +11,6 @@ pub mod observe;
 pub mod paths;
 pub mod privileges;
 pub mod service;
+pub mod systemd;
 pub mod tools;
 pub mod watch;

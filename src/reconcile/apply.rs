@@ -68,6 +68,16 @@ impl ApplyError {
         }
     }
 
+    /// Whether the kernel holds what it held before.
+    pub fn is_undone(&self) -> bool {
+        match self {
+            Self::Step { undone, .. } | Self::ReadBack { undone, .. } | Self::Cancelled(undone) => {
+                *undone == Undone::Yes
+            }
+            Self::Sandbox { source, .. } => source.is_undone(),
+        }
+    }
+
     /// The same, when something else could not be undone either.
     fn worsened(mut self, worse: &Undone) -> Self {
         if *worse != Undone::Yes {

@@ -224,7 +224,7 @@ impl Agent<'_> {
     /// somebody breaks meanwhile is mended for them. Once containers come or go nobody knows that any more.
     fn once(&mut self) -> Result<(usize, Vec<String>), Failure> {
         let need = if self.known.is_some() { Need::Nothing } else { Need::Engine };
-        let mut session = Session::open(self.ctx, need)?;
+        let mut session = Session::follow(self.ctx, need)?;
         match &session.inventory {
             Some(inventory) => {
                 self.known = Some(inventory.clone());
@@ -235,7 +235,8 @@ impl Agent<'_> {
         if self.blind {
             session.following = Following::Blind;
         }
-        let remarks = soundness::keep_old_names(&mut session)?;
+        let mut remarks = soundness::keep_old_names(&mut session)?;
+        remarks.extend(session.stand_in.clone());
         let config = session.config().clone();
         Ok((session.change(self.ctx, config)?.calls, remarks))
     }

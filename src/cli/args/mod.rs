@@ -34,6 +34,14 @@ pub enum Invocation {
     Status(StatusArgs),
     /// `agent`.
     Agent,
+    /// `restore`.
+    Restore,
+    /// `service install`.
+    ServiceInstall(ServiceInstallArgs),
+    /// `service uninstall`.
+    ServiceUninstall(ServiceUninstallArgs),
+    /// `service status`.
+    ServiceStatus,
     /// `doctor`.
     Doctor(DoctorArgs),
     /// `version`.
@@ -157,6 +165,22 @@ pub struct StatusArgs {
 pub struct DoctorArgs {
     /// `--format`.
     pub format: Format,
+}
+
+/// `service install`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceInstallArgs {
+    /// `--no-systemd`: everything but the units.
+    pub no_systemd: bool,
+    /// `--dry-run`.
+    pub dry_run: bool,
+}
+
+/// `service uninstall`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceUninstallArgs {
+    /// `--dry-run`.
+    pub dry_run: bool,
 }
 
 /// `version`.

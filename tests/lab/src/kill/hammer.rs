@@ -19,7 +19,7 @@ use crate::{Client, Lab, Protocol};
 const BRIEF: Duration = Duration::from_millis(3);
 
 /// How often, by what was going on and what succeeded.
-pub(crate) type Successes = BTreeMap<(String, String), usize>;
+pub type Successes = BTreeMap<(String, String), usize>;
 
 #[derive(Default)]
 struct Shared {
@@ -30,14 +30,17 @@ struct Shared {
 }
 
 /// Some threads of the stranger's.
-pub(crate) struct Hammer {
+pub struct Hammer {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Hammer {
     /// Starts one thread a target.
-    pub(crate) fn start(lab: &Lab, targets: &[(Protocol, IpAddr, u16)]) -> Self {
+    ///
+    /// # Panics
+    /// A thread does, without the stranger's namespace.
+    pub fn start(lab: &Lab, targets: &[(Protocol, IpAddr, u16)]) -> Self {
         let shared = Arc::new(Shared::default());
         let mut threads = Vec::new();
         for (protocol, to, port) in targets.iter().copied() {
@@ -58,12 +61,12 @@ impl Hammer {
     }
 
     /// Says what is going on from now on.
-    pub(crate) fn during(&self, what: String) {
+    pub fn during(&self, what: String) {
         *self.shared.now.lock().unwrap_or_else(PoisonError::into_inner) = what;
     }
 
     /// Ends it: the number of attempts, and the successes.
-    pub(crate) fn end(mut self) -> (u64, Successes) {
+    pub fn end(mut self) -> (u64, Successes) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
