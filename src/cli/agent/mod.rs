@@ -67,6 +67,7 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
         ready: false,
         known: None,
         away: false,
+        changed: false,
         blind: false,
         remarks: Vec::new(),
     };
@@ -93,6 +94,8 @@ struct Agent<'a> {
     known: Option<Inventory>,
     /// The engine does not answer.
     away: bool,
+    /// Containers or interfaces came or went since it was last asked.
+    changed: bool,
     /// Interfaces came or went while it did not: who has which address, nobody can say.
     blind: bool,
     /// What was remarked in the last pass, not to be said again in the next one.
@@ -147,17 +150,19 @@ impl Agent<'_> {
         match cause {
             Cause::Lost(_) if self.away => return false,
             Cause::Lost(_) => self.away = true,
-            Cause::Links if !self.away => return false,
-            Cause::Links if !self.blind => {
-                self.blind = true;
-                self.log.warning(
-                    "containers come and go while the engine does not answer: until it does, nobody from outside reaches \
-                     any of them, for nobody can say who has which address",
-                );
-            }
+            Cause::Reconnected => self.away = false,
+            Cause::Links | Cause::Event(_) => self.changed = true,
             _ => {}
         }
-        true
+        // What came or went before it was lost counts too: nobody could be asked about that any more.
+        if self.away && self.changed && !self.blind {
+            self.blind = true;
+            self.log.warning(
+                "containers come and go while the engine does not answer: until it does, nobody from outside reaches \
+                 any of them, for nobody can say who has which address",
+            );
+        }
+        *cause != Cause::Links || self.away
     }
 
     /// Makes everything true; answers whether it is.
@@ -223,14 +228,24 @@ impl Agent<'_> {
     /// While the engine is away, what it held last stands for what it holds: its containers may well run on, and whatever
     /// somebody breaks meanwhile is mended for them. Once containers come or go nobody knows that any more.
     fn once(&mut self) -> Result<(usize, Vec<String>), Failure> {
-        let need = if self.known.is_some() { Need::Nothing } else { Need::Engine };
-        let mut session = Session::follow(self.ctx, need)?;
+        let need = match &self.known {
+            None => Need::Engine,
+            Some(_) if self.away => Need::Memory,
+            Some(_) => Need::Nothing,
+        };
+        let changed = self.changed;
+        // What comes or goes from here on may be missing in the answer.
+        self.changed = false;
+        let mut session = Session::follow(self.ctx, need).inspect_err(|_| self.changed = changed)?;
         match &session.inventory {
             Some(inventory) => {
                 self.known = Some(inventory.clone());
-                (self.away, self.blind) = (false, false);
+                self.blind = false;
             }
-            None => session.inventory.clone_from(&self.known),
+            None => {
+                self.changed = changed;
+                session.inventory.clone_from(&self.known);
+            }
         }
         if self.blind {
             session.following = Following::Blind;

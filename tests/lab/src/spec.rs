@@ -25,7 +25,14 @@ pub struct LabSpec {
 impl LabSpec {
     /// A lab with IPv6, iptables-nft and no arguments of its own.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, flavour: Flavour::default(), dockerd_args: Vec::new(), ipv6: true, tools: false, name: "lab".to_owned() }
+        Self {
+            engine,
+            flavour: Flavour::default(),
+            dockerd_args: Vec::new(),
+            ipv6: true,
+            tools: false,
+            name: "lab".to_owned(),
+        }
     }
 
     /// With other programs that write rules installed.

@@ -20,6 +20,8 @@ pub(super) struct Event {
     pub after: &'static str,
     /// Ports at which Docker itself, or whoever acts, refuses the friend meanwhile.
     pub closed: Closed,
+    /// Takes away all that guards: what gets through until it is there again is no leak, but is told.
+    pub bare: bool,
     /// Leaks for certain where there is neither agent nor backstop.
     pub control: bool,
 }
@@ -43,6 +45,7 @@ const NOTHING: Event = Event {
     mended: "",
     after: "",
     closed: Closed::Nowhere,
+    bare: false,
     control: false,
 };
 
@@ -99,13 +102,7 @@ pub(super) const EVENTS: &[Event] = &[
         act: "for n in 1 2 3 4 5; do docker network create loop$n; docker network rm loop$n; done",
         ..NOTHING
     },
-    Event {
-        name: "flush-docker-user",
-        act: "users -F",
-        mended: "hooked_everywhere",
-        control: true,
-        ..NOTHING
-    },
+    Event { name: "flush-docker-user", act: "users -F", mended: "hooked_everywhere", control: true, ..NOTHING },
     Event {
         name: "flush-filter",
         // The policy as people who flush do it; an engine that writes IPv6 rules sets DROP there.
@@ -118,9 +115,10 @@ pub(super) const EVENTS: &[Event] = &[
     Event {
         name: "nft-flush",
         needs: &[Trait::Nft],
-        act: "nft flush ruleset; until_true hooked_everywhere; engine_end TERM; engine_start",
-        down: STANDING,
+        act: "nft flush ruleset",
         mended: "hooked_everywhere",
+        after: "engine_end TERM; engine_start",
+        bare: true,
         control: true,
         ..NOTHING
     },
@@ -145,18 +143,8 @@ pub(super) const EVENTS: &[Event] = &[
         after: "ipset del ipfriends-v6 2001:db8::7",
         ..NOTHING
     },
-    Event {
-        name: "engine-term",
-        act: "engine_end TERM; engine_start",
-        down: STANDING,
-        ..NOTHING
-    },
-    Event {
-        name: "engine-kill",
-        act: "engine_end KILL; engine_start",
-        down: STANDING,
-        ..NOTHING
-    },
+    Event { name: "engine-term", act: "engine_end TERM; engine_start", down: STANDING, ..NOTHING },
+    Event { name: "engine-kill", act: "engine_end KILL; engine_start", down: STANDING, ..NOTHING },
     Event {
         name: "live-term",
         before: "live_restore true",
@@ -245,12 +233,19 @@ pub(super) const EVENTS: &[Event] = &[
         name: "flush-our-set",
         act: "ipset flush df4-guarded; ipset flush df6-guarded",
         mended: "ipset list df4-guarded | grep -A9 Members | grep -q /",
+        bare: true,
         ..NOTHING
     },
     Event {
         name: "delete-member",
-        act: "ipset del df4-allow-web 2> /dev/null || ipset save | sed -nE '/^add df4-ruled/{s/^add/del/;s/ comment.*//;p;q}' | ipset restore",
+        act: "ipset save | sed -nE '/^add df4-ruled/{s/^add/del/;s/ comment.*//;p;q}' | ipset restore",
         mended: "ipset list df4-ruled | grep -A9 Members | grep -q /",
+        bare: true,
         ..NOTHING
     },
 ];
+
+/// Whether nothing guards at that stage of an event until it is repaired; what is set up and put back is another stage.
+pub(super) fn is_bare(stage: &str) -> bool {
+    EVENTS.iter().any(|event| event.bare && event.name == stage)
+}

@@ -82,9 +82,7 @@ impl Friend {
                 let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
                 volley.round(&mut |target, begun, outcome| {
                     let served = matches!(outcome, Outcome::Answered(name) if name == target.peer);
-                    tally.extend(
-                        own.iter().position(|one| one == target).map(|target| Try { target, begun, served }),
-                    );
+                    tally.extend(own.iter().position(|one| one == target).map(|target| Try { target, begun, served }));
                 });
                 drop(tally);
                 thread::sleep(GLANCE);

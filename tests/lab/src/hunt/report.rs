@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use super::event::is_bare;
 use super::stranger::Seen;
 
 /// What came of one kind of event.
@@ -19,6 +20,8 @@ pub(super) struct Row {
     pub refused: usize,
     /// The longest time in which one port was refused to the friend.
     pub longest: Duration,
+    /// That port.
+    pub worst: String,
     /// For each time: until the friend was served everywhere and our rules were in place.
     pub repairs: Vec<Duration>,
     /// Ports at which the friend was never served again.
@@ -47,12 +50,13 @@ impl Row {
     pub(super) fn line(&self) -> String {
         let stuck = if self.stuck.is_empty() { String::new() } else { format!(", STUCK: {}", self.stuck.join(", ")) };
         format!(
-            "{} x{}: friend refused {} of {}, longest {} ms, mended p50 {} ms{stuck}",
+            "{} x{}: friend refused {} of {}, longest {} ms{}, mended p50 {} ms{stuck}",
             self.name,
             self.times,
             self.refused,
             self.tries,
             self.longest.as_millis(),
+            self.worst,
             self.repaired(50).map_or_else(|| "-".to_owned(), |took| took.to_string())
         )
     }
@@ -81,9 +85,10 @@ impl Report {
         self.seen = seen;
     }
 
-    /// All that got through.
+    /// All that got through while something guarded.
     pub fn leaks(&self) -> usize {
-        self.seen.leaks.values().map(|times| times.number).sum()
+        let counts = self.seen.leaks.iter().filter(|(leak, _)| !is_bare(&leak.stage));
+        counts.map(|(_, times)| times.number).sum()
     }
 
     /// What else is not as it should be: ports at which the friend is shut out for good, and ways in which nobody looked.
@@ -144,8 +149,13 @@ impl Report {
         for (leak, times) in &self.seen.leaks {
             let _ = writeln!(
                 text,
-                "LEAK {}: {} x{}, {} to {} ms after it began",
-                leak.stage, leak.what, times.number, times.first, times.last
+                "{} {}: {} x{}, {} to {} ms after it began",
+                if is_bare(&leak.stage) { "BARE" } else { "LEAK" },
+                leak.stage,
+                leak.what,
+                times.number,
+                times.first,
+                times.last
             );
         }
         for what in self.wrong() {

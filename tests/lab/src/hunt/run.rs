@@ -100,9 +100,8 @@ impl Hunt {
     }
 
     fn line(&self, event: &Event) -> String {
-        let leaks: usize = self.stranger.seen(|seen| {
-            Row::stages(event.name).iter().map(|stage| seen.leaks_of(stage)).sum()
-        });
+        let leaks: usize =
+            self.stranger.seen(|seen| Row::stages(event.name).iter().map(|stage| seen.leaks_of(stage)).sum());
         format!("{}; {leaks} leaks", self.rows[event.name].line())
     }
 
@@ -162,7 +161,10 @@ impl Hunt {
         for (port, service) in services {
             row.tries += service.tries;
             row.refused += service.refused;
-            row.longest = row.longest.max(service.longest);
+            if service.longest > row.longest {
+                row.longest = service.longest;
+                row.worst = format!(" ({port})");
+            }
             match service.mended {
                 Some(took) => repair = repair.max(took),
                 None => row.stuck.push(port),

@@ -53,7 +53,8 @@ impl Seen {
         let leak = Leak { stage: stage.to_owned(), what };
         let times = self.leaks.entry(leak).or_insert(Times { number: 0, first: at, last: at });
         times.number += 1;
-        times.last = at;
+        times.first = times.first.min(at);
+        times.last = times.last.max(at);
     }
 
     /// How often during a stage.

@@ -59,7 +59,7 @@ both() { iptables "$@"; ip6tables "$@"; }
 users() { iptables "$1" DOCKER-USER "${@:2}"; ip6tables "$1" DOCKER-USER "${@:2}" 2> /dev/null || true; }
 # As ENGINES.md has it: the policy without its second line of defence.
 unhook() { for chain in FORWARD INPUT OUTPUT; do both -t security -F "$chain"; done; }
-hooked() { iptables -S FORWARD | grep -q 'j DOCKER-FIREWALL' || iptables -S DOCKER-USER | grep -q 'j DOCKER-FIREWALL'; }
+hooked() { { iptables -S FORWARD; iptables -S DOCKER-USER; } 2> /dev/null | grep -q 'j DOCKER-FIREWALL'; }
 hooked_everywhere() {
   local family
   hooked || return 1
