@@ -78,6 +78,7 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
         ready: false,
         known: None,
         away: false,
+        changed: false,
         blind: false,
         remarks: Vec::new(),
         fault: None,
@@ -93,6 +94,7 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each asked by name")]
 struct Agent<'a> {
     ctx: &'a mut Context,
     log: Log,
@@ -112,6 +114,8 @@ struct Agent<'a> {
     known: Option<Inventory>,
     /// The engine does not answer.
     away: bool,
+    /// Containers or interfaces came or went since it was last asked.
+    changed: bool,
     /// Interfaces came or went while it did not: who has which address, nobody can say.
     blind: bool,
     /// What is wrong with the files, if what was last in force stands in for them.
@@ -191,21 +195,23 @@ impl Agent<'_> {
                 self.away = true;
                 self.line.hang_up();
             }
+            Cause::Reconnected => self.away = false,
             // Docker writes into its own chain whenever a container comes; only where ours are rules of it is that news.
             Cause::Rules(Touched { chain: Some(chain), .. }) if chain == names::DOCKER => {
                 return self.members.as_ref().is_none_or(Members::are_in_docker);
             }
-            Cause::Links if !self.away => return false,
-            Cause::Links if !self.blind => {
-                self.blind = true;
-                self.log.warning(
-                    "containers come and go while the engine does not answer: until it does, nobody from outside reaches \
-                     any of them, for nobody can say who has which address",
-                );
-            }
+            Cause::Links | Cause::Event(_) => self.changed = true,
             _ => {}
         }
-        true
+        // What came or went before it was lost counts too: nobody could be asked about that any more.
+        if self.away && self.changed && !self.blind {
+            self.blind = true;
+            self.log.warning(
+                "containers come and go while the engine does not answer: until it does, nobody from outside reaches \
+                 any of them, for nobody can say who has which address",
+            );
+        }
+        *cause != Cause::Links || self.away
     }
 
     /// Makes everything true.
@@ -285,6 +291,7 @@ impl Agent<'_> {
             return None;
         }
         let mut members = self.members.take()?;
+        let changed = std::mem::take(&mut self.changed);
         let line = &mut self.line;
         let known = &mut self.known;
         let listed = |ctx: &Context| match line.inventory(ctx) {
@@ -295,7 +302,10 @@ impl Agent<'_> {
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => Err(failure),
         };
         // Whatever went wrong, a whole pass meets it too, and says so.
-        let calls = members.pass(self.ctx, listed).ok().flatten()?;
+        let Some(calls) = members.pass(self.ctx, listed).ok().flatten() else {
+            self.changed = changed;
+            return None;
+        };
         self.members = Some(members);
         Some(Done { calls, quick: true })
     }
@@ -306,14 +316,21 @@ impl Agent<'_> {
     /// somebody breaks meanwhile is mended for them. Once containers come or go nobody knows that any more.
     fn full(&mut self) -> Result<Done, Failure> {
         self.members = None;
-        let need = if self.known.is_some() { Need::Nothing } else { Need::Engine };
-        let mut session = Session::follow(self.ctx, need, &mut self.line)?;
-        match &session.inventory {
-            Some(inventory) => {
-                self.known = Some(inventory.clone());
-                (self.away, self.blind) = (false, false);
-            }
-            None => session.inventory.clone_from(&self.known),
+        let need = match &self.known {
+            None => Need::Engine,
+            Some(_) if self.away => Need::Memory,
+            Some(_) => Need::Nothing,
+        };
+        // What comes or goes from here on may be missing in the answer.
+        let changed = std::mem::take(&mut self.changed);
+        let session = Session::follow(self.ctx, need, &mut self.line);
+        let mut session = session.inspect_err(|_| self.changed = changed)?;
+        if let Some(inventory) = &session.inventory {
+            self.known = Some(inventory.clone());
+            self.blind = false;
+        } else {
+            self.changed = changed;
+            session.inventory.clone_from(&self.known);
         }
         if self.blind {
             session.following = Following::Blind;
