@@ -29,10 +29,13 @@ impl Format {
             "table" => Ok(Self::Table),
             "json" => Ok(Self::Json),
             "html" => Ok(Self::Html),
-            _ => match text.strip_prefix("table").filter(|rest| rest.starts_with([' ', '\t']) || rest.starts_with("\\t")) {
-                Some(columns) => template(columns.trim_start_matches("\\t").trim_start()).map(Self::Columns),
-                None => template(text).map(Self::Lines),
-            },
+            _ => {
+                match text.strip_prefix("table").filter(|rest| rest.starts_with([' ', '\t']) || rest.starts_with("\\t"))
+                {
+                    Some(columns) => template(columns.trim_start_matches("\\t").trim_start()).map(Self::Columns),
+                    None => template(text).map(Self::Lines),
+                }
+            }
         }
     }
 

@@ -26,11 +26,10 @@ use crate::reconcile::{self, Applied, Boot, Config, Ledger, Pass, Record, Sandbo
 use crate::resolve::{self, BootRecord, Following, Owner, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
+mod glance;
+
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Entries of a set's file above which `ls` leaves its members alone.
-const LARGE_SET: usize = 10_000;
 
 /// What a command needs of the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -293,27 +292,6 @@ impl Session {
             lines.extend(plan::diff(&inside.state, &wanted).into_iter().map(place));
         }
         Ok(lines)
-    }
-
-    /// The kernel's state, and in how many lines it differs from what the files want. Members of users' sets whose files
-    /// are large are neither read nor compared: who only asks what rules do has no use for them.
-    pub(super) fn rules_in_force(&mut self) -> Result<(Dump, usize), Failure> {
-        let config = self.config().clone();
-        let record = Record::read(self.ledger.paths()).map_err(|error| complaint::file(&error))?;
-        let is_large = |set: &&SetFile| set.entries().nth(LARGE_SET).is_some();
-        let large: BTreeSet<String> = reconcile::kernel_names(config.sets.values().filter(is_large)).collect();
-        if large.is_empty() || !record.is_empty() || self.containers_with_sandbox(self.policy()).next().is_some() {
-            // The namespaces of containers hold copies of those sets, which can only be compared whole.
-            let state = self.state()?;
-            return Ok((state, self.differences(&config)?.len()));
-        }
-        let names: BTreeSet<String> = self.ledger.users(&config).difference(&large).cloned().collect();
-        let state = reconcile::observe(&mut self.kernel, &names).map_err(|error| complaint::kernel(&error))?;
-        self.seen = Some((names, state.clone()));
-        let mut desired = self.desired(&config, &state);
-        desired.sets.retain(|name, _| !large.contains(name));
-        let changes = plan::diff(&state, &desired).len();
-        Ok((state, changes))
     }
 
     /// Prints what `config` would change in the kernel; exits 2 when there is anything.

@@ -134,9 +134,9 @@ mod tests {
         let table = table.flexible(&[1, 0]);
         assert_eq!(
             table.render(Some(60), true),
-            "CONTAINER                      FROM                  RULES\n\
-             \u{1b}[31ma-container-with-a-long-name   everybody who is…     1\u{1b}[0m\n\
-             b                              x                     2\n"
+            "CONTAINER                      FROM                    RULES\n\
+             \u{1b}[31ma-container-with-a-long-name   everybody who is any…   1\u{1b}[0m\n\
+             b                              x                       2\n"
         );
         assert!(table.render(Some(50), false).lines().all(|line| line.len() <= 54));
         assert!(table.render(Some(10), false).contains("a-container…"));

@@ -24,7 +24,8 @@ impl Graph {
     /// For `dot -Tpng` and its relatives.
     pub fn dot(&self) -> String {
         let mut text =
-            "digraph firewall {\n  rankdir=LR;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n".to_owned();
+            "digraph firewall {\n  rankdir=LR;\n  node [shape=box, style=rounded, fontname=\"sans-serif\"];\n"
+                .to_owned();
         for column in Column::ALL {
             let _ = writeln!(text, "  subgraph {} {{\n    rank=same;", quoted(column.heading()));
             for (index, node) in self.column(column) {
@@ -49,7 +50,7 @@ mod tests {
     #[test]
     fn names_stay_in_their_quotes() {
         let text = drawn().dot();
-        assert!(text.contains("n2 [label=\"ipfriends\", color=\"#777777\"];"), "{text}");
+        assert!(text.contains("n3 [label=\"ipfriends\", color=\"#777777\"];"), "{text}");
         for line in text.lines() {
             // Without the escaped ones, quotes come in pairs, and a node's line has two strings.
             let bare = line.replace("\\\\", "").replace("\\\"", "");

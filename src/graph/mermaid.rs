@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn names_are_nothing_but_labels() {
         let text = drawn().mermaid();
-        assert!(text.contains("n2[\"ipfriends\"]:::plain"), "{text}");
+        assert!(text.contains("n3[\"ipfriends\"]:::plain"), "{text}");
         assert!(text.contains("#60;/script#62;"), "{text}");
         for line in text.lines().filter(|line| line.contains('"')) {
             assert_eq!(line.matches('"').count(), 2, "{line}");

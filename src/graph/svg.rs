@@ -19,12 +19,12 @@ const TOP: usize = 56;
 const LETTERS: usize = 30;
 
 const STYLE: &str = "
-  svg { color-scheme: light dark; font: 13px system-ui, sans-serif; background: #fff; }
+  .picture { color-scheme: light dark; font: 13px system-ui, sans-serif; background: #fff; }
   rect { fill: #fff; stroke: #777; stroke-width: 1.5; } text { fill: #1b1b1b; } path { fill: none; stroke: #777; }
   .closed { stroke: #2e7d32; } .restricted { stroke: #1565c0; } .world { stroke: #c62828; stroke-width: 2.5; }
   .deny { stroke: #c62828; stroke-dasharray: 5 4; } .heading { font-weight: 600; }
   @media (prefers-color-scheme: dark) {
-    svg { background: #161a1d; } rect { fill: #20262a; } text { fill: #eceff1; }
+    .picture { background: #161a1d; } rect { fill: #20262a; } text { fill: #eceff1; }
     .closed { stroke: #81c784; } .restricted { stroke: #64b5f6; } .world, .deny { stroke: #ff8a80; }
   }
 ";
@@ -45,7 +45,7 @@ impl Graph {
         let width = 2 * MARGIN + 4 * WIDTH + 3 * GAP;
         let height = TOP + tallest * STEP + MARGIN;
         let mut text = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"picture\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
              height=\"{height}\" role=\"img\" aria-label=\"Who can reach which container\">\n<style>{STYLE}</style>\n"
         );
         for (at, column) in Column::ALL.into_iter().enumerate() {
@@ -61,22 +61,28 @@ impl Graph {
             let _ = writeln!(
                 text,
                 "<g><title>{whole}{}</title><rect class=\"{}\" x=\"{x}\" y=\"{y}\" width=\"{WIDTH}\" \
-                 height=\"{HEIGHT}\" rx=\"6\"/><text x=\"{}\" y=\"{}\">{label}</text></g>",
+                 height=\"{HEIGHT}\" rx=\"6\"/><svg x=\"{x}\" y=\"{y}\" width=\"{}\" height=\"{HEIGHT}\">\
+                 <text x=\"10\" y=\"20\">{label}</text></svg></g>",
                 match node.tone {
                     Tone::World => " (open to the world)",
                     Tone::Closed => " (closed)",
                     _ => "",
                 },
                 node.tone.name(),
-                x + 10,
-                y + 20,
+                WIDTH - 10,
             );
         }
         text.push_str("</svg>\n");
         text
     }
 
-    fn curve(&self, text: &mut String, (from, start): (usize, (usize, usize)), (to, end): (usize, (usize, usize)), tone: Tone) {
+    fn curve(
+        &self,
+        text: &mut String,
+        (from, start): (usize, (usize, usize)),
+        (to, end): (usize, (usize, usize)),
+        tone: Tone,
+    ) {
         let (x1, y1) = (start.0 + WIDTH, start.1 + HEIGHT / 2);
         let (x2, y2) = (end.0, end.1 + HEIGHT / 2);
         let bend = (x2.saturating_sub(x1)) / 2;

@@ -78,10 +78,8 @@ fn cell(text: &str) -> String {
 
 fn filters(text: &mut String, all: usize, count: &dyn Fn(Exposure) -> usize) {
     text.push_str("<div class=\"filters\">\n<fieldset><legend>Show</legend>\n");
-    let _ = writeln!(
-        text,
-        "<label><input type=\"radio\" name=\"exposed\" id=\"all\" checked> all ways in ({all})</label>"
-    );
+    let _ =
+        writeln!(text, "<label><input type=\"radio\" name=\"exposed\" id=\"all\" checked> all ways in ({all})</label>");
     for exposure in Exposure::ALL {
         let words = match exposure {
             Exposure::World => "open to the world",

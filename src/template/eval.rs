@@ -72,7 +72,8 @@ impl Scene<'_> {
             Value::Object(items) => items.iter().map(|(key, item)| (key.as_str().into(), item.clone())).collect(),
             empty if !functions::is_true(empty) => Vec::new(),
             other => {
-                let what = format!("range cannot iterate over {}; split makes a list of a text", functions::shown(other));
+                let what =
+                    format!("range cannot iterate over {}; split makes a list of a text", functions::shown(other));
                 return Err(TemplateError::new(what));
             }
         };

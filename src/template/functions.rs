@@ -147,9 +147,8 @@ fn order(values: &[Value]) -> Result<Ordering, TemplateError> {
         (one, other) => {
             let numeric = |value: &Value| value.as_f64().or_else(|| value.as_str()?.parse().ok());
             let pair = numeric(one).zip(numeric(other));
-            pair.and_then(|(one, other)| one.partial_cmp(&other)).ok_or_else(|| {
-                TemplateError::new(format!("{} and {} cannot be compared", shown(one), shown(other)))
-            })
+            pair.and_then(|(one, other)| one.partial_cmp(&other))
+                .ok_or_else(|| TemplateError::new(format!("{} and {} cannot be compared", shown(one), shown(other))))
         }
     }
 }
@@ -199,9 +198,11 @@ fn formatted(format: &str, arguments: &[Value]) -> Result<String, TemplateError>
             continue;
         }
         let width = flags.trim_start_matches('-');
-        let width = if width.is_empty() { Some(0) } else { width.parse::<usize>().ok().filter(|width| *width <= WIDEST) };
+        let width =
+            if width.is_empty() { Some(0) } else { width.parse::<usize>().ok().filter(|width| *width <= WIDEST) };
         let width = width.ok_or_else(|| TemplateError::new(format!("printf: a width above {WIDEST}")))?;
-        let value = arguments.next().ok_or_else(|| TemplateError::new(format!("printf: nothing left for %{letter}")))?;
+        let value =
+            arguments.next().ok_or_else(|| TemplateError::new(format!("printf: nothing left for %{letter}")))?;
         let word = match letter {
             's' | 'v' | 't' => shown(value),
             'q' => Value::String(shown(value)).to_string(),

@@ -4,9 +4,9 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    ApplyArgs, DefaultArgs, DoctorArgs, GraphArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs,
-    ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs,
-    SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
+    ApplyArgs, DefaultArgs, DoctorArgs, GraphArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs,
+    RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs,
+    SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -146,10 +146,7 @@ impl Invocation {
             }),
             "del" => Self::SetDel(SetDelArgs { name: typed.must("name")?, entries: typed.all("entry")? }),
             "ls" => Self::SetLs(SetLsArgs { style: typed.style()? }),
-            "inspect" => Self::SetInspect(SetInspectArgs {
-                names: typed.all("name")?,
-                format: typed.format()?,
-            }),
+            "inspect" => Self::SetInspect(SetInspectArgs { names: typed.all("name")?, format: typed.format()? }),
             "rm" => Self::SetRm(SetRmArgs { names: typed.all("name")? }),
             "import" => Self::SetImport(SetImportArgs { name: typed.must("name")?, from: typed.must("file")? }),
             "export" => Self::SetExport(SetExportArgs { name: typed.must("name")? }),

@@ -116,7 +116,8 @@ fn rules(ctx: &Context, session: &Session, state: &crate::ruleset::Dump) -> Resu
 fn print(ctx: &mut Context, format: Option<Format>, checks: &[Check]) -> Result<(), Failure> {
     if !matches!(format, None | Some(Format::Table)) {
         let style = ListStyle { format, ..ListStyle::default() };
-        return Listing { headings: &[], flexible: &[], entries: checks.iter().map(entry).collect() }.print(ctx, &style);
+        return Listing { headings: &[], flexible: &[], entries: checks.iter().map(entry).collect() }
+            .print(ctx, &style);
     }
     for Check { name, health, text, fix } in checks {
         ctx.output.line(&format!("{health:<7} {name:<9} {}", printable(text)));

@@ -2,7 +2,9 @@
 
 use clap::{Arg, Command};
 
-use super::{any_number, at_most_one, command, dry_run, format, list, no_trunc, page_format, quiet, some, switch, value};
+use super::{
+    any_number, at_most_one, command, dry_run, format, list, no_trunc, page_format, quiet, some, switch, value,
+};
 use crate::cli::duration::parse_duration;
 use crate::cli::values;
 use crate::net::parse_ports;

@@ -209,9 +209,9 @@ fn what_no_rule_reaches(desk: &Desk) -> Result {
         let found = listed.lines().find(|line| line.split_whitespace().next() == Some(name));
         found.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(row("hosty"), "hosty host network everyone (not guarded) no");
-    assert_eq!(row("homely"), "homely 127.0.0.1:8700 80/tcp host only 1 yes");
-    assert_eq!(row("bound"), "bound 203.0.113.1:8701 80/tcp 203.0.113.10 1 yes");
+    assert_eq!(row("hosty"), "hosty host network host everyone (not guarded) no");
+    assert_eq!(row("homely"), "homely 127.0.0.1:8700 80/tcp dnat host only 1 yes");
+    assert_eq!(row("bound"), "bound 203.0.113.1:8701 80/tcp dnat 203.0.113.10 1 yes");
     assert!(listed.contains("[::]:8080"), "{listed}");
     for line in desk.idle("ls --format json")?.stdout.lines() {
         assert!(line.starts_with("{\"Container\":\"") && line.ends_with('}'), "{line}");
