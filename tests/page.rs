@@ -1,7 +1,7 @@
 //! The page and the picture in a real browser: Debian's chromium, spoken to by its debugging pipe. It looks at styles as
 //! they came out, clicks filters, types, and sees to it that no name runs and nothing is asked of anybody.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::needless_pass_by_value, reason = "a test")]
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
@@ -46,7 +46,8 @@ impl Browser {
             Self { child, to, from, session: String::new(), calls: 0, requests: Vec::new(), _profile: profile };
         let target = browser.call("Target.createTarget", json!({"url": "about:blank"}));
         let attached = json!({"targetId": target["targetId"], "flatten": true});
-        browser.session = browser.call("Target.attachToTarget", attached)["sessionId"].as_str().unwrap().to_owned();
+        let session = browser.call("Target.attachToTarget", attached);
+        session["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
         for domain in ["Page", "Network", "Runtime"] {
             browser.call(&format!("{domain}.enable"), json!({}));
         }

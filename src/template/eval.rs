@@ -109,7 +109,7 @@ impl Scene<'_> {
             let mut arguments =
                 rest.iter().map(|operand| self.operand(operand, dot, variables)).collect::<Result<Vec<_>, _>>()?;
             arguments.extend(piped);
-            return functions::call(name, arguments);
+            return functions::call(name, &arguments);
         }
         if !rest.is_empty() || piped.is_some() {
             return Err(TemplateError::new("what is no function takes no arguments"));
@@ -126,7 +126,7 @@ impl Scene<'_> {
                 None => Err(TemplateError::new(format!("undefined variable ${name}"))),
             },
             Operand::Literal(value) => Ok(value.clone()),
-            Operand::Function(name) => functions::call(name, Vec::new()),
+            Operand::Function(name) => functions::call(name, &[]),
             Operand::Group(pipeline, path) => self.follow(&self.value(pipeline, dot, variables)?, path),
         }
     }

@@ -44,7 +44,7 @@ pub(super) fn shown(value: &Value) -> String {
 }
 
 /// Calls the function `name`.
-pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, TemplateError> {
+pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, TemplateError> {
     let text = |at: usize| shown(&arguments[at]);
     let takes = |count: usize| {
         let plural = if count == 1 { "" } else { "s" };
@@ -98,17 +98,17 @@ pub(super) fn call(name: &str, arguments: Vec<Value>) -> Result<Value, TemplateE
                 other => shown(other).len().into(),
             }
         }
-        "index" => at_least(1).and_then(|()| index(&arguments))?,
+        "index" => at_least(1).and_then(|()| index(arguments))?,
         "not" => takes(1).map(|()| (!is_true(&arguments[0])).into())?,
-        "and" => at_least(1).map(|()| chosen(arguments.clone(), |value| !is_true(value)))?,
-        "or" => at_least(1).map(|()| chosen(arguments.clone(), is_true))?,
+        "and" => at_least(1).map(|()| chosen(arguments, |value| !is_true(value)))?,
+        "or" => at_least(1).map(|()| chosen(arguments, is_true))?,
         "eq" => at_least(2).map(|()| arguments[1..].iter().any(|other| same(&arguments[0], other)).into())?,
         "ne" => takes(2).map(|()| (!same(&arguments[0], &arguments[1])).into())?,
-        "lt" => takes(2).and_then(|()| order(&arguments)).map(|order| order.is_lt().into())?,
-        "le" => takes(2).and_then(|()| order(&arguments)).map(|order| order.is_le().into())?,
-        "gt" => takes(2).and_then(|()| order(&arguments)).map(|order| order.is_gt().into())?,
-        "ge" => takes(2).and_then(|()| order(&arguments)).map(|order| order.is_ge().into())?,
-        "print" => printed(&arguments).into(),
+        "lt" => takes(2).and_then(|()| order(arguments)).map(|order| order.is_lt().into())?,
+        "le" => takes(2).and_then(|()| order(arguments)).map(|order| order.is_le().into())?,
+        "gt" => takes(2).and_then(|()| order(arguments)).map(|order| order.is_gt().into())?,
+        "ge" => takes(2).and_then(|()| order(arguments)).map(|order| order.is_ge().into())?,
+        "print" => printed(arguments).into(),
         "println" => {
             let words: Vec<String> = arguments.iter().map(shown).collect();
             format!("{}\n", words.join(" ")).into()
@@ -129,11 +129,8 @@ fn number(name: &str, value: &Value) -> Result<usize, TemplateError> {
 }
 
 /// The first value for which `stops`, or the last.
-fn chosen(mut values: Vec<Value>, stops: impl Fn(&Value) -> bool) -> Value {
-    match values.iter().position(stops) {
-        Some(at) => values.swap_remove(at),
-        None => values.pop().unwrap_or_default(),
-    }
+fn chosen(values: &[Value], stops: impl Fn(&Value) -> bool) -> Value {
+    values.iter().find(|value| stops(value)).or(values.last()).cloned().unwrap_or_default()
 }
 
 /// What is listed is text, even a number: `eq .Rule 1` means what it says.

@@ -53,7 +53,7 @@ pub(super) fn pieces(mut text: &str) -> Result<Vec<Piece>, TemplateError> {
             continue;
         }
         let (words, used) = words(rest)?;
-        trim_start = rest[..used].ends_with(|c: char| c == '-') && rest[..used - 1].ends_with(char::is_whitespace);
+        trim_start = rest[..used].ends_with('-') && rest[..used - 1].ends_with(char::is_whitespace);
         pieces.push(Piece::Action(words));
         text = &rest[used + 2..];
     }

@@ -140,7 +140,7 @@ mod tests {
             ("{{range $i, $rule := .Rules}}{{$i}}={{$rule}} {{$.Container}};{{end}}", "0=1 web;1=2 web;"),
             ("{{range .Empty}}x{{else}}none{{end}}", "none"),
             (r#"{{if eq .Container "db" "web"}}yes{{else}}no{{end}}"#, "yes"),
-            (r#"{{if .Empty}}a{{else if and .Container (not .Until)}}b{{else}}c{{end}}"#, "b"),
+            ("{{if .Empty}}a{{else if and .Container (not .Until)}}b{{else}}c{{end}}", "b"),
             ("{{with .Labels}}{{.tier}}{{.missing}}{{end}}", "front<no value>"),
             (r#"{{index .Rules 1}} {{index .Labels "tier"}} {{len .Rules}}"#, "2 front 2"),
             (r#"{{printf "%-6s|%3d|%q|%v|%%" .Container .Count .Port .Rules}}"#, r#"web   |  3|"80/tcp"|[1 2]|%"#),

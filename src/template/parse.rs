@@ -9,11 +9,11 @@ use super::{Node, Operand, Pipeline, Range, TemplateError, functions};
 const DEPTH: usize = 50;
 
 /// What ended a list of nodes.
-enum End {
+enum Stop {
     /// The text did.
     Nothing,
     /// `{{end}}`.
-    End,
+    Here,
     /// `{{else}}`, with the words behind it.
     Else(Vec<Word>),
 }
@@ -21,13 +21,13 @@ enum End {
 /// The tree of a whole template.
 pub(super) fn nodes(pieces: Vec<Piece>) -> Result<Vec<Node>, TemplateError> {
     match list(&mut pieces.into_iter(), 0)? {
-        (nodes, End::Nothing) => Ok(nodes),
-        (_, End::End) => Err(TemplateError::new("unexpected {{end}}")),
-        (_, End::Else(_)) => Err(TemplateError::new("unexpected {{else}}")),
+        (nodes, Stop::Nothing) => Ok(nodes),
+        (_, Stop::Here) => Err(TemplateError::new("unexpected {{end}}")),
+        (_, Stop::Else(_)) => Err(TemplateError::new("unexpected {{else}}")),
     }
 }
 
-fn list(pieces: &mut IntoIter<Piece>, depth: usize) -> Result<(Vec<Node>, End), TemplateError> {
+fn list(pieces: &mut IntoIter<Piece>, depth: usize) -> Result<(Vec<Node>, Stop), TemplateError> {
     if depth > DEPTH {
         return Err(TemplateError::new("actions are nested too deep"));
     }
@@ -46,8 +46,8 @@ fn list(pieces: &mut IntoIter<Piece>, depth: usize) -> Result<(Vec<Node>, End), 
         };
         let rest = || words.get(1..).unwrap_or_default();
         nodes.push(match keyword.as_str() {
-            "end" if words.len() == 1 => return Ok((nodes, End::End)),
-            "else" => return Ok((nodes, End::Else(rest().to_vec()))),
+            "end" if words.len() == 1 => return Ok((nodes, Stop::Here)),
+            "else" => return Ok((nodes, Stop::Else(rest().to_vec()))),
             "if" => choice(pieces, rest(), depth)?,
             "with" => {
                 let over = pipeline(rest())?;
@@ -66,7 +66,7 @@ fn list(pieces: &mut IntoIter<Piece>, depth: usize) -> Result<(Vec<Node>, End), 
             },
         });
     }
-    Ok((nodes, End::Nothing))
+    Ok((nodes, Stop::Nothing))
 }
 
 fn no_end() -> TemplateError {
@@ -76,14 +76,14 @@ fn no_end() -> TemplateError {
 /// What stands up to `{{end}}`, and what stands behind `{{else}}`.
 fn body(pieces: &mut IntoIter<Piece>, depth: usize) -> Result<(Vec<Node>, Vec<Node>), TemplateError> {
     match list(pieces, depth + 1)? {
-        (nodes, End::End) => Ok((nodes, Vec::new())),
-        (nodes, End::Else(words)) if words.is_empty() => match list(pieces, depth + 1)? {
-            (otherwise, End::End) => Ok((nodes, otherwise)),
-            (_, End::Else(_)) => Err(TemplateError::new("unexpected {{else}}")),
-            (_, End::Nothing) => Err(no_end()),
+        (nodes, Stop::Here) => Ok((nodes, Vec::new())),
+        (nodes, Stop::Else(words)) if words.is_empty() => match list(pieces, depth + 1)? {
+            (otherwise, Stop::Here) => Ok((nodes, otherwise)),
+            (_, Stop::Else(_)) => Err(TemplateError::new("unexpected {{else}}")),
+            (_, Stop::Nothing) => Err(no_end()),
         },
-        (_, End::Else(_)) => Err(TemplateError::new("{{else}} takes words only after {{if}}")),
-        (_, End::Nothing) => Err(no_end()),
+        (_, Stop::Else(_)) => Err(TemplateError::new("{{else}} takes words only after {{if}}")),
+        (_, Stop::Nothing) => Err(no_end()),
     }
 }
 
@@ -92,23 +92,23 @@ fn choice(pieces: &mut IntoIter<Piece>, words: &[Word], depth: usize) -> Result<
     let mut condition = pipeline(words)?;
     loop {
         match list(pieces, depth + 1)? {
-            (nodes, End::End) => {
+            (nodes, Stop::Here) => {
                 arms.push((condition, nodes));
                 return Ok(Node::If(arms, Vec::new()));
             }
-            (nodes, End::Else(words)) => {
+            (nodes, Stop::Else(words)) => {
                 arms.push((condition, nodes));
                 match words.split_first() {
                     None => match list(pieces, depth + 1)? {
-                        (otherwise, End::End) => return Ok(Node::If(arms, otherwise)),
-                        (_, End::Else(_)) => return Err(TemplateError::new("unexpected {{else}}")),
-                        (_, End::Nothing) => return Err(no_end()),
+                        (otherwise, Stop::Here) => return Ok(Node::If(arms, otherwise)),
+                        (_, Stop::Else(_)) => return Err(TemplateError::new("unexpected {{else}}")),
+                        (_, Stop::Nothing) => return Err(no_end()),
                     },
                     Some((Word::Name(name), rest)) if name == "if" => condition = pipeline(rest)?,
                     Some(_) => return Err(TemplateError::new("{{else}} is followed by nothing or by if")),
                 }
             }
-            (_, End::Nothing) => return Err(no_end()),
+            (_, Stop::Nothing) => return Err(no_end()),
         }
     }
 }

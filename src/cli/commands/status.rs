@@ -61,9 +61,9 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             "Unseen": policy.unseen.name(), "Agent": agent,
         })
     };
-    if !matches!(args.format, None | Some(Format::Table)) {
+    if let Some(format) = args.format.filter(|format| *format != Format::Table) {
         let entry = Entry { name: String::new(), fields: fields(), cells: Vec::new(), alarming: false };
-        let style = ListStyle { format: args.format, ..ListStyle::default() };
+        let style = ListStyle { format: Some(format), ..ListStyle::default() };
         Listing { headings: &[], flexible: &[], entries: vec![entry] }.print(ctx, &style)?;
     } else {
         let in_force = if changes == 0 {

@@ -8,17 +8,17 @@ mod policy;
 mod service;
 mod sets;
 
-const FORMAT: &str = "Format output using a custom template:\n\
-    'table':            Print columns with headings (default)\n\
-    'table TEMPLATE':   Print columns using the given Go template\n\
-    'json':             Print one JSON object a line\n\
-    'TEMPLATE':         Print a line each using the given Go template";
-const PAGE_FORMAT: &str = "Format output using a custom template:\n\
-    'table':            Print columns with headings (default)\n\
-    'table TEMPLATE':   Print columns using the given Go template\n\
-    'json':             Print one JSON object a line\n\
-    'html':             Print one page for a browser\n\
-    'TEMPLATE':         Print a line each using the given Go template";
+const FORMAT: &str = "Format output:\n\
+    'table':           Columns with headings (default)\n\
+    'table TEMPLATE':  Columns of a Go template\n\
+    'json':            One JSON object a line\n\
+    'TEMPLATE':        A line of a Go template each";
+const PAGE_FORMAT: &str = "Format output:\n\
+    'table':           Columns with headings (default)\n\
+    'table TEMPLATE':  Columns of a Go template\n\
+    'json':            One JSON object a line\n\
+    'html':            One page for a browser\n\
+    'TEMPLATE':        A line of a Go template each";
 
 /// The whole tree. Its root stands for `docker firewall`.
 pub(super) fn root() -> Command {

@@ -29,7 +29,7 @@ const GRAPH: &str = "  docker firewall graph > firewall.svg
   docker firewall graph --format mermaid --filter exposed=world
   docker firewall graph web --format dot | dot -Tpng > web.png";
 const FILTER: &str = "Filter output: container=NAME, label=KEY[=VALUE], network=NAME, exposed=world|restricted|closed, \
-    managed=true|false. One key twice: either; two keys: both";
+    managed=true|false";
 const DEFAULT: &str = "  docker firewall default
   docker firewall default closed";
 const APPLY: &str = "  docker firewall apply
@@ -59,19 +59,8 @@ pub(super) fn commands() -> Vec<Command> {
             dry_run(),
         ]),
         command("rules", "List the rules in order").args([quiet("Only display rule IDs"), format(), no_trunc()]),
-        command("ls", "List published ports and who can reach them").visible_alias("list").after_help(LS).args([
-            targets(any_number("target", "TARGET")),
-            quiet("Only display container names"),
-            page_format(),
-            no_trunc(),
-            filter(),
-        ]),
-        command("graph", "Draw who can reach which container").after_help(GRAPH).args([
-            targets(any_number("target", "TARGET")),
-            value("format", None, "string", "Picture to draw: svg (default), dot or mermaid")
-                .value_parser(values::parse_picture),
-            filter(),
-        ]),
+        ways(),
+        graph(),
         command("default", "Show or set what happens to containers without an allow rule")
             .long_about(
                 "Show or set what happens to containers without an allow rule.\n\n\
@@ -132,6 +121,39 @@ pub(super) fn commands() -> Vec<Command> {
             .arg(format()),
         command("version", "Show the version"),
     ]
+}
+
+/// `ls`.
+fn ways() -> Command {
+    command("ls", "List published ports and who can reach them")
+        .visible_alias("list")
+        .long_about(
+            "List published ports and who can reach them.\n\n\
+             A row is a way in. PATH says how packets get there: dnat (the kernel rewrites a port of\n\
+             the host), proxy (docker-proxy answers on it), direct (the container's own address,\n\
+             where the engine leaves it open), host, macvlan, ipvlan, ingress or shared.\n\
+             Fields of templates: Container, ID, State, Networks, Labels, Published, Port, Path,\n\
+             Family, From, Exposed, Rules, Managed.\n\
+             The kernel counts packets by rule and not by port: iptables -nvL DOCKER-FIREWALL-TO.",
+        )
+        .after_help(LS)
+        .args([
+            targets(any_number("target", "TARGET")),
+            quiet("Only display container names"),
+            page_format(),
+            no_trunc(),
+            filter(),
+        ])
+}
+
+/// `graph`.
+fn graph() -> Command {
+    command("graph", "Draw who can reach which container").after_help(GRAPH).args([
+        targets(any_number("target", "TARGET")),
+        value("format", None, "string", "Picture to draw: svg (default), dot or mermaid")
+            .value_parser(values::parse_picture),
+        filter(),
+    ])
 }
 
 fn target(text: &str) -> Result<Target, String> {
