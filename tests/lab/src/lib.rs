@@ -37,6 +37,7 @@ mod session;
 mod spec;
 mod state;
 mod swarm;
+mod systemd;
 pub mod truth;
 mod wire;
 
@@ -55,4 +56,5 @@ pub use session::Session;
 pub use spec::LabSpec;
 pub use state::{Known, known, sweep};
 pub use swarm::{Node, Published};
+pub use systemd::Booted;
 pub use wire::Tap;
