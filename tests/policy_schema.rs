@@ -60,9 +60,7 @@ fn fits(schema: &Value, whole: &Value, value: &Value) -> bool {
         },
         "const" => value == wanted,
         "enum" => wanted.as_array().unwrap().contains(value),
-        "required" => {
-            wanted.as_array().unwrap().iter().all(|key| value.get(key.as_str().unwrap()).is_some())
-        }
+        "required" => wanted.as_array().unwrap().iter().all(|key| value.get(key.as_str().unwrap()).is_some()),
         "additionalProperties" => {
             assert_eq!(wanted, &json!(false));
             value.as_object().is_none_or(|object| object.keys().all(|key| schema["properties"].get(key).is_some()))
