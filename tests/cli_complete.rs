@@ -1,5 +1,7 @@
 //! Completion in both dialects, with files of its own and an engine made of canned answers.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 mod cli_support;
 
 #[path = "docker_engine/canned.rs"]

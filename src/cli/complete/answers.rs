@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::{Arg, Command};
 
-use super::names::Names;
+use super::names::{Names, interface_names};
 use super::place::{Place, Slot};
 use super::{Answer, Candidate};
 use crate::cli::help::value_name;
@@ -74,7 +74,7 @@ fn value(place: &Place<'_>, flag: &Arg, names: &Names<'_>, whole: bool) -> Answe
         "from" => sources(place.typed, names, whole),
         "port" => listed(place.typed, ports(place, names, |binding| Some(binding.container_port))),
         "published" => listed(place.typed, ports(place, names, |binding| binding.host_port)),
-        "interface" => Answer::of(names.interfaces().into_iter().map(|name| Candidate::new(name, ""))),
+        "interface" => Answer::of(interface_names().into_iter().map(|name| Candidate::new(name, ""))),
         "before" => rules(&names.policy().rules, &[]),
         "target" => Answer::of(targets_of_rules(&names.policy().rules)),
         "filter" => filters(names),

@@ -68,12 +68,6 @@ impl<'a> Names<'a> {
         names.unwrap_or_default()
     }
 
-    /// The host's interfaces that packets from outside come in over.
-    pub(super) fn interfaces(&self) -> Vec<String> {
-        let links = interfaces::links().unwrap_or_default();
-        links.into_iter().map(|link| link.name).filter(|name| !name.starts_with("veth")).collect()
-    }
-
     /// The kernel's ipsets, which only root may see.
     pub(super) fn ipsets(&self) -> Vec<String> {
         let listed = Tools::from_env().run("ipset", &["list", "-name"], "").and_then(Result::ok);
@@ -89,6 +83,12 @@ impl<'a> Names<'a> {
         let address = docker::resolve_endpoint(self.flags, &Environment::of_process()).ok()?;
         matches!(address, EngineAddress::Unix(_)).then_some(address)
     }
+}
+
+/// The host's interfaces that packets from outside come in over.
+pub(super) fn interface_names() -> Vec<String> {
+    let links = interfaces::links().unwrap_or_default();
+    links.into_iter().map(|link| link.name).filter(|name| !name.starts_with("veth")).collect()
 }
 
 /// The result, if there is a good one within [`PATIENCE`].
