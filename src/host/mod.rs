@@ -11,6 +11,7 @@ pub mod observe;
 pub mod paths;
 pub mod privileges;
 pub mod service;
+pub mod signature;
 pub mod systemd;
 pub mod tools;
 pub mod watch;

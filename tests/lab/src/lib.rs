@@ -38,6 +38,7 @@ mod session;
 mod spec;
 mod state;
 mod swarm;
+mod systemd;
 pub mod truth;
 mod wire;
 
@@ -56,4 +57,5 @@ pub use session::Session;
 pub use spec::LabSpec;
 pub use state::{Known, known, sweep};
 pub use swarm::{Node, Published};
+pub use systemd::Booted;
 pub use wire::Tap;
