@@ -4,9 +4,10 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    ApplyArgs, DefaultArgs, DoctorArgs, GraphArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs,
-    RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs,
-    SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
+    ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, GraphArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs,
+    RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs,
+    SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs,
+    VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -125,6 +126,7 @@ impl Invocation {
             ["service", "status"] => Self::ServiceStatus,
             ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()? }),
             ["status"] => Self::Status(StatusArgs { format: typed.format()? }),
+            ["completion"] => Self::Completion(CompletionArgs { shell: typed.must("shell")? }),
             ["version"] => Self::Version(VersionArgs),
             ["set", command] => return Self::set(command, &typed),
             _ => return Err(Failure::internal(format!("no such command: {}", path.join(" ")))),
