@@ -135,7 +135,7 @@ mod tests {
             begun: zero + Duration::from_millis(10 * at),
             served: *served == b'y',
         });
-        Service::since(zero + Duration::from_millis(since), tries.rev().collect::<Vec<_>>().into_iter())
+        Service::since(zero + Duration::from_millis(since), tries.collect::<Vec<_>>().into_iter().rev())
     }
 
     #[test]
