@@ -218,7 +218,7 @@ impl Hunt {
 
     fn read_record(&mut self, stage: &str) -> Result<(), LabError> {
         for what in self.world.read_record()? {
-            let what = what.split("-").next().unwrap_or(&what).to_owned();
+            let what = what.split('-').next().unwrap_or(&what).to_owned();
             self.stranger.seen(|seen| seen.leak(stage, format!("{what}'s words"), Duration::ZERO));
         }
         Ok(())

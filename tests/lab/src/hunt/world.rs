@@ -11,7 +11,7 @@ use crate::{Client, Flavour, Lab, LabError, LabSpec, Protocol};
 pub(super) enum Trait {
     /// An agent runs.
     Agent,
-    /// iptables writes to nf_tables.
+    /// iptables writes to `nf_tables`.
     Nft,
     /// Other programs that write rules are installed.
     Tools,
