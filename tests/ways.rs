@@ -124,8 +124,13 @@ fn an_address_that_the_engine_leaves_open_is_a_way() {
         assert_eq!(all(&open, &world, Some(&closed), false), Vec::<String>::new());
     }
     let guarded = Policy { rules: vec![rule(Verdict::Allow, "web", "192.0.2.1", None)], ..Policy::default() };
-    let expected = ["web | no published port | closed | 1"];
-    assert_eq!(all(&guarded, &world, Some(&kernel("ACCEPT", PUBLISHED)), false), expected);
+    let rows = all(&guarded, &world, Some(&kernel("ACCEPT", PUBLISHED)), false);
+    assert_eq!(rows[1], "web | 172.17.0.2 | all | direct | 192.0.2.1 (routed to it) | restricted | 1");
+    let rows = all(&guarded, &world, Some(&kernel("DROP", PUBLISHED)), false);
+    assert_eq!(rows, ["web | no published port | closed | 1"]);
+    let one_port = Policy { rules: vec![rule(Verdict::Allow, "web", "any", Some("443"))], ..Policy::default() };
+    let rows = all(&one_port, &world, Some(&kernel("ACCEPT", PUBLISHED)), false);
+    assert_eq!(rows[1..], ["web | 172.17.0.2 | 443/tcp | direct | everyone (routed to it) | world | 1"]);
     let denied = Policy { rules: vec![rule(Verdict::Deny, "web", "192.0.2.1", None)], ..Policy::default() };
     let rows = all(&denied, &world, Some(&kernel("ACCEPT", PUBLISHED)), false);
     assert_eq!(rows[1], "web | 172.17.0.2 | all | direct | everyone except 192.0.2.1 (routed to it) | world | 1");
@@ -142,7 +147,10 @@ fn never_less_is_said_than_what_is_open() {
     // The rules are not in the kernel: whoever Docker lets in comes in.
     assert_eq!(
         all(&policy, &world, Some(&kernel("ACCEPT", PUBLISHED)), true),
-        ["web | 0.0.0.0:8080 | 80/tcp | dnat | everyone | world | 1"]
+        [
+            "web | 0.0.0.0:8080 | 80/tcp | dnat | everyone | world | 1",
+            "web | 172.17.0.2 | all | direct | everyone (routed to it) | world | 1",
+        ]
     );
 }
 

@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 
 use super::way::{Exposure, Resident, Road, Way};
-use super::{access, beyond_reach, is_guarded, read_off, rules_of, strangers_pass, unforwarded};
+use super::{access, beyond_reach, is_guarded, rules_of, strangers_pass, unforwarded};
 use crate::inventory::{Container, Inventory, NetworkMode, Service};
 use crate::net::{Family, Protocol};
 use crate::policy::{Policy, Target};
 use crate::resolve::{named_ports, network_owner, selects, selects_service};
 use crate::ruleset::{Dump, Table, names};
 
+mod direct;
 mod services;
 mod wires;
 
@@ -122,7 +123,7 @@ fn ways_into(view: &View<'_>, container: &Container) -> Vec<Way> {
     }
     ways.extend(wires);
     ways.extend(published(view, container, &blank));
-    ways.extend(direct(view, container, &blank));
+    ways.extend(direct::ways(view, container, &blank));
     ways
 }
 
@@ -179,51 +180,6 @@ fn published(view: &View<'_>, container: &Container, blank: &Way) -> Vec<Way> {
         way.open_to(&known, open)
     };
     bindings.iter().map(way).collect()
-}
-
-/// Containers' own addresses, where the engine leaves them to whoever is routed to the host: engines up to 27 do with
-/// a FORWARD chain that accepts, all do with `iptables=false`, and newer ones on networks of the mode nat-unprotected
-/// (moby `libnetwork/drivers/bridge`). Not said of guarded containers, whose rules hold there too.
-fn direct(view: &View<'_>, container: &Container, blank: &Way) -> Vec<Way> {
-    let (policy, inventory) = (view.policy, view.inventory);
-    let (Some(kernel), Some(_)) = (view.kernel, &view.forwarded) else { return Vec::new() };
-    if is_guarded(policy, inventory, container) {
-        return Vec::new();
-    }
-    let mut ways = Vec::new();
-    for (endpoint, network) in inventory.forwarded(container).filter(|(_, network)| !network.internal) {
-        let Some(bridge) = &network.bridge else { continue };
-        for address in Family::ALL.into_iter().filter_map(|family| endpoint.address(family)) {
-            let family = Family::of(&address);
-            if !is_left_open(kernel, family, bridge) {
-                continue;
-            }
-            let known = read_off(policy, inventory, container, family, view.now, |rule| rule.ports.is_every());
-            let way = Way {
-                published: address.to_string(),
-                port: "all".to_owned(),
-                road: Road::Direct,
-                family: Some(family),
-                ..blank.clone()
-            };
-            let way = way.open_to(&known, None);
-            ways.push(Way { from: format!("{} (routed to it)", way.from), ..way });
-        }
-    }
-    ways
-}
-
-/// Whether nothing of Docker's stops a packet that is routed to an address behind `bridge`. What others' rules do is not
-/// asked: more is said than is open, never less.
-fn is_left_open(kernel: &Dump, family: Family, bridge: &str) -> bool {
-    let accepts = kernel
-        .chain(family, Table::Filter, names::FORWARD)
-        .is_some_and(|chain| chain.policy.as_deref() == Some("ACCEPT"));
-    let stop = format!("! -i {bridge} -o {bridge} -j DROP");
-    let stopped = kernel
-        .chain(family, Table::Filter, names::DOCKER)
-        .is_some_and(|chain| chain.lines.iter().any(|line| line.text == stop));
-    accepts && !stopped
 }
 
 /// Targets of rules that nobody is yet.

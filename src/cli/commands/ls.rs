@@ -19,7 +19,7 @@ pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
     } else {
         let headings = &["CONTAINER", "PUBLISHED", "PORT", "PATH", "FROM", "RULES", "MANAGED"];
         let entries = found.ways.iter().map(entry).collect();
-        Listing { headings, flexible: &[4, 0, 1], entries }.print(ctx, &args.style)?;
+        Listing { headings, flexible: &[4, 0], entries }.print(ctx, &args.style)?;
     }
     for remark in &found.remarks {
         ctx.output.note(remark);
