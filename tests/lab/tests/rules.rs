@@ -36,6 +36,8 @@ fn all_of_it(desk: &Desk) -> Result {
     desk.clear()?;
     what_no_rule_reaches(desk)?;
     desk.clear()?;
+    addresses_left_open_are_listed(desk)?;
+    desk.clear()?;
     plans_write_nothing(desk)?;
     desk.clear()?;
     reset_leaves_what_is_not_ours(desk)
@@ -217,6 +219,22 @@ fn what_no_rule_reaches(desk: &Desk) -> Result {
         assert!(line.starts_with("{\"Container\":\"") && line.ends_with('}'), "{line}");
     }
     desk.lab.docker(&["rm", "-f", "hosty", "lodger", "homely", "bound"])?.require("docker rm").map(drop)
+}
+
+/// Engines up to 27 leave containers' own addresses to whoever is routed to them: `ls` says so where it is so.
+fn addresses_left_open_are_listed(desk: &Desk) -> Result {
+    let shown = desk.lab.docker(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web2"])?;
+    let address: std::net::IpAddr = shown.require("docker inspect")?.trim().parse().expect("an address");
+    let reached = |client| Ok::<_, lab::LabError>(desk.lab.tcp(client, address, 80)?.reached());
+    let listed = |exposure: &str| {
+        let listed = desk.idle("ls web2 --format {{.Published}}={{.Path}}={{.Exposed}}")?.stdout;
+        Ok::<_, lab::LabError>(listed.contains(&format!("{address}=direct={exposure}")))
+    };
+    assert_eq!(listed("world")?, reached(Client::Stranger)?);
+    desk.done("allow web2 --from 203.0.113.10")?;
+    assert!(!listed("world")? && !reached(Client::Stranger)?);
+    assert_eq!(listed("restricted")?, reached(Client::Friend)?);
+    desk.done("rm 1").map(drop)
 }
 
 fn plans_write_nothing(desk: &Desk) -> Result {
