@@ -2,26 +2,23 @@
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher as _};
+use std::io;
 
 use super::flavour::Kind;
-use super::kernel::{HostKernel, KernelError};
+use super::kernel::HostKernel;
+use super::watch::SetProbe;
 use crate::net::Family;
 use crate::ruleset::{is_own_set, names};
 
 /// A number that is another one when a set of ours, or one of `users`, has come, gone, or has other entries in number, or
 /// when a chain of ours or one that calls ours has other rules and nobody tells of it. Members of a set that are
-/// exchanged one for one, and counters, leave it as it is.
-pub fn signature(kernel: &HostKernel, users: &BTreeSet<String>) -> Result<u64, KernelError> {
+/// exchanged one for one, and counters, leave it as it is. No process is needed for sets.
+pub fn signature(kernel: &HostKernel, users: &BTreeSet<String>) -> io::Result<u64> {
     let mut hasher = DefaultHasher::new();
-    let mut ours = false;
-    for line in kernel.call("ipset", &["list", "-terse"], "")?.stdout.lines() {
-        if let Some(name) = line.strip_prefix("Name: ") {
-            ours = is_own_set(name) || users.contains(name);
-        }
-        // The others are settled when a set is made, or change with its members: how many, and the room that they take.
-        if ours && ["Name: ", "Type: ", "Number of entries: "].iter().any(|kind| line.starts_with(kind)) {
-            hasher.write(line.as_bytes());
-        }
+    let heads = SetProbe::open().and_then(|probe| probe.heads())?;
+    for (name, head) in heads.iter().filter(|(name, _)| is_own_set(name) || users.contains(*name)) {
+        hasher.write(name.as_bytes());
+        hasher.write(head);
     }
     let Some(flavour) = kernel.capabilities().map(|known| &known.flavour) else { return Ok(hasher.finish()) };
     if flavour.kind == Kind::Legacy {
