@@ -36,6 +36,8 @@ pub(super) enum Need {
     Engine,
     /// Sets can be changed while it is down.
     Nothing,
+    /// It is not asked: while it starts it takes a question and answers seconds later.
+    Memory,
     /// As `Nothing`, and a broken file is no reason to stop: everything is to go.
     Rescue,
 }
@@ -122,10 +124,13 @@ impl Session {
         line: &mut engine::Line,
     ) -> Result<Self, Failure> {
         let following = if agent_is_here(ledger.paths()) { Following::Agent } else { Following::Nobody };
-        let inventory = match line.inventory(ctx) {
-            Ok(inventory) => Some(inventory),
-            Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
-            Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
+        let inventory = match need {
+            Need::Memory => None,
+            _ => match line.inventory(ctx) {
+                Ok(inventory) => Some(inventory),
+                Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
+                Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
+            },
         };
         let kernel = HostKernel::new(Tools::from_env());
         Ok(Self {

@@ -1,35 +1,27 @@
-//! What nobody tells of when it changes, in a few bytes: sets, and rules of iptables-legacy.
+//! Rules of iptables-legacy, of whose changes nobody tells, in a few bytes.
 
-use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher as _};
-use std::io;
 
 use super::flavour::Kind;
 use super::kernel::HostKernel;
-use super::watch::SetProbe;
 use crate::net::Family;
-use crate::ruleset::{is_own_set, names};
+use crate::ruleset::names;
 
-/// A number that is another one when a set of ours, or one of `users`, has come, gone, or has other entries in number, or
-/// when a chain of ours or one that calls ours has other rules and nobody tells of it. Members of a set that are
-/// exchanged one for one, and counters, leave it as it is. No process is needed for sets.
-pub fn signature(kernel: &HostKernel, users: &BTreeSet<String>) -> io::Result<u64> {
-    let mut hasher = DefaultHasher::new();
-    let heads = SetProbe::open().and_then(|probe| probe.heads())?;
-    for (name, head) in heads.iter().filter(|(name, _)| is_own_set(name) || users.contains(*name)) {
-        hasher.write(name.as_bytes());
-        hasher.write(head);
+/// A number that is another one when a chain of ours, or one that calls ours, has other rules and nobody tells of it.
+/// Counters leave it as it is. `None` where somebody does tell, or nothing can be read.
+pub fn legacy_rules(kernel: &HostKernel) -> Option<u64> {
+    let flavour = &kernel.capabilities()?.flavour;
+    if flavour.kind != Kind::Legacy {
+        return None;
     }
-    let Some(flavour) = kernel.capabilities().map(|known| &known.flavour) else { return Ok(hasher.finish()) };
-    if flavour.kind == Kind::Legacy {
-        for family in Family::ALL {
-            let Ok(ran) = kernel.call(&flavour.program(family, "save"), &[], "") else { continue };
-            for line in ran.stdout.lines().filter(|line| concerns(line)) {
-                hasher.write(line.split(" [").next().unwrap_or(line).as_bytes());
-            }
+    let mut hasher = DefaultHasher::new();
+    for family in Family::ALL {
+        let Ok(ran) = kernel.call(&flavour.program(family, "save"), &[], "") else { continue };
+        for line in ran.stdout.lines().filter(|line| concerns(line)) {
+            hasher.write(line.split(" [").next().unwrap_or(line).as_bytes());
         }
     }
-    Ok(hasher.finish())
+    Some(hasher.finish())
 }
 
 /// Whether a line of a save is about a chain of ours, or one that calls ours.

@@ -28,7 +28,7 @@ pub(super) enum Cause {
     Start,
     /// The engine said so.
     Event(Event),
-    /// The engine can be reached again: what it said meanwhile is lost.
+    /// The engine answers again: what it said meanwhile is lost.
     Reconnected,
     /// The engine cannot be reached.
     Lost(String),
@@ -141,6 +141,7 @@ pub(super) fn events(address: EngineAddress, causes: Outbox) -> io::Result<()> {
     spawn("events", move || {
         let mut wait = BACKOFF[0];
         let mut since = Timestamp::now().as_second() - OVERLAP;
+        let mut lost = false;
         loop {
             let mut heard = false;
             let heard_of = |event| {
@@ -149,19 +150,23 @@ pub(super) fn events(address: EngineAddress, causes: Outbox) -> io::Result<()> {
                 let _ = causes.send(Cause::Event(event));
             };
             let begun = Timestamp::now().as_second();
-            let end = runtime.block_on(docker::follow(&address, since, heard_of));
-            let lost = end.map_or_else(|error| error.to_string(), |()| "it closed the connection".to_owned());
-            if causes.send(Cause::Lost(lost)).is_err() {
+            let end = runtime.block_on(async {
+                if lost {
+                    docker::answers(&address).await?;
+                    let _ = causes.send(Cause::Reconnected);
+                }
+                docker::follow(&address, since, heard_of).await
+            });
+            let why = end.map_or_else(|error| error.to_string(), |()| "it closed the connection".to_owned());
+            if causes.send(Cause::Lost(why)).is_err() {
                 return;
             }
+            lost = true;
             // A connection that lived was a good one.
             wait =
                 if heard || Timestamp::now().as_second() > begun + 1 { BACKOFF[0] } else { (wait * 2).min(BACKOFF[1]) };
             since = Timestamp::now().as_second() - OVERLAP;
             thread::sleep(wait);
-            if causes.send(Cause::Reconnected).is_err() {
-                return;
-            }
         }
     })
 }

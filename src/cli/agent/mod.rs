@@ -20,6 +20,7 @@ use super::failure::{Exit, Failure};
 use super::offline;
 use super::session::{Need, Session};
 use super::soundness;
+use crate::host::headers::SetHeaders;
 use crate::host::lock::Lock;
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
@@ -73,12 +74,15 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
         inbox,
         line: Line::default(),
         members: None,
-        signature: None,
+        headers: SetHeaders::open().ok(),
+        sets: None,
+        legacy: None,
         record: Record::new(),
         repairs: Vec::new(),
         ready: false,
         known: None,
         away: false,
+        changed: false,
         blind: false,
         remarks: Vec::new(),
         fault: None,
@@ -94,6 +98,7 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each asked by name")]
 struct Agent<'a> {
     ctx: &'a mut Context,
     log: Log,
@@ -103,8 +108,12 @@ struct Agent<'a> {
     line: Line,
     /// What the last pass left, if it succeeded.
     members: Option<Members>,
-    /// What the kernel looked like then, as far as nobody tells when it changes.
-    signature: Option<u64>,
+    /// Tells of sets, as far as anybody does.
+    headers: Option<SetHeaders>,
+    /// What the sets looked like then.
+    sets: Option<u64>,
+    /// What rules of iptables-legacy looked like then.
+    legacy: Option<u64>,
     record: Record,
     /// When something had to be repaired lately that nobody but another program can have broken.
     repairs: Vec<Instant>,
@@ -113,6 +122,8 @@ struct Agent<'a> {
     known: Option<Inventory>,
     /// The engine does not answer.
     away: bool,
+    /// Containers or interfaces came or went since it was last asked.
+    changed: bool,
     /// Interfaces came or went while it did not: who has which address, nobody can say.
     blind: bool,
     /// What is wrong with the files, if what was last in force stands in for them.
@@ -157,7 +168,9 @@ impl Agent<'_> {
                     Due::Alive => self.manager.alive(),
                     // Only for people: what cannot be written is no reason to do anything else.
                     Due::Record => drop(self.record.write(paths)),
-                    Due::Look => causes.extend(self.look().map(|cause| (Instant::now(), cause))),
+                    Due::Glance if self.glance() => causes.push((Instant::now(), Cause::Edited)),
+                    Due::Look if self.look() => causes.push((Instant::now(), Cause::Edited)),
+                    Due::Glance | Due::Look => {}
                     Due::Clock => causes.push((Instant::now(), Cause::Clock)),
                     Due::Full => causes.push((Instant::now(), Cause::Tick)),
                 }
@@ -184,11 +197,16 @@ impl Agent<'_> {
         (!stop).then_some(causes)
     }
 
-    /// Looks at what nobody tells of.
-    fn look(&mut self) -> Option<Cause> {
-        let now = self.members.as_ref()?.signature()?;
-        let before = self.signature.replace(now)?;
-        (before != now).then_some(Cause::Edited)
+    /// Whether sets are not as they were left.
+    fn glance(&mut self) -> bool {
+        let now = self.members.as_ref().zip(self.headers.as_ref()).and_then(|(members, headers)| members.sets(headers));
+        now.is_some() && std::mem::replace(&mut self.sets, now).is_some_and(|before| Some(before) != now)
+    }
+
+    /// Whether rules of iptables-legacy are not as they were left.
+    fn look(&mut self) -> bool {
+        let now = self.members.as_ref().and_then(Members::legacy_rules);
+        now.is_some() && std::mem::replace(&mut self.legacy, now).is_some_and(|before| Some(before) != now)
     }
 
     /// Whether a cause is one, as things stand.
@@ -199,21 +217,23 @@ impl Agent<'_> {
                 self.away = true;
                 self.line.hang_up();
             }
+            Cause::Reconnected => self.away = false,
             // Docker writes into its own chain whenever a container comes; only where ours are rules of it is that news.
             Cause::Rules(Touched { chain: Some(chain), .. }) if chain == names::DOCKER => {
                 return self.members.as_ref().is_none_or(Members::are_in_docker);
             }
-            Cause::Links if !self.away => return false,
-            Cause::Links if !self.blind => {
-                self.blind = true;
-                self.log.warning(
-                    "containers come and go while the engine does not answer: until it does, nobody from outside reaches \
-                     any of them, for nobody can say who has which address",
-                );
-            }
+            Cause::Links | Cause::Event(_) => self.changed = true,
             _ => {}
         }
-        true
+        // What came or went before it was lost counts too: nobody could be asked about that any more.
+        if self.away && self.changed && !self.blind {
+            self.blind = true;
+            self.log.warning(
+                "containers come and go while the engine does not answer: until it does, nobody from outside reaches \
+                 any of them, for nobody can say who has which address",
+            );
+        }
+        *cause != Cause::Links || self.away
     }
 
     /// Makes everything true.
@@ -237,8 +257,13 @@ impl Agent<'_> {
                 *(if quick { &mut self.record.quick_passes } else { &mut self.record.full_passes }) += 1;
                 self.record.failure =
                     self.fault.as_ref().map(|fault| format!("what was last in force stays in force: {fault}"));
-                if calls > 0 || self.signature.is_none() {
-                    self.signature = self.members.as_ref().and_then(Members::signature);
+                if calls > 0 || !quick {
+                    // As it is now is how it was left.
+                    (self.sets, self.legacy) = (None, if quick { self.legacy } else { None });
+                    self.glance();
+                    if self.legacy.is_none() {
+                        self.look();
+                    }
                 }
                 if calls > 0 {
                     self.wrote(causes, calls, took);
@@ -292,6 +317,7 @@ impl Agent<'_> {
             return None;
         }
         let mut members = self.members.take()?;
+        let changed = std::mem::take(&mut self.changed);
         let line = &mut self.line;
         let known = &mut self.known;
         let networks = causes.iter().any(|(_, cause)| cause.is_of_networks());
@@ -307,7 +333,10 @@ impl Agent<'_> {
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => Err(failure),
         };
         // Whatever went wrong, a whole pass meets it too, and says so.
-        let calls = members.pass(self.ctx, listed).ok().flatten()?;
+        let Some(calls) = members.pass(self.ctx, listed).ok().flatten() else {
+            self.changed = changed;
+            return None;
+        };
         self.members = Some(members);
         Some(Done { calls, quick: true })
     }
@@ -318,14 +347,21 @@ impl Agent<'_> {
     /// somebody breaks meanwhile is mended for them. Once containers come or go nobody knows that any more.
     fn full(&mut self) -> Result<Done, Failure> {
         self.members = None;
-        let need = if self.known.is_some() { Need::Nothing } else { Need::Engine };
-        let mut session = Session::follow(self.ctx, need, &mut self.line)?;
-        match &session.inventory {
-            Some(inventory) => {
-                self.known = Some(inventory.clone());
-                (self.away, self.blind) = (false, false);
-            }
-            None => session.inventory.clone_from(&self.known),
+        let need = match &self.known {
+            None => Need::Engine,
+            Some(_) if self.away => Need::Memory,
+            Some(_) => Need::Nothing,
+        };
+        // What comes or goes from here on may be missing in the answer.
+        let changed = std::mem::take(&mut self.changed);
+        let session = Session::follow(self.ctx, need, &mut self.line);
+        let mut session = session.inspect_err(|_| self.changed = changed)?;
+        if let Some(inventory) = &session.inventory {
+            self.known = Some(inventory.clone());
+            self.blind = false;
+        } else {
+            self.changed = changed;
+            session.inventory.clone_from(&self.known);
         }
         if self.blind {
             session.following = Following::Blind;

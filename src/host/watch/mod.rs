@@ -3,11 +3,8 @@
 
 mod files;
 mod links;
-mod message;
 mod ruleset;
-mod sets;
 
 pub use files::FileWatch;
 pub use links::LinkWatch;
 pub use ruleset::{RulesetWatch, Touched};
-pub use sets::{SetHeads, SetProbe};

@@ -9,13 +9,12 @@ use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
-use super::message::{Message, attribute, messages, text};
 use crate::ruleset::{is_own_chain, names};
 
 /// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h, as a bit.
 const NFTABLES: u32 = 1 << (7 - 1);
 /// `NFNL_SUBSYS_NFTABLES` of the same file: the upper half of a message's type.
-const SUBSYSTEM: u8 = 10;
+const SUBSYSTEM: u16 = 10;
 /// Messages of `linux/netfilter/nf_tables.h` (`enum nf_tables_msg_types`).
 const DELTABLE: u8 = 2;
 const NEWCHAIN: u8 = 3;
@@ -28,6 +27,9 @@ const RULE_CHAIN: u16 = 2;
 const CHAIN_NAME: u16 = 3;
 const GEN_PROC_PID: u16 = 2;
 const GEN_PROC_NAME: u16 = 3;
+/// Bytes of a `nlmsghdr`, and of it with the `nfgenmsg` that follows.
+const HEADER: usize = 16;
+const BODY: usize = 20;
 
 /// A subscription to changes of this network namespace's `nf_tables` ruleset.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ impl RulesetWatch {
                         touched = Some(Touched::default());
                     }
                     let read = self.buffer.get(..length.min(self.buffer.len())).unwrap_or_default();
-                    for message in messages(read).into_iter().filter(|message| message.subsystem == SUBSYSTEM) {
+                    for message in messages(read) {
                         // Any other chain says more than the one that Docker writes into all day.
                         if touched.as_ref().is_none_or(|known| known.chain.as_deref() == Some(names::DOCKER)) {
                             touched = concerns(&message).or(touched);
@@ -85,6 +87,51 @@ impl RulesetWatch {
             }
         }
     }
+}
+
+/// One message: its kind, and its attributes.
+struct Message<'a> {
+    kind: u8,
+    attributes: &'a [u8],
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+/// The `nf_tables` messages of one datagram, up to the first that makes no sense.
+fn messages(mut rest: &[u8]) -> Vec<Message<'_>> {
+    let mut found = Vec::new();
+    while let (Some(length), Some(kind)) = (rest.get(..4), half(rest, 4)) {
+        let length = length.try_into().map_or(0, u32::from_ne_bytes) as usize;
+        if length < BODY {
+            break;
+        }
+        if kind >> 8 == SUBSYSTEM
+            && let Some(attributes) = rest.get(BODY..length)
+        {
+            found.push(Message { kind: kind.to_le_bytes()[0], attributes });
+        }
+        rest = rest.get(length.next_multiple_of(4).max(HEADER)..).unwrap_or_default();
+    }
+    found
+}
+
+/// The value of the attribute `wanted`.
+fn attribute(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
+    while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
+        let length = usize::from(length);
+        // The two upper bits are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
+        if kind & 0x3fff == wanted {
+            return rest.get(4..length);
+        }
+        rest = rest.get(length.next_multiple_of(4).max(4)..)?;
+    }
+    None
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
 /// What a message is about if it concerns us. In doubt it does.
@@ -109,11 +156,23 @@ fn writer(generation: &Message<'_>) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{encoded, request};
     use super::*;
 
+    fn attribute_of(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = u16::try_from(value.len() + 4).unwrap().to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
     fn message(kind: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
-        request(u16::from_le_bytes([kind, SUBSYSTEM]), 0, 2, &attributes.concat())
+        let body = attributes.concat();
+        let mut bytes = u32::try_from(BODY + body.len()).unwrap().to_ne_bytes().to_vec();
+        bytes.extend((SUBSYSTEM << 8 | u16::from(kind)).to_ne_bytes());
+        bytes.resize(BODY, 0);
+        bytes.extend(body);
+        bytes
     }
 
     fn about(bytes: &[u8]) -> Vec<Option<Touched>> {
@@ -123,20 +182,20 @@ mod tests {
     #[test]
     fn tells_our_chains_from_dockers_own() {
         let rule = |chain: &str| {
-            message(NEWRULE, &[encoded(1, b"filter\0"), encoded(RULE_CHAIN, format!("{chain}\0").as_bytes())])
+            message(NEWRULE, &[attribute_of(1, b"filter\0"), attribute_of(RULE_CHAIN, format!("{chain}\0").as_bytes())])
         };
         let both = [rule("DOCKER-CT"), rule("DOCKER-FIREWALL-TO"), rule("FORWARD")].concat();
         let named = |name: &str| Some(Touched { chain: Some(name.to_owned()), by: None });
         assert_eq!(about(&both), [None, named("DOCKER-FIREWALL-TO"), named("FORWARD")]);
-        assert_eq!(about(&message(DELTABLE, &[encoded(1, b"filter\0")])), [Some(Touched::default())]);
+        assert_eq!(about(&message(DELTABLE, &[attribute_of(1, b"filter\0")])), [Some(Touched::default())]);
         assert_eq!(about(&message(NEWRULE, &[])), [Some(Touched::default())]);
-        let who = message(NEWGEN, &[encoded(GEN_PROC_PID, &[0, 0, 1, 2]), encoded(GEN_PROC_NAME, b"nft\0")]);
+        let who = message(NEWGEN, &[attribute_of(GEN_PROC_PID, &[0, 0, 1, 2]), attribute_of(GEN_PROC_NAME, b"nft\0")]);
         assert_eq!(writer(&messages(&who)[0]).as_deref(), Some("nft (process 258)"));
     }
 
     #[test]
     fn cut_off_or_nonsense_harms_nobody() {
-        let whole = message(NEWCHAIN, &[encoded(CHAIN_NAME, b"FORWARD\0")]);
+        let whole = message(NEWCHAIN, &[attribute_of(CHAIN_NAME, b"FORWARD\0")]);
         for length in 0..whole.len() {
             let _ = about(&whole[..length]);
         }

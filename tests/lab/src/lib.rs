@@ -26,6 +26,7 @@ mod errand;
 mod error;
 mod exec;
 mod holder;
+pub mod hunt;
 mod image;
 pub mod kill;
 mod network;
