@@ -69,6 +69,7 @@ impl Log {
 }
 
 /// How much it matters.
+#[derive(Clone, Copy)]
 enum Level {
     Info,
     Warning,
