@@ -171,6 +171,7 @@ impl Agent<'_> {
                     Due::Glance if self.glance() => causes.push((Instant::now(), Cause::Edited)),
                     Due::Look if self.look() => causes.push((Instant::now(), Cause::Edited)),
                     Due::Glance | Due::Look => {}
+                    Due::Again => causes.push((Instant::now(), Cause::Again)),
                     Due::Clock => causes.push((Instant::now(), Cause::Clock)),
                     Due::Full => causes.push((Instant::now(), Cause::Tick)),
                 }
@@ -248,6 +249,9 @@ impl Agent<'_> {
         self.record.last_pass_ms = record::millis(took);
         self.record.connected = !self.away;
         self.timers.passed(result.is_ok());
+        if causes.iter().any(|(_, cause)| cause.is_early()) {
+            self.timers.again();
+        }
         match result {
             Ok(Done { calls, quick }) => {
                 let heard = causes.iter().filter(|(_, cause)| matches!(cause, Cause::Event(_))).map(|(at, _)| at);
