@@ -21,6 +21,16 @@ pub enum Format {
     Columns(Template),
 }
 
+/// What `--log-format` takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One compact object a line.
+    Json,
+}
+
 impl Format {
     /// Understands the words behind `--format`, of which [`super::values::parse_format`] has seen to the first.
     pub fn parse(text: &str) -> Result<Self, Failure> {

@@ -95,6 +95,12 @@ impl Cause {
             _ => false,
         }
     }
+
+    /// Whether networks themselves may have come or gone.
+    pub(super) fn is_of_networks(&self) -> bool {
+        let Self::Event(Event { kind, action, .. }) = self else { return true };
+        kind != "container" && !["connect", "disconnect"].contains(&&**action)
+    }
 }
 
 /// Where causes are put, with the moment at which each was heard of.

@@ -9,14 +9,15 @@ mod members;
 mod record;
 mod timers;
 
+use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::args::AgentArgs;
 use super::context::Context;
 use super::engine::{self, Line, Trouble};
 use super::failure::{Exit, Failure};
 use super::offline;
-use super::report::count;
 use super::session::{Need, Session};
 use super::soundness;
 use crate::host::headers::SetHeaders;
@@ -47,7 +48,7 @@ const FIGHT_SPAN: Duration = Duration::from_secs(30);
 const FIGHT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until it is told to stop.
-pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
     require_net_admin().map_err(|error| super::complaint::privilege(&error))?;
     let paths = offline::paths(ctx);
     let alone = Lock::acquire_file(&paths.agent_file(), ALONE, |_| {});
@@ -56,7 +57,7 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     let (causes, inbox) = cause::post();
     let trouble = |what: &str, error: &std::io::Error| Failure::environment(format!("cannot follow {what}: {error}"));
     cause::signals(causes.clone()).map_err(|error| trouble("signals", &error))?;
-    let mut log = Log::new();
+    let mut log = Log::new(args.log_format);
     if let Err(error) = cause::rules(causes.clone()) {
         log.warning(&format!("changes of rules are found minutes later only: {error}"));
     }
@@ -137,6 +138,13 @@ struct Done {
     calls: usize,
     /// It followed containers and read nothing else.
     quick: bool,
+}
+
+/// Whether any container has another name than before.
+fn is_renamed(before: &Inventory, after: &Inventory) -> bool {
+    let names: HashMap<&str, &str> =
+        before.containers.iter().map(|container| (&*container.id, &*container.name)).collect();
+    after.containers.iter().any(|container| names.get(&*container.id).is_some_and(|name| *name != container.name))
 }
 
 impl Agent<'_> {
@@ -285,8 +293,7 @@ impl Agent<'_> {
     fn wrote(&mut self, causes: &[(Instant, Cause)], calls: usize, took: Duration) {
         let because: Vec<String> = causes.iter().map(|(_, cause)| cause.to_string()).collect();
         let because = because.join("; ");
-        let calls = count(calls, "call", "calls");
-        self.log.info(&format!("kernel written in {calls}, {:.1} ms, because: {because}", record::millis(took)));
+        self.log.wrote(calls, record::millis(took), &because);
         if causes.iter().all(|(_, cause)| matches!(cause, Cause::Rules(_) | Cause::Edited | Cause::Tick)) {
             self.record.repaired(because);
             let was_fighting = self.is_fighting();
@@ -317,7 +324,12 @@ impl Agent<'_> {
         let changed = std::mem::take(&mut self.changed);
         let line = &mut self.line;
         let known = &mut self.known;
-        let listed = |ctx: &Context| match line.inventory(ctx) {
+        let networks = causes.iter().any(|(_, cause)| cause.is_of_networks());
+        let listed = |ctx: &Context| match line.containers(ctx, networks) {
+            // Its event is on the way, or was lost: who is guarded by the old name takes more than a look at addresses.
+            Ok(inventory) if known.as_ref().is_none_or(|known| is_renamed(known, &inventory)) => {
+                Err(Failure::environment("a container has another name"))
+            }
             Ok(inventory) => {
                 *known = Some(inventory.clone());
                 Ok(inventory)

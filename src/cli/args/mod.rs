@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::format::{Filters, Format, ListStyle};
+use super::format::{Filters, Format, ListStyle, LogFormat};
 pub use super::values::{EntryArg, Input, Picture, RuleName, SetType, Shell, SourceArg};
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
 
@@ -35,7 +35,7 @@ pub enum Invocation {
     /// `status`.
     Status(StatusArgs),
     /// `agent`.
-    Agent,
+    Agent(AgentArgs),
     /// `restore`.
     Restore,
     /// `service install`.
@@ -173,6 +173,13 @@ pub struct ResetArgs {
 pub struct StatusArgs {
     /// `--format`, when given.
     pub format: Option<Format>,
+}
+
+/// `agent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentArgs {
+    /// `--log-format`.
+    pub log_format: LogFormat,
 }
 
 /// `doctor`.

@@ -4,8 +4,8 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, GraphArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs,
-    RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs,
+    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, GraphArgs, Invocation, LsArgs, PlanArgs, ResetArgs,
+    RmArgs, RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs,
     SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs,
     VersionArgs,
 };
@@ -116,7 +116,7 @@ impl Invocation {
             }),
             ["plan"] => Self::Plan(PlanArgs),
             ["reset"] => Self::Reset(ResetArgs { force: typed.on("force")? }),
-            ["agent"] => Self::Agent,
+            ["agent"] => Self::Agent(AgentArgs { log_format: typed.maybe("log-format")?.unwrap_or_default() }),
             ["restore"] => Self::Restore,
             ["service", "install"] => Self::ServiceInstall(ServiceInstallArgs {
                 no_systemd: typed.on("no-systemd")?,

@@ -56,6 +56,7 @@ pub(super) fn fixed(path: &[&str], flag: &str) -> Option<&'static [(&'static str
             ("table", "columns with headings"),
         ],
         (_, "format") => &[("json", "one JSON object a line"), ("table", "columns with headings")],
+        (_, "log-format") => &[("json", "one JSON object a line"), ("text", "lines for people")],
         (_, "hook") => &[
             ("docker", "as plain rules at the top of DOCKER"),
             ("docker-user", "first in DOCKER-USER"),
