@@ -198,9 +198,35 @@ impl Agent<'_> {
         (!stop).then_some(causes)
     }
 
+    /// What sets and rules of iptables-legacy look like at this moment.
+    fn looks(&self) -> Option<(Option<u64>, Option<u64>)> {
+        let members = self.members.as_ref()?;
+        Some((self.headers.as_ref().and_then(|headers| members.sets(headers)), members.legacy_rules()))
+    }
+
+    /// What a pass found right looks as it did before the pass read it: whatever somebody did since is a difference. After
+    /// one that wrote, nobody knows what of the difference is ours, so another one follows that will write nothing.
+    fn remember_looks(&mut self, before: Option<(Option<u64>, Option<u64>)>, done: &Done) {
+        match before.filter(|_| done.calls == 0) {
+            _ if done.quick => {
+                // Rules were neither read nor written.
+                if done.calls > 0 {
+                    self.sets = None;
+                    self.glance();
+                }
+            }
+            Some(before) => (self.sets, self.legacy) = before,
+            None => {
+                (self.sets, self.legacy) = (None, None);
+                self.timers.confirm();
+            }
+        }
+    }
+
     /// Whether sets are not as they were left.
     fn glance(&mut self) -> bool {
-        let now = self.members.as_ref().zip(self.headers.as_ref()).and_then(|(members, headers)| members.sets(headers));
+        let headers = self.headers.as_ref().zip(self.members.as_ref());
+        let now = headers.and_then(|(headers, members)| members.sets(headers));
         now.is_some() && std::mem::replace(&mut self.sets, now).is_some_and(|before| Some(before) != now)
     }
 
@@ -243,7 +269,13 @@ impl Agent<'_> {
             self.log.warning(&cause.to_string());
         }
         let begun = Instant::now();
-        let result = self.quick(causes).map_or_else(|| self.full(), Ok);
+        let mut looks = None;
+        let result = if let Some(done) = self.quick(causes) {
+            Ok(done)
+        } else {
+            looks = self.looks();
+            self.full()
+        };
         let took = begun.elapsed();
         self.record.last_pass = record::now();
         self.record.last_pass_ms = record::millis(took);
@@ -253,7 +285,8 @@ impl Agent<'_> {
             self.timers.again();
         }
         match result {
-            Ok(Done { calls, quick }) => {
+            Ok(done) => {
+                let Done { calls, quick } = done;
                 let heard = causes.iter().filter(|(_, cause)| matches!(cause, Cause::Event(_))).map(|(at, _)| at);
                 if let Some(first) = heard.min() {
                     self.record.reacted(first.elapsed());
@@ -261,14 +294,7 @@ impl Agent<'_> {
                 *(if quick { &mut self.record.quick_passes } else { &mut self.record.full_passes }) += 1;
                 self.record.failure =
                     self.fault.as_ref().map(|fault| format!("what was last in force stays in force: {fault}"));
-                if calls > 0 || !quick {
-                    // As it is now is how it was left.
-                    (self.sets, self.legacy) = (None, if quick { self.legacy } else { None });
-                    self.glance();
-                    if self.legacy.is_none() {
-                        self.look();
-                    }
-                }
+                self.remember_looks(looks, &done);
                 if calls > 0 {
                     self.wrote(causes, calls, took);
                 }

@@ -8,6 +8,8 @@ const GLANCE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_secs(2);
 /// Everything is read again at least this often, whatever was told.
 const FULL: Duration = Duration::from_secs(300);
+/// After a whole pass that wrote something, the next one comes no later than this, to see that nothing is left to write.
+const CONFIRM: Duration = Duration::from_millis(100);
 /// After a pass that failed, the next one comes no later than this.
 const RETRY: Duration = Duration::from_secs(2);
 /// The engine tells of a running container's new place on a network before its list of containers has it, as 28.5 was seen
@@ -63,6 +65,11 @@ impl Timers {
             full: now + FULL,
             clocks: (now, SystemTime::now()),
         }
+    }
+
+    /// A whole pass is due in a moment.
+    pub(super) fn confirm(&mut self) {
+        self.full = self.full.min(Instant::now() + CONFIRM);
     }
 
     /// A pass was made.
