@@ -1,8 +1,8 @@
 //! docker-firewall: decides who may reach which container.
 //!
-//! The core (`net`, `policy`, `inventory`, `ruleset`, `resolve`, `oracle`, `compile`, `plan`, `page`, `graph`) is pure: total functions
-//! over plain data. Effects live at the rim (`docker`, `host`, `cli`). Imports go downward only; `tests/layers.rs`
-//! holds that. ARCHITECTURE.md has the map.
+//! The core (`net`, `policy`, `inventory`, `ruleset`, `resolve`, `oracle`, `compile`, `plan`, `page`, `graph`) is pure:
+//! total functions over plain data. Effects live at the rim (`docker`, `host`, `cli`). Imports go downward only;
+//! `tests/layers.rs` holds that. ARCHITECTURE.md has the map.
 
 pub mod access;
 pub mod cli;

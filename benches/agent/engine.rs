@@ -201,6 +201,7 @@ fn id(number: usize) -> String {
     format!("{number:064x}")
 }
 
-fn host_port(number: usize) -> usize {
+/// The port of the host that leads to a container.
+pub(crate) fn host_port(number: usize) -> usize {
     20_000 + number
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::access::{Exposure, Way};
-use crate::policy::{Policy, Rule, Verdict};
+use crate::policy::{Policy, Rule, RuleSource, Verdict};
 
 mod dot;
 mod mermaid;
@@ -137,14 +137,15 @@ impl Graph {
         }
         for way in ways {
             let to = sketch.node(Column::Container, &way.to.name, way.exposure.into());
-            let mut allowed = false;
+            let mut drawn = false;
             for (number, rule) in way.rules.iter().filter_map(|&number| Some((number, rule(number)?))) {
                 let denies = rule.verdict == Verdict::Deny;
-                allowed |= !denies;
+                drawn |= !denies && rule.interface.is_none() && rule.sources.contains(&RuleSource::Any);
                 let from = sketch.node(Column::Rule, &rule_label(number, rule), Tone::Plain);
                 sketch.edge(from, to, if denies { Tone::Deny } else { way.exposure.into() });
             }
-            if way.exposure == Exposure::World && !allowed {
+            // Where the kernel holds something else, everybody may come in past rules that allow somebody.
+            if way.exposure == Exposure::World && !drawn {
                 let everyone = sketch.node(Column::Source, "everyone", Tone::World);
                 sketch.edge(everyone, to, Tone::World);
             }
@@ -166,7 +167,7 @@ impl Graph {
 mod tests {
     use super::*;
     use crate::access::{Resident, Road};
-    use crate::policy::{Ports, RuleSource};
+    use crate::policy::Ports;
 
     /// Everything that a name could try.
     pub(super) const HOSTILE: &str =
@@ -199,12 +200,18 @@ mod tests {
             line: None,
         };
         let source = |text: &str| RuleSource::parse(text).unwrap().0;
-        let rules = vec![rule(Verdict::Deny, source("192.0.2.1")), rule(Verdict::Allow, source("ipfriends"))];
+        let rules = vec![
+            rule(Verdict::Deny, source("192.0.2.1")),
+            rule(Verdict::Allow, source("ipfriends")),
+            rule(Verdict::Allow, RuleSource::Any),
+        ];
         let policy = Policy { rules, ..Policy::default() };
         let long = "x".repeat(4096);
         let ways = [
             way("web", Exposure::Restricted, &[1, 2]),
             way("db", Exposure::World, &[1]),
+            way("cache", Exposure::World, &[2]),
+            way("shop", Exposure::World, &[3]),
             way(HOSTILE, Exposure::World, &[]),
             way(&long, Exposure::Closed, &[99]),
         ];
@@ -212,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_reaches_what_no_rule_allows() {
+    fn everybody_reaches_what_is_open_whatever_rules_say() {
         let graph = drawn();
         let named = |(from, to): (usize, usize)| (graph.nodes[from].label.as_str(), graph.nodes[to].label.as_str());
         let edges: Vec<_> = graph.edges.iter().map(|(&ends, tone)| (named(ends), tone.name())).collect();
@@ -222,10 +229,15 @@ mod tests {
             (("2 allow 443/tcp", "web"), "restricted"),
             (("1 deny 443/tcp", "db"), "deny"),
             (("everyone", "db"), "world"),
+            (("everyone", "cache"), "world"),
+            (("any", "3 allow 443/tcp"), "restricted"),
+            (("3 allow 443/tcp", "shop"), "world"),
             (("web", "web-net"), "plain"),
         ] {
             assert!(edges.contains(&edge), "{edge:?} in {edges:?}");
         }
-        assert!(!edges.iter().any(|((from, to), _)| *from == "everyone" && *to == "web"));
+        for closed in ["web", "shop"] {
+            assert!(!edges.iter().any(|((from, to), _)| *from == "everyone" && *to == closed), "{closed}");
+        }
     }
 }

@@ -8,10 +8,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::text::{printable, shorten};
+
 mod eval;
 mod functions;
 mod lex;
 mod parse;
+
+/// Longest complaint: labels may be longer than anybody reads.
+const LONGEST: usize = 400;
 
 /// Why a template is none, or says nothing of a value.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -19,8 +24,9 @@ mod parse;
 pub struct TemplateError(pub String);
 
 impl TemplateError {
-    fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+    /// Values that it quotes come from others.
+    fn new(what: impl AsRef<str>) -> Self {
+        Self(printable(&shorten(what.as_ref(), LONGEST)).into_owned())
     }
 }
 
@@ -164,6 +170,7 @@ mod tests {
             ("{{.Contaner}}", "no field Contaner; did you mean Container?"),
             ("{{.Zzz}}", "no field Zzz; the fields are: Container, Count, Empty, From"),
             ("{{.Container.Name}}", "web has no field Name"),
+            ("{{.Hostile.Name}}", "a\\x1b[31m\\u{202e}\\n has no field Name"),
             ("{{.Container", "unclosed action"),
             ("{{if .A}}", "no {{end}}"),
             ("{{end}}", "unexpected {{end}}"),
