@@ -69,7 +69,7 @@ hooked_everywhere() {
   done
 }
 until_true() {
-  for _ in $(seq 4000); do
+  for _ in $(seq 1500); do
     if "$@"; then return 0; fi
     sleep 0.01
   done
