@@ -59,7 +59,7 @@ fn scene(count: usize, entries: u32, rounds: usize) -> Result {
         rank(99),
         rank(100)
     );
-    run(place.path(), "reset")?;
+    run(place.path(), "reset --force")?;
     Ok(())
 }
 
