@@ -30,6 +30,7 @@ fn all_of_it(desk: &Desk) -> Result {
     another_name(desk)?;
     somebody_flushes(desk)?;
     somebody_empties_a_set(desk)?;
+    somebody_flushes_amid_events(desk)?;
     somebody_edits(desk)?;
     commands_meanwhile(desk)?;
     the_engine_restarts(desk)?;
@@ -129,6 +130,19 @@ fn somebody_empties_a_set(desk: &Desk) -> Result {
     desk.shell("ipset flush df4-guarded")?;
     until(desk, "an emptied set is filled", LATER, || in_force(desk))?;
     desk.only(8080, "web", true, false)
+}
+
+/// Events that follow a repair at once do not keep the agent from looking whether it holds.
+fn somebody_flushes_amid_events(desk: &Desk) -> Result {
+    for _ in 0..3 {
+        desk.shell(
+            "(for n in $(seq 20); do docker pause web; docker unpause web; done) > /dev/null &
+             ipset flush df4-guarded; sleep 0.5; iptables -F DOCKER-USER; wait",
+        )?;
+        let hooked = || Ok(desk.shell("iptables -S DOCKER-USER")?.contains("-j DOCKER-FIREWALL"));
+        until(desk, "a flush amid events is mended", LATER, hooked)?;
+    }
+    until(desk, "all is mended", LATER, || in_force(desk)).map(drop)
 }
 
 fn somebody_edits(desk: &Desk) -> Result {
