@@ -33,6 +33,7 @@ fn all_of_it(desk: &Desk) -> Result {
     somebody_flushes_amid_events(desk)?;
     somebody_edits(desk)?;
     commands_meanwhile(desk)?;
+    the_engine_hangs(desk)?;
     the_engine_restarts(desk)?;
     stop(desk, &agent)
 }
@@ -167,6 +168,17 @@ fn commands_meanwhile(desk: &Desk) -> Result {
         assert!(!desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web")?);
     }
     Ok(())
+}
+
+/// It takes requests and answers none: what it held last stands.
+fn the_engine_hangs(desk: &Desk) -> Result {
+    desk.shell("kill -STOP $(cat /run/docker.pid); iptables -F DOCKER-USER")?;
+    let hooked = || Ok(desk.shell("iptables -S DOCKER-USER")?.contains("-j DOCKER-FIREWALL"));
+    let took = until(desk, "a flush is repaired while the engine hangs", LATER, hooked);
+    desk.shell("kill -CONT $(cat /run/docker.pid)")?;
+    took?;
+    desk.only(8080, "web", true, false)?;
+    until(desk, "all is in force after that", LATER, || in_force(desk)).map(drop)
 }
 
 fn the_engine_restarts(desk: &Desk) -> Result {
