@@ -11,11 +11,13 @@ use super::engine::{self, Trouble};
 use super::failure::{Exit, Failure};
 use super::{complaint, offline, report, soundness};
 use crate::compile;
-use crate::host::kernel::HostKernel;
+use crate::host::kernel::{HostKernel, Kernel as _};
 use crate::host::lock::{self, Lock};
+use crate::host::namespace::{Namespace, NamespaceError, process_lives};
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::tools::Tools;
+use crate::host::whole::{self, Whole};
 use crate::inventory::{Container, Inventory, Service};
 use crate::net::Family;
 use crate::plan::{self, DiffLine};
@@ -203,6 +205,22 @@ impl Session {
     /// What the network namespaces of containers hold, by the containers' full IDs, as far as they were read.
     pub(super) fn sandboxes(&self) -> &[Sandbox] {
         &self.sandboxes.open
+    }
+
+    /// Every table of the host, whoever wrote into it.
+    pub(super) fn whole(&mut self) -> Result<Whole, Failure> {
+        whole::read(&mut self.kernel).map_err(|error| complaint::kernel(&error))
+    }
+
+    /// The tables and sets in the network namespace of a container; `None` when it has stopped meanwhile.
+    pub(super) fn whole_inside(&mut self, container: &Container) -> Result<Option<(Whole, Dump)>, Failure> {
+        let (Some(sandbox), Some(known)) = (&container.sandbox, self.kernel.capabilities()) else { return Ok(None) };
+        let elsewhere = |error: NamespaceError| Failure::environment(format!("container {}: {error}", container.name));
+        let lives = || process_lives(sandbox.pid);
+        let Some(namespace) = Namespace::open(&sandbox.path, lives).map_err(elsewhere)? else { return Ok(None) };
+        let mut kernel = HostKernel::with_flavour(Tools::from_env(), known.flavour.clone());
+        let read = || Ok((whole::read(&mut kernel)?, kernel.observe(&|_| true)?));
+        namespace.within(read).map_err(elsewhere)?.map(Some).map_err(|error| complaint::kernel(&error))
     }
 
     /// What the tools can do here, once the kernel has been read.

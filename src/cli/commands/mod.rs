@@ -7,6 +7,7 @@ pub mod allow;
 pub mod apply;
 pub mod default;
 pub mod doctor;
+pub mod explain;
 pub mod ls;
 pub mod plan;
 pub mod reset;
