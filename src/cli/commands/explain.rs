@@ -48,7 +48,17 @@ pub fn run(ctx: &mut Context, args: ExplainArgs) -> Result<Exit, Failure> {
     world.check(&callers)?;
     let mut answers = Vec::new();
     for destination in &args.destinations {
-        for (port, all) in ways(&session, &world, destination)? {
+        let found = match ways(&session, &world, destination) {
+            Ok(found) => found,
+            // One of several that means nothing leaves the others their answers.
+            Err(failure) if args.destinations.len() > 1 => {
+                ctx.output.failure(&failure);
+                answers.push(Answer::Unknown);
+                continue;
+            }
+            Err(failure) => return Err(failure),
+        };
+        for (port, all) in found {
             world.enter(&mut session, &all)?;
             for group in groups(&session, &world, &all, &callers)? {
                 answers.push(overall(&group.trials));

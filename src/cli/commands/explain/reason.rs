@@ -166,7 +166,7 @@ pub(super) fn change(
             Some(number) => rule("allow", &format!(" --before {number}")),
             None => rule("allow", ""),
         },
-        (_, Cause::Rule(place)) if is_dockers(world, place) => {
+        (Answer::Denied, Cause::Rule(place)) if is_dockers(world, place) => {
             "Docker itself keeps this closed: a published port is its way in (docker run -p)".to_owned()
         }
         (Answer::Denied, Cause::Rule(Place { program, table, chain, number, .. })) => {

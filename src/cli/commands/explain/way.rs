@@ -8,13 +8,14 @@ use crate::cli::args::Destination;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::cli::text::{natural_order, printable};
-use crate::inventory::{Container, Inventory, NetworkMode};
+use crate::inventory::{Container, Found, Inventory, NetworkMode};
 use crate::net::{Family, Protocol};
+use crate::policy::Target;
 use crate::resolve::{network_owner, selects};
-use crate::ruleset::{Ask, Target, WholeRule};
+use crate::ruleset::{self, Ask, WholeRule};
 
 /// What kind of way it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Kind {
     /// A port of the host that Docker publishes.
     Published,
@@ -131,6 +132,16 @@ fn meant<'a>(inventory: &'a Inventory, destination: &Destination) -> Result<Vec<
         }
         return Ok(found);
     };
+    if let Target::Container(name) = target {
+        match inventory.find(name) {
+            Found::One(container) => return Ok(vec![container]),
+            Found::Ambiguous(several) => {
+                let names: Vec<&str> = several.iter().map(|container| container.name.as_str()).collect();
+                return Err(Failure::user(format!("{name} is the beginning of several IDs: {}", names.join(", "))));
+            }
+            Found::None => {}
+        }
+    }
     let found: Vec<&Container> =
         inventory.containers.iter().filter(|container| selects(target, container, inventory)).collect();
     if found.is_empty() {
@@ -203,7 +214,9 @@ fn to_port(inventory: &Inventory, world: &World, (name, owner): (&str, &Containe
             }
         }
     }
-    ways.into_values().collect()
+    let mut ways: Vec<Way> = ways.into_values().collect();
+    ways.sort_by_key(|way| way.kind);
+    ways
 }
 
 /// Ports of the host that some rule leads to a container's port, and the host's address if it names one.
@@ -217,7 +230,7 @@ fn forwarded(world: &World, (protocol, port): (Protocol, u16), to: IpAddr) -> Ve
         Protocol::Sctp => 132,
     };
     let leads = |rule: &&WholeRule| match &rule.target {
-        Target::Translate { address, port: inner } => {
+        ruleset::Target::Translate { address, port: inner } => {
             *address == Some(to) && inner.is_none_or(|inner| inner == Some(port))
         }
         _ => false,

@@ -125,6 +125,10 @@ impl World {
             if hidden && self.interface.is_none() {
                 return Err(Failure::user(format!("{address} means nothing without a link: add --interface NAME")));
             }
+            if self.interface(address).is_none() {
+                let text = format!("no route of this host leads to {address}, so nobody can tell where it comes in");
+                return Err(Failure::user(text).hinted("Say it: --interface NAME"));
+            }
         }
         Ok(())
     }
