@@ -4,8 +4,8 @@
 //! sockets are asked for. An answer is [`Answer::Unknown`] where a rule decides that is not understood: a rule that may
 //! match or not is followed both ways, and only if both end alike is there an answer.
 //!
-//! What a packet meets and this leaves out, because it bars nobody: the rewriting of sources (`POSTROUTING`, `INPUT` in
-//! `nat`), which comes after every verdict.
+//! What a packet meets and this leaves out: policy routing, reverse path filters of the routing code, `IPsec`, `tc` and
+//! eBPF, none of which iptables knows of.
 
 mod host;
 mod journey;

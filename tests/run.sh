@@ -107,7 +107,7 @@ lab_tests() {
   # One engine after the other within a test, two tests at a time: more would only wait for each other.
   tests lab cargo test --locked --package docker-firewall-lab --test plain --no-fail-fast -- --ignored --test-threads 2
   tests commands cargo test --locked --package docker-firewall-lab --test rules --test sets --test slips --test surroundings \
-    --test agent --test unseen --test hostnet --test odd --test flows --test nftables --test swarm --test macvlan \
+    --test agent --test explain --test unseen --test hostnet --test odd --test flows --test nftables --test swarm --test macvlan \
     --no-fail-fast -- --ignored --test-threads 2
   tests docker-cli cargo test --locked --test docker_engine --no-fail-fast -- --ignored through_the_real_docker
 }

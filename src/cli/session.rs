@@ -23,7 +23,7 @@ use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::{Policy, RuleSource, SetFile};
 use crate::reconcile::{self, Applied, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
-use crate::resolve::{self, Following, needs_sandbox};
+use crate::resolve::{self, Following, Interface, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
@@ -212,15 +212,19 @@ impl Session {
         whole::read(&mut self.kernel).map_err(|error| complaint::kernel(&error))
     }
 
-    /// The tables and sets in the network namespace of a container; `None` when it has stopped meanwhile.
-    pub(super) fn whole_inside(&mut self, container: &Container) -> Result<Option<(Whole, Dump)>, Failure> {
+    /// Tables, sets and links in the network namespace of a container; `None` when it has stopped meanwhile.
+    pub(super) fn whole_inside(
+        &mut self,
+        container: &Container,
+    ) -> Result<Option<(Whole, Dump, Vec<Interface>)>, Failure> {
         let (Some(sandbox), Some(known)) = (&container.sandbox, self.kernel.capabilities()) else { return Ok(None) };
         let elsewhere = |error: NamespaceError| Failure::environment(format!("container {}: {error}", container.name));
         let lives = || process_lives(sandbox.pid);
         let Some(namespace) = Namespace::open(&sandbox.path, lives).map_err(elsewhere)? else { return Ok(None) };
         let mut kernel = HostKernel::with_flavour(Tools::from_env(), known.flavour.clone());
         let read = || Ok((whole::read(&mut kernel)?, kernel.observe(&|_| true)?));
-        namespace.within(read).map_err(elsewhere)?.map(Some).map_err(|error| complaint::kernel(&error))
+        let (whole, state) = namespace.within(read).map_err(elsewhere)?.map_err(|error| complaint::kernel(&error))?;
+        Ok(Some((whole, state, namespace.links().map_err(elsewhere)?)))
     }
 
     /// What the tools can do here, once the kernel has been read.

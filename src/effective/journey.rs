@@ -9,7 +9,7 @@ use super::passage::{Answer, Cause, Passage, Place, Step};
 use super::segment::{Link, Lookup, Segment, Tracking};
 use super::walk::{Ending, Log, RULES_MAX, Verdict, walk};
 use crate::net::{Family, Protocol};
-use crate::ruleset::WholeRuleset;
+use crate::ruleset::{NewPort, WholeRuleset};
 
 /// The kernel and the host, as they were read.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ const INPUT: &str = "INPUT";
 const FORWARD: &str = "FORWARD";
 const OUTPUT: &str = "OUTPUT";
 const POSTROUTING: &str = "POSTROUTING";
-/// The tables that filter, in the order of their priorities (linux/netfilter_ipv4.h: -150, 0, 50).
+/// The tables that filter, in the order of their priorities (`linux/netfilter_ipv4.h`: -150, 0, 50).
 const FILTERS: [&str; 3] = ["mangle", "filter", "security"];
 
 /// Somebody's packet to the host or through it.
@@ -72,7 +72,7 @@ pub fn inbound(kernel: &Kernel<'_>, start: &Start) -> Passage {
 pub fn inside(kernel: &Kernel<'_>, start: &Start) -> Passage {
     let mut segment = Segment::opening(start.protocol, start.source, start.to, start.interface.clone());
     let mut course = Course::new(*kernel);
-    let result = course.hook(&FILTERS, INPUT, &mut segment).and_then(|()| course.answered(&segment, OUTPUT, false));
+    let result = course.hook(&FILTERS, INPUT, &mut segment).and_then(|()| course.answered(&segment, OUTPUT, None));
     course.end(result, &segment, false)
 }
 
@@ -198,12 +198,12 @@ impl<'a> Course<'a> {
         let mut candidates: Vec<Segment> = Vec::new();
         for ending in &endings {
             let to = match ending.verdict {
-                Verdict::Pass | Verdict::Drop => Some(changed.clone()),
+                Verdict::Pass | Verdict::Drop | Verdict::Hide(_) => Some(changed.clone()),
                 Verdict::Translate { address, port } => {
                     let mut to = changed.clone();
                     to.translated = true;
                     to.destination = address.unwrap_or(to.destination);
-                    to.destination_port = port.unwrap_or(to.destination_port);
+                    to.destination_port = port.of(to.destination_port);
                     Some(to)
                 }
                 Verdict::Redirect { port } => self.redirected(&changed, port),
@@ -222,12 +222,12 @@ impl<'a> Course<'a> {
     }
 
     /// `REDIRECT`: to the first address of the interface it came in by.
-    fn redirected(&self, segment: &Segment, port: Option<Option<u16>>) -> Option<Segment> {
+    fn redirected(&self, segment: &Segment, port: NewPort) -> Option<Segment> {
         let Link::Named(name) = &segment.in_link else { return None };
         let host = self.kernel.host;
         let family = segment.family();
         let own = host.addresses.iter().find(|own| Family::of(own) == family && host.device(own) == Some(name))?;
-        let destination_port = port.unwrap_or(segment.destination_port);
+        let destination_port = port.of(segment.destination_port);
         Some(Segment { destination: *own, destination_port, translated: true, ..segment.clone() })
     }
 
@@ -238,7 +238,7 @@ impl<'a> Course<'a> {
             self.turn(format!("rewritten to {} port {port}", segment.destination));
         }
         if self.kernel.host.is_local(&segment.destination) {
-            return self.to_the_host(segment);
+            return self.taken(segment);
         }
         let result = self.forward(&mut segment);
         self.end(result, &segment, false)
@@ -253,31 +253,58 @@ impl<'a> Course<'a> {
         if !bridged && !host.forwards.contains(&segment.family()) {
             return Err(Cause::Host(format!("the host does not forward {}", segment.family())));
         }
-        if matches!(segment.source, IpAddr::V6(v6) if v6.is_unicast_link_local()) && !bridged {
-            // Kernel: ip6_forward() answers such with "not a neighbour".
-            return Err(Cause::Host("what comes from a link-local address is not forwarded".to_owned()));
-        }
         segment.out_link = Link::Named(device.to_owned());
         self.turn(format!("routed out over {device}"));
         self.hook(&FILTERS, FORWARD, segment)?;
         self.table("mangle", POSTROUTING, segment)?;
-        self.answered(segment, FORWARD, true)
+        let behind = self.hidden(segment);
+        let hidden_link = matches!(behind, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        if hidden_link && !bridged && segment.protocol != Protocol::Udp {
+            // Seen in the lab: the packet is forwarded, and its receiver takes the sender for a neighbour of its own.
+            let text = "it arrives, but its link-local source is looked for on the container's own network";
+            return Err(Cause::Host(text.to_owned()));
+        }
+        self.answered(segment, FORWARD, Some(behind))
+    }
+
+    /// The source that the other side sees, and answers to: what `nat` makes of it on the way out.
+    fn hidden(&mut self, segment: &Segment) -> IpAddr {
+        if segment.tracking == Tracking::Untracked {
+            return segment.source;
+        }
+        let mut leaving = Segment { in_link: Link::Absent, ..segment.clone() };
+        let endings = self.walk("nat", POSTROUTING, &mut leaving);
+        let own = self.kernel.host.source_for(&segment.destination).unwrap_or(segment.source);
+        let seen = |ending: &Ending| match ending.verdict {
+            Verdict::Hide(address) => address.unwrap_or(own),
+            _ => segment.source,
+        };
+        let sources: Vec<IpAddr> = endings.iter().map(seen).collect();
+        if sources.windows(2).any(|pair| pair[0] != pair[1]) || endings.iter().any(|e| e.verdict == Verdict::Unknown) {
+            self.suspect(endings.iter().find_map(|ending| ending.doubt.as_ref()));
+        }
+        sources.last().copied().unwrap_or(segment.source)
     }
 
     /// TCP opens nothing unless the answer comes back; a datagram has done its work by then.
-    fn answered(&mut self, segment: &Segment, hook: &'static str, from_link: bool) -> Onward {
+    /// `behind`: an answer that comes in over a link comes to this address, until it is rewritten back.
+    fn answered(&mut self, segment: &Segment, hook: &'static str, behind: Option<IpAddr>) -> Onward {
         if segment.protocol == Protocol::Udp {
             return Ok(());
         }
         let mut answer = segment.answer();
         self.turn(format!("its answer, from {}", answer.source));
-        if from_link {
+        if let Some(behind) = behind {
             let out = std::mem::replace(&mut answer.out_link, Link::Absent);
+            let client = std::mem::replace(&mut answer.destination, behind);
             self.raw(PREROUTING, &mut answer)?;
+            self.translated_back(segment, &answer)?;
             self.table("mangle", PREROUTING, &mut answer)?;
             answer.out_link = out;
+            answer.destination = client;
         } else {
             self.raw(hook, &mut answer)?;
+            self.translated_back(segment, &answer)?;
         }
         self.hook(&FILTERS, hook, &mut answer)?;
         if hook == INPUT {
@@ -287,7 +314,20 @@ impl<'a> Course<'a> {
         self.table("mangle", POSTROUTING, &mut answer)
     }
 
-    fn to_the_host(mut self, mut segment: Segment) -> Passage {
+    /// What was rewritten on its way in is rewritten back only if the tracker knows the answer.
+    fn translated_back(&mut self, segment: &Segment, answer: &Segment) -> Onward {
+        if !segment.translated || answer.tracking == Tracking::Answer {
+            return Ok(());
+        }
+        let cause = Cause::Host("its answer is not tracked, so it is not rewritten back".to_owned());
+        if answer.tracking == Tracking::Untracked {
+            return Err(cause);
+        }
+        self.doubt.get_or_insert(cause);
+        Ok(())
+    }
+
+    fn taken(mut self, mut segment: Segment) -> Passage {
         let arrived = self.received(&mut segment);
         let Some(port) = segment.destination_port else {
             self.doubt.get_or_insert(Cause::Host("rewritten to one of several ports".to_owned()));
@@ -325,7 +365,7 @@ impl<'a> Course<'a> {
         self.hook(&FILTERS, INPUT, segment)?;
         let mut calling = segment.clone();
         calling.out_link = Link::Absent;
-        self.answered(&calling, OUTPUT, false)
+        self.answered(&calling, OUTPUT, None)
     }
 
     /// docker-proxy's own call to the container.
@@ -354,6 +394,6 @@ impl<'a> Course<'a> {
         }
         self.hook(&["filter", "security"], OUTPUT, call)?;
         self.table("mangle", POSTROUTING, call)?;
-        self.answered(call, INPUT, true)
+        self.answered(call, INPUT, Some(call.source))
     }
 }

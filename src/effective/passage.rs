@@ -95,3 +95,11 @@ pub struct Passage {
     /// Whether docker-proxy carries it.
     pub proxied: bool,
 }
+
+impl Passage {
+    /// One that never began, for a reason in words.
+    pub fn refused(why: &str, to: (IpAddr, u16)) -> Self {
+        let cause = Cause::Host(why.to_owned());
+        Self { answer: Answer::Denied, cause, steps: Vec::new(), reached: to, proxied: false }
+    }
+}

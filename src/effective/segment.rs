@@ -91,7 +91,8 @@ impl Segment {
             destination_port: self.source_port,
             in_link: self.out_link.clone(),
             out_link: self.in_link.clone(),
-            tracking: if tracked { Tracking::Answer } else { Tracking::Untracked },
+            // Of a connection that it did not see begin, the tracker may think anything.
+            tracking: if tracked { Tracking::Answer } else { Tracking::Unknown },
             mark: Some(0),
             ..self.clone()
         }

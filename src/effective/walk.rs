@@ -10,9 +10,9 @@ use super::judge::Judge;
 use super::passage::{Cause, Certainty, Place, Step};
 use super::segment::{Segment, Tracking};
 use crate::net::Family;
-use crate::ruleset::{Ask, Target, WholeChain, WholeRule, WholeRuleset};
+use crate::ruleset::{Ask, NewPort, Target, WholeChain, WholeRule, WholeRuleset};
 
-/// Deeper than any kernel lets chains call one another (nf_tables: 16), and shallow enough for our own stack.
+/// Deeper than any kernel lets chains call one another (`nf_tables`: 16), and shallow enough for our own stack.
 const DEPTH_MAX: usize = 128;
 /// Rules that one journey may ask; more would take minutes, and a loop would not end.
 pub(super) const RULES_MAX: usize = 20_000_000;
@@ -27,9 +27,11 @@ pub(super) enum Verdict {
     /// Drops it.
     Drop,
     /// Sends it elsewhere.
-    Translate { address: Option<IpAddr>, port: Option<Option<u16>> },
+    Translate { address: Option<IpAddr>, port: NewPort },
+    /// Hides where it came from.
+    Hide(Option<IpAddr>),
     /// Sends it to the host itself.
-    Redirect { port: Option<Option<u16>> },
+    Redirect { port: NewPort },
     /// Anything at all.
     Unknown,
 }
@@ -190,7 +192,8 @@ impl<'a> Walk<'a, '_> {
                     }
                 }
             }
-            Target::Accept | Target::Hide => self.ending(Verdict::Pass, place, sure),
+            Target::Accept => self.ending(Verdict::Pass, place, sure),
+            Target::Hide(address) => self.ending(Verdict::Hide(*address), place, sure),
             Target::Drop => self.ending(Verdict::Drop, place, sure),
             Target::Translate { address, port } => {
                 self.ending(Verdict::Translate { address: *address, port: *port }, place, sure)

@@ -15,7 +15,7 @@ use crate::net::Family;
 
 pub use condition::{Ask, Condition, States};
 pub use parse::parse_whole;
-pub use target::Target;
+pub use target::{NewPort, Target};
 
 /// One rule.
 #[derive(Clone, Debug, PartialEq, Eq)]

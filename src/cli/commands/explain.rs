@@ -6,6 +6,7 @@ mod way;
 mod world;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use serde_json::json;
 
@@ -100,7 +101,7 @@ fn groups(session: &Session, world: &World, ways: &[Way], callers: &[Caller]) ->
         // Addresses of different families never meet the same ways.
         let mut key = format!("{} {}", caller.source, Family::of(&caller.address));
         for trial in &trials {
-            key += &format!("|{:?} {} {}", trial.way.to, trial.passage.answer, trial.reason.text);
+            let _ = write!(key, "|{:?} {} {}", trial.way.to, trial.passage.answer, trial.reason.text);
         }
         if !groups.contains_key(&key) {
             order.push(key.clone());
@@ -121,7 +122,11 @@ struct Shown<'a> {
 
 impl Shown<'_> {
     fn print(self) -> Result<(), Failure> {
-        if self.args.format == Format::Json { self.json() } else { self.text() }
+        if self.args.format == Format::Json {
+            return self.json();
+        }
+        self.text();
+        Ok(())
     }
 
     fn json(self) -> Result<(), Failure> {
@@ -146,9 +151,9 @@ impl Shown<'_> {
         Ok(())
     }
 
-    fn text(self) -> Result<(), Failure> {
+    fn text(self) {
         let Self { ctx, args, world, port, group } = self;
-        let Some(first) = group.callers.first() else { return Ok(()) };
+        let Some(first) = group.callers.first() else { return };
         let who = match group.callers.len() {
             1 if first.address.to_string() == first.source => first.source.clone(),
             1 => format!("{} ({})", first.source, first.address),
@@ -158,7 +163,7 @@ impl Shown<'_> {
         if group.trials.is_empty() {
             ctx.output
                 .line(&format!("{who} -> {port}: denied: no way leads there over {}", Family::of(&first.address)));
-            return Ok(());
+            return;
         }
         ctx.output.line(&format!("{}{over} -> {}: {}", printable(&who), printable(port), overall(&group.trials)));
         let mut told: Vec<String> = Vec::new();
@@ -191,7 +196,6 @@ impl Shown<'_> {
                 ctx.output.line(&format!("    -> {}", printable(&change)));
             }
         }
-        Ok(())
     }
 }
 

@@ -37,7 +37,7 @@ pub fn parse_whole(text: &str) -> Result<WholeRuleset, ParseError> {
     Ok(ruleset)
 }
 
-/// "# Table `filter' is incompatible, use 'nft' tool.": iptables-nft's word for a table that it cannot say.
+/// iptables-nft's word for a table that it cannot say, or not all of: it tells people to use the tool `nft`.
 fn incompatible(line: &str) -> Option<String> {
     line.contains("incompatible").then(|| line.trim_start_matches(['#', ' ']).to_owned())
 }
@@ -88,7 +88,7 @@ impl WholeRule {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Ask, States, Target};
+    use super::super::{Ask, NewPort, States, Target};
     use super::*;
 
     fn asks(text: &str) -> Vec<(bool, Ask)> {
@@ -132,14 +132,14 @@ mod tests {
         for (text, expected) in [
             (
                 "-j DNAT --to-destination [fd00::2]:80",
-                Target::Translate { address: Some("fd00::2".parse().unwrap()), port: Some(Some(80)) },
+                Target::Translate { address: Some("fd00::2".parse().unwrap()), port: NewPort::One(80) },
             ),
             (
                 "-j DNAT --to-destination 10.0.0.1:80-90",
-                Target::Translate { address: Some("10.0.0.1".parse().unwrap()), port: Some(None) },
+                Target::Translate { address: Some("10.0.0.1".parse().unwrap()), port: NewPort::Several },
             ),
             ("-j DNAT --to-destination 10.0.0.1-10.0.0.9", Target::Unknown),
-            ("-j REDIRECT --to-ports 3128", Target::Redirect { port: Some(Some(3128)) }),
+            ("-j REDIRECT --to-ports 3128", Target::Redirect { port: NewPort::One(3128) }),
             ("-j MARK --set-xmark 0x1/0xffffffff", Target::Mark { value: 1, mask: u32::MAX }),
             ("-j CT --notrack", Target::Untrack),
             ("-j REJECT --reject-with icmp-port-unreachable", Target::Drop),

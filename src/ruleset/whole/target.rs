@@ -2,6 +2,32 @@
 
 use std::net::IpAddr;
 
+/// What becomes of a destination's port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewPort {
+    /// It stays.
+    Same,
+    /// This one.
+    One(u16),
+    /// One of several.
+    Several,
+}
+
+impl NewPort {
+    /// `None` where nobody can tell.
+    pub fn of(self, port: Option<u16>) -> Option<u16> {
+        match self {
+            Self::Same => port,
+            Self::One(new) => Some(new),
+            Self::Several => None,
+        }
+    }
+
+    fn parse(text: Option<&str>) -> Self {
+        text.map_or(Self::Same, |text| text.parse().map_or(Self::Several, Self::One))
+    }
+}
+
 /// A target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -15,20 +41,20 @@ pub enum Target {
     Jump(String),
     /// Enter a chain for good.
     Goto(String),
-    /// `DNAT`. What is `None` stays as it was.
+    /// `DNAT`.
     Translate {
-        /// The new destination.
+        /// The new destination; `None`: as it was.
         address: Option<IpAddr>,
-        /// Its port; `Some(None)` one of several, which nobody can tell.
-        port: Option<Option<u16>>,
+        /// Its port.
+        port: NewPort,
     },
     /// `REDIRECT`: to the host itself.
     Redirect {
-        /// The new port, as above.
-        port: Option<Option<u16>>,
+        /// The new port.
+        port: NewPort,
     },
-    /// `SNAT`, `MASQUERADE`: where it came from is hidden from here on.
-    Hide,
+    /// `SNAT`, `MASQUERADE`: where it came from is hidden from here on, behind this address or one of the host's.
+    Hide(Option<IpAddr>),
     /// `MARK --set-xmark VALUE/MASK`: clears the mask's bits and turns the value's.
     Mark {
         /// The value.
@@ -70,8 +96,12 @@ impl Target {
             "DROP" | "REJECT" => Self::Drop,
             "RETURN" => Self::Return,
             "DNAT" => value(options, "--to-destination").and_then(destination).unwrap_or(Self::Unknown),
-            "REDIRECT" => Self::Redirect { port: value(options, "--to-ports").map(port) },
-            "SNAT" | "MASQUERADE" => Self::Hide,
+            "REDIRECT" => Self::Redirect { port: NewPort::parse(value(options, "--to-ports")) },
+            "SNAT" => match value(options, "--to-source").and_then(destination) {
+                Some(Self::Translate { address, .. }) => Self::Hide(address),
+                _ => Self::Unknown,
+            },
+            "MASQUERADE" => Self::Hide(None),
             "MARK" => mark(options).unwrap_or(Self::Remark),
             "CONNMARK" | "CONNSECMARK" | "HMARK" => Self::Remark,
             "NOTRACK" => Self::Untrack,
@@ -110,12 +140,7 @@ fn destination(text: &str) -> Option<Target> {
         text.split_once(':').map_or((text, None), |(address, ports)| (address, Some(ports)))
     };
     let address = if address.is_empty() { None } else { Some(address.parse().ok()?) };
-    Some(Target::Translate { address, port: ports.map(port) })
-}
-
-/// One port, or `None` for a range of them.
-fn port(text: &str) -> Option<u16> {
-    text.parse().ok()
+    Some(Target::Translate { address, port: NewPort::parse(ports) })
 }
 
 /// `--set-xmark 0x1/0xff`, and the forms that iptables prints as that.

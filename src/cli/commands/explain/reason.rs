@@ -24,6 +24,8 @@ pub(super) struct Reason {
     pub(super) line: Option<usize>,
     /// The kernel does not do what the policy says.
     differs: bool,
+    /// The rules have no say.
+    beyond: bool,
 }
 
 /// What the policy says of one packet.
@@ -43,7 +45,7 @@ pub(super) fn reason(
     passage: &Passage,
 ) -> Result<Reason, Failure> {
     let container = session.containers()?.container(&way.owner);
-    let plain = |text: String| Reason { text, rule: None, line: None, differs: false };
+    let plain = |text: String| Reason { text, rule: None, line: None, differs: false, beyond: false };
     let Some(container) = container else { return Ok(plain("the container is gone".to_owned())) };
     let reading = read(session, world, container, way, from)?;
     let own = matches!(&passage.cause, Cause::Rule(place) if is_own(place));
@@ -51,9 +53,20 @@ pub(super) fn reason(
         return Ok(plain(describe(&passage.cause)));
     }
     let allowed = passage.answer == Answer::Allowed;
+    if allowed && world.is_inside(from) {
+        let text =
+            format!("{from} is on a network of the engine, which rules do not judge; {}", describe(&passage.cause));
+        return Ok(Reason { beyond: true, ..plain(text) });
+    }
     let by = |(number, rule): (usize, &Rule)| {
         let line = rule.line.map_or_else(String::new, |line| format!(" (line {line} of the policy)"));
-        Reason { text: format!("rule {number}: {rule}{line}"), rule: Some(number), line: rule.line, differs: false }
+        Reason {
+            text: format!("rule {number}: {rule}{line}"),
+            rule: Some(number),
+            line: rule.line,
+            differs: false,
+            beyond: false,
+        }
     };
     let name = &container.name;
     Ok(match reading.deciding {
@@ -161,6 +174,7 @@ pub(super) fn change(
         return format!("{program} apply    (`{program} plan` shows what differs)");
     }
     match (passage.answer, &passage.cause) {
+        (Answer::Allowed, _) if reason.beyond => String::new(),
         (Answer::Allowed, _) => rule("deny", ""),
         (Answer::Denied, Cause::Rule(place)) if is_own(place) => match reason.rule {
             Some(number) => rule("allow", &format!(" --before {number}")),

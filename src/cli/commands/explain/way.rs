@@ -231,7 +231,7 @@ fn forwarded(world: &World, (protocol, port): (Protocol, u16), to: IpAddr) -> Ve
     };
     let leads = |rule: &&WholeRule| match &rule.target {
         ruleset::Target::Translate { address, port: inner } => {
-            *address == Some(to) && inner.is_none_or(|inner| inner == Some(port))
+            *address == Some(to) && inner.of(Some(port)) == Some(port)
         }
         _ => false,
     };

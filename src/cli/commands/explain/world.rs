@@ -4,6 +4,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::caller::Caller;
 use super::way::{Kind, Way};
 use crate::cli::failure::Failure;
@@ -60,9 +62,21 @@ impl Lookup for Sets {
 
 /// The inside of a container on a network that leads past the host.
 struct Inside {
+    links: Vec<Interface>,
     whole: Whole,
     sets: Sets,
     host: Host,
+}
+
+impl Inside {
+    /// The interface that has an address.
+    fn link(&self, address: IpAddr) -> Option<&str> {
+        let has = |link: &&Interface| match address {
+            IpAddr::V4(_) => link.subnets.iter().any(|subnet| IpNet::V4(*subnet).contains(&address)),
+            IpAddr::V6(v6) => link.v6.contains(&v6),
+        };
+        self.links.iter().find(has).map(|link| link.name.as_str())
+    }
 }
 
 /// The host, its kernel and its sockets.
@@ -138,6 +152,11 @@ impl World {
         self.interface.as_deref().or_else(|| self.host.device(&from))
     }
 
+    /// Whether `from` is on one of the engine's own bridges, where rules have no say.
+    pub(super) fn is_inside(&self, from: IpAddr) -> bool {
+        self.interface(from).is_some_and(|name| self.host.bridges.contains(name))
+    }
+
     /// The host's addresses that people call: not those on the engine's bridges, nor the loopback ones; link-local ones of
     /// the interface that was named only.
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> + '_ {
@@ -160,11 +179,11 @@ impl World {
                 continue;
             }
             let Some(container) = session.containers()?.container(&way.owner).cloned() else { continue };
-            let Some((whole, state)) = session.whole_inside(&container)? else { continue };
+            let Some((whole, state, links)) = session.whole_inside(&container)? else { continue };
             let sets = Sets { state, read: None, tools: Tools::from_env(), asked: RefCell::default() };
             let addresses = ways.iter().filter(|other| other.kind == Kind::Wire).map(|other| other.to.0).collect();
             let host = Host { addresses, ..Host::default() };
-            self.insides.insert(way.owner.clone(), Inside { whole, sets, host });
+            self.insides.insert(way.owner.clone(), Inside { links, whole, sets, host });
         }
         Ok(())
     }
@@ -174,8 +193,12 @@ impl World {
         let named = |name: &str| Link::Named(name.to_owned());
         let interface = self.interface(source).map_or(Link::Unknown, named);
         let mut start = Start { source, interface, protocol: way.port.0, to: way.to };
+        if way.kind == Kind::Wire && self.is_inside(source) {
+            let text = "comes from behind this host, whose own packets its macvlan and ipvlan networks do not take";
+            return Passage::refused(text, way.to);
+        }
         if let (Kind::Wire, Some(within)) = (way.kind, self.insides.get(&way.owner)) {
-            start.interface = Link::Unknown;
+            start.interface = within.link(way.to.0).map_or(Link::Unknown, named);
             let nobody = |_: Protocol, _: IpAddr, _: u16| Listener::Container;
             let (rulesets, unread) = (&within.whole.rulesets, within.whole.unread.as_slice());
             let kernel = Kernel { rulesets, host: &within.host, sets: &within.sets, listeners: &nobody, unread };

@@ -53,6 +53,11 @@ fn question(world: &World<'_>, cell: &Cell, only: Option<IpAddr>) -> Option<Ques
     let (from, inner) = if let Some(attempt) = cell.inbound {
         (attempt.from, attempt.port.1)
     } else {
+        // A server on every address, docker-proxy too, answers a datagram from the one that is nearest to the caller, who
+        // does not know it. Whether the datagram came is not looked at here.
+        if matches!(cell.way, Way::HostNetwork | Way::Published) && cell.protocol == Protocol::Udp {
+            return None;
+        }
         let from = only?;
         let leads = |(protocol, inner): &&(Protocol, u16)| {
             *protocol == cell.protocol && target.published(*protocol, *inner).contains(&cell.port)
