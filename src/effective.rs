@@ -5,7 +5,7 @@
 //! match or not is followed both ways, and only if both end alike is there an answer.
 //!
 //! What a packet meets and this leaves out: policy routing, reverse path filters of the routing code, `IPsec`, `tc` and
-//! eBPF, none of which iptables knows of.
+//! eBPF, none of which iptables knows of; and neighbour discovery, which rules can bar too.
 
 mod host;
 mod journey;
@@ -15,6 +15,6 @@ mod segment;
 mod walk;
 
 pub use host::{Host, Listener, Route};
-pub use journey::{Kernel, Start, inbound, inside};
+pub use journey::{Kernel, Start, at_hook, inbound, inside};
 pub use passage::{Answer, Cause, Certainty, Passage, Place, Step};
 pub use segment::{Link, Lookup, Segment, Tracking, held};

@@ -76,6 +76,14 @@ pub fn inside(kernel: &Kernel<'_>, start: &Start) -> Passage {
     course.end(result, &segment, false)
 }
 
+/// One hook alone: `mangle`, `filter` and `security` of this built-in chain.
+pub fn at_hook(kernel: &Kernel<'_>, hook: &'static str, segment: &Segment) -> Passage {
+    let mut course = Course::new(*kernel);
+    let mut segment = segment.clone();
+    let result = course.hook(&FILTERS, hook, &mut segment);
+    course.end(result, &segment, false)
+}
+
 /// A journey under way.
 #[derive(Clone)]
 struct Course<'a> {

@@ -117,6 +117,16 @@ fn ruleset(dice: &mut Dice, family: &[(&str, &str)]) -> String {
         }
         text.push_str("COMMIT\n");
     }
+    // Without neighbours nobody gets anywhere over IPv6; `explain` speaks of what is sent to ports.
+    for (table, hooks) in
+        [("raw", "PREROUTING OUTPUT"), ("mangle", "PREROUTING INPUT FORWARD OUTPUT"), ("filter", "INPUT OUTPUT")]
+    {
+        let _ = writeln!(text, "*{table}");
+        for hook in hooks.split(' ') {
+            let _ = writeln!(text, "-I {hook} -p {{ICMP}} -j ACCEPT");
+        }
+        text.push_str("COMMIT\n");
+    }
     family.iter().fold(text, |text, (name, value)| text.replace(name, value))
 }
 
@@ -128,6 +138,7 @@ const V4: &[(&str, &str)] = &[
     ("{BAD}", "bad4"),
     ("{RANGE}", "203.0.113.5-203.0.113.20"),
     ("{HOST}", "203.0.113.1/32"),
+    ("{ICMP}", "icmp"),
 ];
 const V6: &[(&str, &str)] = &[
     ("{FRIEND}", "fd00:1::10/128"),
@@ -137,6 +148,7 @@ const V6: &[(&str, &str)] = &[
     ("{BAD}", "bad6"),
     ("{RANGE}", "fd00:1::5-fd00:1::20"),
     ("{HOST}", "fd00:1::1/128"),
+    ("{ICMP}", "ipv6-icmp"),
 ];
 
 const SETS: &str = "ipset create bad4 hash:net; ipset add bad4 203.0.113.64/27

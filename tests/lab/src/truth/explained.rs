@@ -20,6 +20,11 @@ pub(crate) fn explained(world: &World<'_>, cells: &[(Cell, bool)]) -> Result<Vec
     let mut questions: Vec<(&Cell, bool, Question)> = Vec::new();
     let mut addresses: BTreeMap<(String, bool), Option<IpAddr>> = BTreeMap::new();
     for (cell, seen) in cells {
+        // A server on several addresses, docker-proxy too, answers a datagram from the one that is nearest to the caller, who
+        // does not know it. Whether the datagrams of other containers came is not looked at.
+        if !seen && cell.protocol == Protocol::Udp && cell.inbound.is_none() {
+            continue;
+        }
         let caller = (cell.caller.name.clone(), cell.to.is_ipv4());
         if let Entry::Vacant(place) = addresses.entry(caller.clone()) {
             place.insert(world.only_address(&cell.caller, cell.to)?);
@@ -53,11 +58,6 @@ fn question(world: &World<'_>, cell: &Cell, only: Option<IpAddr>) -> Option<Ques
     let (from, inner) = if let Some(attempt) = cell.inbound {
         (attempt.from, attempt.port.1)
     } else {
-        // A server on every address, docker-proxy too, answers a datagram from the one that is nearest to the caller, who
-        // does not know it. Whether the datagram came is not looked at here.
-        if matches!(cell.way, Way::HostNetwork | Way::Published) && cell.protocol == Protocol::Udp {
-            return None;
-        }
         let from = only?;
         let leads = |(protocol, inner): &&(Protocol, u16)| {
             *protocol == cell.protocol && target.published(*protocol, *inner).contains(&cell.port)
