@@ -104,7 +104,7 @@ fn commands_in_blocks_are_understood() {
         let line = line.trim_start_matches(['#', '$', ' ']).trim_start_matches("sudo ");
         let Some(arguments) = line.strip_prefix("docker firewall ") else { continue };
         // It works without a policy, and on the kernel.
-        assert!(!arguments.starts_with("reset"), "{line}");
+        assert!(!arguments.starts_with("reset") && !arguments.starts_with("service"), "{line}");
         let ended = parsed(arguments);
         let refused = ended.code == 125 || ended.err.contains("Usage:");
         assert!(!refused, "{line}\n{}", ended.err);

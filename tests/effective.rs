@@ -144,7 +144,7 @@ fn a_rule_that_may_match_makes_an_answer_unknown_only_if_it_decides() {
         ("filter", vec![format!("DOCKER-USER {limited} -j RETURN"), "DOCKER-USER -j DROP".to_owned()], Unknown),
         ("filter", vec![format!("DOCKER-USER {limited} -j DOCKER-CT")], Allowed),
         ("filter", vec!["FORWARD -m set --match-set 203.0.113.66 src -j DROP".to_owned()], Denied),
-        ("filter", vec!["FORWARD -m set ! --match-set 203.0.113.66 src -j DROP".to_owned()], Allowed),
+        ("filter", vec!["FORWARD -i br-ext -m set ! --match-set 203.0.113.66 src -j DROP".to_owned()], Allowed),
         ("filter", vec!["FORWARD -m set --match-set nobody-knows src -j DROP".to_owned()], Unknown),
         (
             "filter",

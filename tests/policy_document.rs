@@ -131,7 +131,7 @@ pending = "yes"
     insta::assert_snapshot!(problems(text).join("\n"), @r###"
     line 2: unknown default `opne`, did you mean `open`
     line 3: `hook` must be a word in quotes, not a number
-    line 4: unknown key `colour`: the policy file has `version`, `default`, `hook` and `rule`
+    line 4: unknown key `colour`: the policy file has `version`, `default`, `unseen`, `hook` and `rule`
     line 5: the rule has no `target`
     line 7: unknown key `targets`, did you mean `target`
     line 8: `from` is an empty list

@@ -48,7 +48,7 @@ fn desired(world: &World, state: &Dump) -> Desired {
             let before =
                 state.sets.get(&kernel_name).map(|set| set.members.keys().cloned().collect()).unwrap_or_default();
             let set = IpSet { shape, members };
-            desired.sets.insert(kernel_name, DesiredSet::User { set, removed: before });
+            desired.sets.insert(kernel_name, DesiredSet::User { set, removed: before, dated: BTreeSet::new() });
         }
     }
     desired

@@ -7,6 +7,7 @@ use super::text::printable;
 use crate::docker::EngineError;
 use crate::host::files::FileError;
 use crate::host::kernel::KernelError;
+use crate::host::lock::LockError;
 use crate::host::privileges::PrivilegeError;
 use crate::lint::Finding;
 use crate::policy::{Target, nearest};
@@ -23,10 +24,26 @@ pub(super) fn config(error: &ConfigError) -> Failure {
         ConfigError::Policy { .. } | ConfigError::Set { .. } => {
             failure.hinted("Nothing was changed; what was in force before still is. Mend the file and try again")
         }
+        ConfigError::Torn { path, copy, .. } => failure
+            .hinted("Nothing was changed; what was in force before still is")
+            .hinted(format!("To have it back: cp {} {}", copy.display(), path.display()))
+            .hinted("If it is meant to be like this, end its last line with a line break"),
         ConfigError::File(FileError::Unreadable { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
             failure.hinted("Policy and sets are for root to read: run the command again with sudo")
         }
         ConfigError::File(_) => failure.hinted("Nothing was changed; what was in force before still is"),
+    }
+}
+
+/// The lock was not to be had.
+pub(super) fn lock(error: &LockError) -> Failure {
+    let failure = Failure::environment(error.to_string());
+    match error {
+        LockError::Busy { holder: Some(pid), .. } => failure.hinted(format!(
+            "What it does: ps -fp {pid}. If it hangs, end it (kill {pid}) and repeat the command; the lock goes with it"
+        )),
+        LockError::Busy { holder: None, .. } => failure.hinted("Repeat the command when the other one has ended"),
+        LockError::Io { .. } => failure.hinted("Nothing was changed; what was in force before still is"),
     }
 }
 

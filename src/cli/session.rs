@@ -8,23 +8,25 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::engine::{self, Trouble};
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, FailureKind};
 use super::{complaint, offline, report, soundness};
-use crate::compile;
-use crate::host::kernel::{HostKernel, Kernel as _};
+use crate::compile::{self, Ground};
+use crate::host::files::FileError;
+use crate::host::flavour::Kind;
+use crate::host::kernel::HostKernel;
 use crate::host::lock::{self, Lock};
-use crate::host::namespace::{Namespace, NamespaceError, process_lives};
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::tools::Tools;
-use crate::host::whole::{self, Whole};
 use crate::inventory::{Container, Inventory, Service};
 use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::{Policy, RuleSource, SetFile};
-use crate::reconcile::{self, Applied, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
-use crate::resolve::{self, Following, Interface, needs_sandbox};
+use crate::reconcile::{self, Applied, Boot, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
+use crate::resolve::{self, BootRecord, Following, Owner, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
+
+mod sight;
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,6 +38,8 @@ pub(super) enum Need {
     Engine,
     /// Sets can be changed while it is down.
     Nothing,
+    /// It is not asked: while it starts it takes a question and answers seconds later.
+    Memory,
     /// As `Nothing`, and a broken file is no reason to stop: everything is to go.
     Rescue,
 }
@@ -52,25 +56,37 @@ pub(super) struct Session {
     pub(super) now: Timestamp,
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
     pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
+    /// What is wrong with the files, if what was last in force stands in for them.
+    pub(super) fault: Option<String>,
     kernel: HostKernel,
     /// The containers' own network namespaces, as far as they were asked for.
     sandboxes: Sandboxes,
     /// What was read of the kernel, and the users' sets whose members were read with it.
     seen: Option<(BTreeSet<String>, Dump)>,
-    _lock: Option<Lock>,
+    /// Held until the end.
+    lock: Option<Lock>,
 }
 
 impl Session {
     /// For commands that change something, or that must see the kernel exactly.
     pub(super) fn open(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
-        require_net_admin().map_err(|error| complaint::privilege(&error))?;
         let paths = Self::paths(ctx);
-        let lock = Lock::acquire(&paths, PATIENCE, |holder| {
-            let who = holder.map_or_else(|| "another command".to_owned(), |pid| format!("process {pid}"));
-            ctx.output.note(&format!("Waiting for {who} to finish changing the firewall..."));
-        });
-        let lock = lock.map_err(|error| Failure::environment(error.to_string()))?;
+        let lock = lock(ctx, &paths)?;
         Self::read(ctx, paths, need, Some(lock))
+    }
+
+    /// For who must go on when the files are broken or missing: what was last in force stands in for them.
+    pub(super) fn follow(ctx: &mut Context, need: Need, line: &mut engine::Line) -> Result<Self, Failure> {
+        let paths = Self::paths(ctx);
+        let lock = lock(ctx, &paths)?;
+        let (ledger, remarks, fault) = Ledger::read_or_last(paths).map_err(|error| complaint::config(&error))?;
+        warn(ctx, &remarks);
+        Ok(Self { fault, ..Self::with(ctx, ledger, need, Some(lock), line)? })
+    }
+
+    /// What it leaves to who goes on from here.
+    pub(super) fn leave(self) -> (Ledger, HostKernel, Option<Lock>) {
+        (self.ledger, self.kernel, self.lock)
     }
 
     /// For commands that only look, and that say less without privileges.
@@ -97,13 +113,26 @@ impl Session {
             }
             Err(error) => return Err(complaint::config(&error)),
         };
-        let following = if agent_is_here(&paths) { Following::Agent } else { Following::Nobody };
         let (ledger, remarks) = Ledger::read(paths, config, lock.is_some());
         warn(ctx, &remarks);
-        let inventory = match engine::inventory(ctx) {
-            Ok(inventory) => Some(inventory),
-            Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
-            Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
+        Self::with(ctx, ledger, need, lock, &mut engine::Line::default())
+    }
+
+    fn with(
+        ctx: &Context,
+        ledger: Ledger,
+        need: Need,
+        lock: Option<Lock>,
+        line: &mut engine::Line,
+    ) -> Result<Self, Failure> {
+        let following = if agent_is_here(ledger.paths()) { Following::Agent } else { Following::Nobody };
+        let inventory = match need {
+            Need::Memory => None,
+            _ => match line.inventory(ctx) {
+                Ok(inventory) => Some(inventory),
+                Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
+                Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
+            },
         };
         let kernel = HostKernel::new(Tools::from_env());
         Ok(Self {
@@ -112,10 +141,11 @@ impl Session {
             following,
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
+            fault: None,
             kernel,
             sandboxes: Sandboxes::default(),
             seen: None,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -207,41 +237,27 @@ impl Session {
         &self.sandboxes.open
     }
 
-    /// Every table of the host, whoever wrote into it.
-    pub(super) fn whole(&mut self) -> Result<Whole, Failure> {
-        whole::read(&mut self.kernel).map_err(|error| complaint::kernel(&error))
-    }
-
-    /// Tables, sets and links in the network namespace of a container; `None` when it has stopped meanwhile.
-    pub(super) fn whole_inside(
-        &mut self,
-        container: &Container,
-    ) -> Result<Option<(Whole, Dump, Vec<Interface>)>, Failure> {
-        let (Some(sandbox), Some(known)) = (&container.sandbox, self.kernel.capabilities()) else { return Ok(None) };
-        let elsewhere = |error: NamespaceError| Failure::environment(format!("container {}: {error}", container.name));
-        let lives = || process_lives(sandbox.pid);
-        let Some(namespace) = Namespace::open(&sandbox.path, lives).map_err(elsewhere)? else { return Ok(None) };
-        let mut kernel = HostKernel::with_flavour(Tools::from_env(), known.flavour.clone());
-        let read = || Ok((whole::read(&mut kernel)?, kernel.observe(&|_| true)?));
-        let (whole, state) = namespace.within(read).map_err(elsewhere)?.map_err(|error| complaint::kernel(&error))?;
-        Ok(Some((whole, state, namespace.links().map_err(elsewhere)?)))
-    }
-
     /// What the tools can do here, once the kernel has been read.
     pub(super) fn capabilities(&self) -> Option<&crate::host::kernel::Capabilities> {
         self.kernel.capabilities()
+    }
+
+    /// A pass with `config` over the world as this session found it.
+    fn pass<'a>(
+        &'a self,
+        config: &'a Config,
+        earlier_sets: &'a [&'a BTreeMap<String, SetFile>],
+        inventory: &'a Inventory,
+    ) -> Pass<'a> {
+        let (policy, sets) = (config.document.policy(), &config.sets);
+        Pass { policy, sets, earlier_sets, inventory, following: self.following, now: self.now }
     }
 
     /// What the kernel shall hold for `config`, given what it holds.
     pub(super) fn desired(&self, config: &Config, state: &Dump) -> Desired {
         let earlier = self.ledger.earlier();
         let mut desired = match &self.inventory {
-            Some(inventory) => {
-                let policy = config.document.policy();
-                let sets = &config.sets;
-                Pass { policy, sets, earlier_sets: &earlier, inventory, following: self.following, now: self.now }
-                    .desired(state)
-            }
+            Some(inventory) => self.pass(config, &earlier, inventory).desired(state),
             None => reconcile::sets_only(state, &self.ledger.users(config), &config.sets, &earlier, self.now),
         };
         for (name, entries) in &self.dismissed {
@@ -258,9 +274,8 @@ impl Session {
         let Some(container) = inventory.containers.iter().find(|container| container.id == inside.id) else {
             return Desired::default();
         };
-        let (policy, sets) = (config.document.policy(), &config.sets);
         let earlier = self.ledger.earlier();
-        let pass = Pass { policy, sets, earlier_sets: &earlier, inventory, following: self.following, now: self.now };
+        let pass = self.pass(config, &earlier, inventory);
         pass.sandbox(container, &inside.interfaces, host, &inside.state)
     }
 
@@ -300,14 +315,49 @@ impl Session {
             // Whatever the command is about, it puts the whole policy in force; people edit the file too.
             soundness::check(self, &config, &before)?;
         }
-        let draft = self.ledger.stage(&config).map_err(|error| complaint::file(&error))?;
+        let draft = self.ledger.stage(&config, self.now).map_err(|error| complaint::file(&error))?;
         let _mutation = ctx.cancel.begin()?;
-        self.ledger.announce(&config).map_err(|error| complaint::file(&error))?;
+        if let Err(error) = self.ledger.announce(&config) {
+            warn(ctx, &self.ledger.withdraw());
+            return Err(complaint::file(&error));
+        }
         let applied = self.write(&before, Some(&config), &|| ctx.cancel.is_cancelled())?;
         warn(ctx, &applied.remarks);
-        let placed = self.ledger.place(draft, config);
+        let placed = self.ledger.place(draft, config, self.now);
         warn(ctx, &placed.map_err(|error| complaint::half_written(&error, &ctx.program))?);
+        if let Err(error) = self.remember_for_boot(&before) {
+            warn(ctx, &[format!("the next boot may not close what is guarded now: {error}")]);
+        }
         Ok(applied)
+    }
+
+    /// As [`Session::change`] with the files as they are; but where they say what cannot be believed in, what was last in
+    /// force stays in force, for the containers as they are now.
+    pub(super) fn keep_true(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
+        let result = self.change(ctx, self.config().clone());
+        match result {
+            Err(failure) if failure.kind == FailureKind::User && self.fault.is_none() && self.ledger.has_last() => {
+                self.fault = Some(failure.message.replace('\n', "; "));
+                self.ledger.stand_on_last();
+                self.change(ctx, self.config().clone())
+            }
+            result => result,
+        }
+    }
+
+    /// Containers that were guarded when the kernel was last written, under the names that they had.
+    pub(super) fn guarded_before(&self) -> Vec<Owner> {
+        Boot::read(self.ledger.paths()).record.map(|record| record.owners).unwrap_or_default()
+    }
+
+    /// Keeps what a boot needs to know, of the files as they are and the engine as it was asked.
+    fn remember_for_boot(&self, state: &Dump) -> Result<(), FileError> {
+        let (Some(inventory), Some(known)) = (&self.inventory, self.kernel.capabilities()) else { return Ok(()) };
+        let resolved = self.pass(self.config(), &self.ledger.earlier(), inventory).resolved(state);
+        let calls = |family: &Family| Ground::of(state, *family).docker_user;
+        let docker_user = Family::ALL.into_iter().filter(calls).collect();
+        let record = BootRecord::of(&resolved, known.flavour.kind == Kind::Legacy, docker_user);
+        Boot::keep(&record, self.ledger.paths())
     }
 
     /// Writes the host's kernel, which holds `before`, and those of the containers that were opened: all, or none. Without
@@ -326,7 +376,10 @@ impl Session {
         let users = self.ledger.users(config.unwrap_or(self.config()));
         let nothing = Desired { gone: users.clone(), ..Desired::default() };
         let desired = |state: &Dump| config.map_or_else(|| nothing.clone(), |config| self.desired(config, state));
-        let held = compile::held(before, &desired(before));
+        let held = match sandboxes.open.as_slice() {
+            [] => BTreeMap::new(),
+            _ => compile::held(before, &desired(before)),
+        };
         let inside = |sandbox: &Sandbox| {
             config.map_or_else(Desired::default, |config| self.desired_inside(config, (before, &held), sandbox))
         };
@@ -334,9 +387,12 @@ impl Session {
         let paths = self.ledger.paths();
         sandboxes.record_before(&plans, paths).map_err(|error| complaint::file(&error))?;
         let mut host = Site { container: None, kernel: &mut kernel, users: &users, before, desired: &desired };
-        let applied = sandboxes.apply(&mut host, &plans, cancelled);
-        if applied.is_ok() {
-            sandboxes.record_after(&plans, paths).map_err(|error| complaint::file(&error))?;
+        let mut applied = sandboxes.apply(&mut host, &plans, cancelled);
+        match &mut applied {
+            // The record made before names more than it needs to, and harms nobody.
+            Ok(applied) => applied.remarks.extend(sandboxes.record_after(&plans, paths).err().map(|e| e.to_string())),
+            Err(error) if error.is_undone() => drop(self.ledger.withdraw()),
+            Err(_) => {}
         }
         self.kernel = kernel;
         applied.map_err(|error| complaint::apply(&error))
@@ -408,6 +464,16 @@ impl Session {
         self.open_sandboxes(&record, |_, _| true)?;
         self.write(&before, None, &|| ctx.cancel.is_cancelled())
     }
+}
+
+/// The lock of whoever changes files or kernel, which only those ask for who may.
+pub(super) fn lock(ctx: &mut Context, paths: &Paths) -> Result<Lock, Failure> {
+    require_net_admin().map_err(|error| complaint::privilege(&error))?;
+    let lock = Lock::acquire(paths, PATIENCE, |holder| {
+        let who = holder.map_or_else(|| "another command".to_owned(), |pid| format!("process {pid}"));
+        ctx.output.note(&format!("Waiting for {who} to finish changing the firewall..."));
+    });
+    lock.map_err(|error| complaint::lock(&error))
 }
 
 /// Whether an agent is to follow what commands do: one is installed, or runs.

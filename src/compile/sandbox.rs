@@ -56,13 +56,16 @@ pub fn held(state: &Dump, desired: &Desired) -> BTreeMap<String, IpSet> {
     let kept = state.sets.iter().filter(|(name, _)| !is_own_set(name) && !desired.gone.contains(*name));
     let mut held: BTreeMap<String, IpSet> = kept.map(|(name, set)| (name.clone(), set.clone())).collect();
     for (name, wanted) in &desired.sets {
-        let DesiredSet::User { set, removed } = wanted else { continue };
+        let DesiredSet::User { set, removed, dated } = wanted else { continue };
         let mut after = set.clone();
         if let Some(present) = state.sets.get(name).filter(|present| present.shape.kind == set.shape.kind) {
             for (entry, member) in present.members.iter().filter(|(entry, _)| !removed.contains(*entry)) {
-                // The clock that the kernel runs already is the one that counts, unless there is none yet.
+                // The clock that the kernel runs already is the one that counts, unless there is none yet or the file
+                // names the moment.
                 let forever = |member: &Member| member.timeout.is_none_or(|seconds| seconds == 0);
-                let keeps = |new: &Member| new.nomatch == member.nomatch && forever(new) == forever(member);
+                let keeps = |new: &Member| {
+                    !dated.contains(entry) && new.nomatch == member.nomatch && forever(new) == forever(member)
+                };
                 if set.members.get(entry).is_none_or(keeps) {
                     after.members.insert(entry.clone(), member.clone());
                 }

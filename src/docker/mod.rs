@@ -25,7 +25,7 @@ pub use context::ContextError;
 pub use endpoint::{EndpointError, EngineAddress, resolve_endpoint};
 pub use engine::{ConnectOptions, Engine};
 pub use error::EngineError;
-pub use events::{Event, follow};
+pub use events::{Event, answers, follow};
 pub use globals::{Environment, GlobalFlags};
 pub use host_address::HostError;
 pub use locality::{NotHere, locality};

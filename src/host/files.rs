@@ -139,7 +139,7 @@ pub fn stage(path: &Path, text: &str) -> Result<Staged, FileError> {
     let failed = |source: io::Error| write_error(path, source);
     let target = resolve(path).map_err(failed)?;
     let directory = parent(&target);
-    fs::create_dir_all(directory).map_err(failed)?;
+    make_directory(directory).map_err(failed)?;
     let old = match fs::metadata(&target) {
         Ok(metadata) if metadata.is_dir() => return Err(FileError::IsADirectory(path.to_owned())),
         Ok(metadata) if !metadata.is_file() => return Err(FileError::NotAFile(path.to_owned())),
@@ -181,6 +181,26 @@ pub fn write_atomic(path: &Path, text: &str) -> Result<(), FileError> {
     stage(path, text)?.place()
 }
 
+/// Puts a file of root's into its place, with this mode, whatever was there; a link is replaced, not followed. Answers
+/// whether it was another one, or none.
+pub fn install(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, FileError> {
+    let failed = |source: io::Error| write_error(path, source);
+    let is_as_wanted = |metadata: &fs::Metadata| metadata.is_file() && metadata.mode() & 0o7777 == mode;
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => return Err(FileError::IsADirectory(path.to_owned())),
+        Ok(metadata) if is_as_wanted(&metadata) && fs::read(path).is_ok_and(|old| old == bytes) => return Ok(false),
+        _ => {}
+    }
+    let directory = parent(path);
+    fs::create_dir_all(directory).map_err(failed)?;
+    let beside = tempfile::Builder::new().prefix(STAGED).tempfile_in(directory);
+    let mut file = beside.map_err(|error| failed(error.kind().into()))?;
+    file.write_all(bytes).map_err(failed)?;
+    file.as_file().set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
+    file.as_file().sync_all().map_err(failed)?;
+    Staged { file, path: path.to_owned(), target: path.to_owned() }.place().map(|()| true)
+}
+
 fn write_error(path: &Path, source: io::Error) -> FileError {
     match source.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => FileError::NoSpace(path.to_owned()),
@@ -188,8 +208,29 @@ fn write_error(path: &Path, source: io::Error) -> FileError {
     }
 }
 
+/// Makes a directory and those above it. The name of a new one is on the disk only when the directory above it is; without
+/// that a power cut takes it away with all that was synced in it.
+fn make_directory(directory: &Path) -> io::Result<()> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    let above = parent(directory);
+    make_directory(above)?;
+    match fs::create_dir(directory) {
+        // Somebody else was faster, and may not have synced it yet.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && directory.is_dir() => {}
+        made => made?,
+    }
+    sync(above)
+}
+
 fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Gives a file another name beside it; what had that name is gone. Durable with the next write of a file there.
+pub fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    fs::rename(from, to).map_err(|source| write_error(to, source))
 }
 
 /// Removes what a killed process staged and never placed. Only for who holds the lock: nobody else is staging then.

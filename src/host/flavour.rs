@@ -87,6 +87,13 @@ pub fn decide(default: Kind, default_save: &str, other_save: Option<&str>) -> Fl
     Flavour { kind, reason, mixed: here && there, default: kind == default }
 }
 
+/// The decision where Docker has no chains yet: what it used before this boot.
+#[must_use]
+pub fn recalled(default: Kind, before: Kind) -> Flavour {
+    let reason = format!("Docker has no chains yet, and used {before} before");
+    Flavour { kind: before, reason, mixed: false, default: before == default }
+}
+
 /// Which kind plain `iptables` is: a save that is not empty says so itself, and otherwise the name tells of the program
 /// that all of them are links to.
 pub fn default_kind(tools: &Tools, save: &str) -> Option<Kind> {

@@ -101,6 +101,8 @@ const ADDRESSES_V6: &str = "/proc/thread-self/net/if_inet6";
 pub struct HostKernel {
     pub(super) tools: Tools,
     pub(super) capabilities: Option<Capabilities>,
+    /// The kind that Docker used when it last had chains.
+    pub(super) before: Option<Kind>,
     /// Lists this namespace's IPv6 addresses; a test puts a file of its own there.
     addresses_v6: PathBuf,
 }
@@ -108,12 +110,18 @@ pub struct HostKernel {
 impl HostKernel {
     /// The kernel of this network namespace. Nothing is run yet.
     pub fn new(tools: Tools) -> Self {
-        Self { tools, capabilities: None, addresses_v6: ADDRESSES_V6.into() }
+        Self { tools, capabilities: None, before: None, addresses_v6: ADDRESSES_V6.into() }
     }
 
     /// The same, with the flavour settled instead of found out.
     pub fn with_flavour(tools: Tools, flavour: Flavour) -> Self {
         Self { capabilities: Some(Capabilities { flavour, missing: BTreeMap::new() }), ..Self::new(tools) }
+    }
+
+    /// The same, for a moment at which Docker may have no chains yet: then it is the kind that it used before.
+    #[must_use]
+    pub fn with_kind_before(self, before: Kind) -> Self {
+        Self { before: Some(before), ..self }
     }
 
     /// What it can do; `None` before the first observation.

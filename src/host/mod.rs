@@ -14,6 +14,8 @@ pub mod privileges;
 pub mod proxies;
 pub mod routes;
 pub mod service;
+pub mod signature;
+pub mod systemd;
 pub mod tools;
 pub mod watch;
 pub mod whole;

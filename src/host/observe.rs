@@ -41,7 +41,11 @@ fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), KernelError> {
         Err(KernelError::ToolMissing { .. } | KernelError::Failed { .. }) => None,
         Err(error) => return Err(error),
     };
-    let flavour = flavour::decide(default, &save, other.as_deref());
+    let nowhere = !other.as_deref().is_some_and(flavour::holds_docker);
+    let flavour = match kernel.before.filter(|_| nowhere) {
+        Some(before) => flavour::recalled(default, before),
+        None => flavour::decide(default, &save, other.as_deref()),
+    };
     let save = if flavour.default { save } else { other.unwrap_or_default() };
     Ok((flavour, save))
 }

@@ -68,9 +68,24 @@ impl Paths {
         Self { config_dir: self.state_dir.join("pending"), ..self.clone() }
     }
 
+    /// What a boot needs to know before there is an engine to ask.
+    pub fn boot_file(&self) -> PathBuf {
+        self.state_dir.join("boot")
+    }
+
+    /// The one before it, for when it is damaged.
+    pub fn boot_previous_file(&self) -> PathBuf {
+        self.state_dir.join("boot.previous")
+    }
+
     /// The lock that the one agent holds for as long as it runs.
     pub fn agent_file(&self) -> PathBuf {
         self.run_dir.join("agent")
+    }
+
+    /// What the agent tells of itself while it runs.
+    pub fn agent_record_file(&self) -> PathBuf {
+        self.run_dir.join("agent.json")
     }
 
     /// Says that an agent is installed as a service: it runs, or will after the next boot.

@@ -127,7 +127,7 @@ pub fn unsaved(have: &Dump, want: &Desired) -> Vec<(String, Vec<SetEntry>)> {
     want.sets
         .iter()
         .filter_map(|(name, wanted)| {
-            let DesiredSet::User { set, removed } = wanted else { return None };
+            let DesiredSet::User { set, removed, .. } = wanted else { return None };
             let extra = have.sets.get(name)?.members.keys();
             let extra: Vec<SetEntry> =
                 extra.filter(|entry| !set.members.contains_key(entry) && !removed.contains(entry)).cloned().collect();

@@ -8,7 +8,8 @@ use crate::ruleset::{
     Desired, DesiredSet, Dump, IpSet, Member, SetEntry, SetShape, is_own_set, is_temporary_set, render_set_entry,
 };
 
-/// Seconds by which an expiry may differ before it is written anew: the time between reading and writing.
+/// Seconds by which an expiry may differ before it is written anew: the time between reading and writing. More than that is
+/// the wall clock that jumped, or a machine that slept: the kernel's timers know of neither.
 const TOLERANCE: u32 = 5;
 
 /// One set's change.
@@ -34,11 +35,10 @@ pub(super) fn changes(have: &Dump, want: &Desired) -> BTreeMap<String, SetChange
             changes.insert(name.clone(), SetChange::Remake(with_extras(present, wanted)));
             continue;
         }
-        let own = matches!(wanted, DesiredSet::Own(_));
         let add: Vec<_> = set
             .members
             .iter()
-            .filter(|(entry, member)| present.members.get(entry).is_none_or(|now| !agrees(now, member, own)))
+            .filter(|(entry, member)| present.members.get(entry).is_none_or(|now| !agrees(now, member, wanted, entry)))
             .map(|(entry, member)| (entry.clone(), member.clone()))
             .collect();
         let remove: Vec<_> = present
@@ -88,12 +88,16 @@ fn fits(present: &SetShape, wanted: &SetShape, set: &DesiredSet) -> bool {
         && (present.comment || !wanted.comment)
 }
 
-fn agrees(present: &Member, wanted: &Member, own: bool) -> bool {
+fn agrees(present: &Member, wanted: &Member, set: &DesiredSet, entry: &SetEntry) -> bool {
+    let (own, dated) = match set {
+        DesiredSet::Own(_) => (true, true),
+        DesiredSet::User { dated, .. } => (false, dated.contains(entry)),
+    };
     let forever = |member: &Member| member.timeout.is_none_or(|seconds| seconds == 0);
     let time = match (forever(present), forever(wanted)) {
         (true, true) => true,
-        // A user's set keeps the clock that the kernel already runs.
-        (false, false) => !own || present.timeout.unwrap_or(0).abs_diff(wanted.timeout.unwrap_or(0)) <= TOLERANCE,
+        // Seconds that no moment stands behind keep the clock that the kernel already runs.
+        (false, false) => !dated || present.timeout.unwrap_or(0).abs_diff(wanted.timeout.unwrap_or(0)) <= TOLERANCE,
         _ => false,
     };
     // In a user's set a comment made by hand is not ours to take away.

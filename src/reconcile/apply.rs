@@ -18,7 +18,7 @@ pub struct Applied {
     pub calls: usize,
     /// Things that did not work out and that harm nobody.
     pub remarks: Vec<String>,
-    /// The kernel's state afterwards.
+    /// The kernel's state afterwards; of several kernels the first one's.
     pub state: Dump,
 }
 
@@ -68,6 +68,16 @@ impl ApplyError {
         }
     }
 
+    /// Whether the kernel holds what it held before.
+    pub fn is_undone(&self) -> bool {
+        match self {
+            Self::Step { undone, .. } | Self::ReadBack { undone, .. } | Self::Cancelled(undone) => {
+                *undone == Undone::Yes
+            }
+            Self::Sandbox { source, .. } => source.is_undone(),
+        }
+    }
+
     /// The same, when something else could not be undone either.
     fn worsened(mut self, worse: &Undone) -> Self {
         if *worse != Undone::Yes {
@@ -105,6 +115,9 @@ pub fn apply_all(sites: &mut [Site<'_>], cancelled: &dyn Fn() -> bool) -> Result
         let Some(site) = rest.first_mut() else { break };
         match apply(site.kernel, site.users, site.before, site.desired, cancelled) {
             Ok(applied) => {
+                if index == 0 {
+                    all.state = applied.state;
+                }
                 all.calls += applied.calls;
                 all.remarks.extend(applied.remarks);
             }

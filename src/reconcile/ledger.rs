@@ -3,23 +3,30 @@
 //! A change is written in four steps, so that a crash between any two is understood by whoever comes next: staged beside
 //! its place, announced (which sets are about to reach the kernel), then the kernel, then placed and forgotten.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::config::Config;
+use jiff::Timestamp;
+
+use super::config::{Config, ConfigError};
 use super::pass::kernel_names;
 use crate::host::files::{self, FileError, Staged};
 use crate::host::paths::Paths;
-use crate::policy::{DefaultAccess, Policy, SetFile};
+use crate::policy::{DefaultAccess, Policy, SetFile, SetName};
 
 /// The files, read.
 #[derive(Debug)]
 pub struct Ledger {
     /// As people wrote them.
     pub config: Config,
-    /// As they were when the kernel was last written.
+    /// As they were when the kernel was last written, without what had ended by then.
     last: Config,
-    /// The sets of a change that was killed, if there was one.
+    /// The record of it cannot be read: it is written anew whatever it seems to say.
+    last_damaged: bool,
+    /// The sets of a change that was killed, if there was one, and those announced since.
     pending: BTreeMap<String, SetFile>,
+    /// There was one.
+    interrupted: bool,
     /// The policy file is missing although rules of it were in force.
     policy_gone: bool,
     paths: Paths,
@@ -34,19 +41,58 @@ impl Ledger {
     /// process left is swept away. Also answers what is worth a warning; a damaged record must not stop a repair.
     pub fn read(paths: Paths, config: Config, locked: bool) -> (Self, Vec<String>) {
         let mut remarks = Vec::new();
+        let mut last_damaged = false;
         let last = match Config::last_good(&paths) {
             Ok(last) => last,
             // Whoever only looks may not be allowed to read it.
             Err(_) if !locked => config.clone(),
             Err(error) => {
-                remarks.push(format!("the record of what was last in force cannot be used: {error}"));
+                remarks.push(format!("the record of what was last in force cannot be used and is made anew: {error}"));
+                last_damaged = true;
                 config.clone()
             }
         };
         let policy_gone = matches!(paths.policy_file().try_exists(), Ok(false))
-            && (!last.document.policy().rules.is_empty() || last.document.policy().default == DefaultAccess::Closed);
+            && (last_damaged
+                || !last.document.policy().rules.is_empty()
+                || last.document.policy().default == DefaultAccess::Closed);
         let pending = if locked { leftovers(&paths, &mut remarks) } else { BTreeMap::new() };
-        (Self { config, last, pending, policy_gone, paths }, remarks)
+        let interrupted = !pending.is_empty();
+        (Self { config, last, last_damaged, pending, interrupted, policy_gone, paths }, remarks)
+    }
+
+    /// As [`Ledger::read`] for the one who holds the lock, and who must go on: where the files cannot be used, what was
+    /// last in force stands in for them. Also answers why it had to.
+    pub fn read_or_last(paths: Paths) -> Result<(Self, Vec<String>, Option<String>), ConfigError> {
+        let (config, fault) = match Config::load(&paths) {
+            Ok(config) => (config, None),
+            // Without a record nobody knows what was in force, and an empty policy is not what stands in for a broken one.
+            Err(error) if !has_last(&paths) => return Err(error),
+            Err(error) => {
+                (Config::last_good(&paths)?, Some(error.to_string().replace(":\n", ": ").replace('\n', "; ")))
+            }
+        };
+        let (mut ledger, remarks) = Self::read(paths, config, true);
+        let fault = fault.or_else(|| {
+            let (policy, copy) = (ledger.paths.policy_file(), ledger.paths.last_good_paths().policy_file());
+            let back = format!("To have it back: cp {} {}", copy.display(), policy.display());
+            (ledger.policy_gone && !ledger.last_damaged).then(|| format!("{} is missing. {back}", policy.display()))
+        });
+        if fault.is_some() {
+            ledger.stand_on_last();
+        }
+        Ok((ledger, remarks, fault))
+    }
+
+    /// Whether anybody knows what was last in force.
+    pub fn has_last(&self) -> bool {
+        has_last(&self.paths) && !self.last_damaged
+    }
+
+    /// What was last in force stands in for the files. With these as the files, nobody writes over what is broken.
+    pub fn stand_on_last(&mut self) {
+        self.config = self.last.clone();
+        self.policy_gone = false;
     }
 
     /// Where the files are.
@@ -81,18 +127,29 @@ impl Ledger {
         self.policy_gone = false;
     }
 
-    /// Writes everything that differs beside its place, in the files that people edit and in the record.
-    pub fn stage(&self, config: &Config) -> Result<Draft, FileError> {
+    /// Writes everything that differs beside its place, in the files that people edit and in the record, which gets what
+    /// has not ended by `now`: what somebody puts back by hand afterwards is not ours to take away.
+    pub fn stage(&self, config: &Config, now: Timestamp) -> Result<Draft, FileError> {
         let mut staged = Vec::new();
-        for (paths, old) in [(&self.paths, &self.config), (&self.paths.last_good_paths(), &self.last)] {
-            let text = config.document.text();
-            if text != old.document.text() {
+        let text = config.document.text();
+        let last_paths = self.paths.last_good_paths();
+        for (paths, old, anew) in [(&self.paths, &self.config, false), (&last_paths, &self.last, self.last_damaged)] {
+            if anew || text != old.document.text() {
                 staged.push(files::stage(&paths.policy_file(), &text)?);
             }
-            for (name, set) in &config.sets {
-                if old.sets.get(name).is_none_or(|old| old.text() != set.text()) {
-                    staged.push(files::stage(&paths.set_file(set.name()), &set.text())?);
-                }
+        }
+        for (name, set) in &config.sets {
+            let differs = |old: &Config, text: &str| old.sets.get(name).is_none_or(|old| old.text() != text);
+            let text = set.text();
+            if differs(&self.config, &text) {
+                staged.push(files::stage(&self.paths.set_file(set.name()), &text)?);
+            }
+            let text = match set.living(now) {
+                Cow::Borrowed(_) => text,
+                Cow::Owned(living) => living.text(),
+            };
+            if self.last_damaged || differs(&self.last, &text) {
+                staged.push(files::stage(&last_paths.set_file(set.name()), &text)?);
             }
         }
         Ok(Draft(staged))
@@ -104,8 +161,16 @@ impl Ledger {
         let paths = self.paths.pending_paths();
         for (name, set) in &config.sets {
             if self.config.sets.get(name).is_none_or(|known| known.text() != set.text()) {
-                files::write_atomic(&paths.set_file(set.name()), &set.text())?;
-                self.pending.insert(name.clone(), set.clone());
+                let mut announced = set.clone();
+                // What an earlier killed change may have put there is still there.
+                for entry in self.pending.get(name).into_iter().flat_map(SetFile::entries) {
+                    if !set.contains(entry.block()) {
+                        // One too many for a set would be one too many for the kernel as well.
+                        let _ = announced.add(entry.clone());
+                    }
+                }
+                files::write_atomic(&paths.set_file(set.name()), &announced.text())?;
+                self.pending.insert(name.clone(), announced);
             }
         }
         Ok(())
@@ -113,7 +178,7 @@ impl Ledger {
 
     /// The kernel holds `config` now: the files take their places. Also answers what is worth a warning; on an error
     /// some files are not as the kernel is.
-    pub fn place(&mut self, draft: Draft, config: Config) -> Result<Vec<String>, FileError> {
+    pub fn place(&mut self, draft: Draft, config: Config, now: Timestamp) -> Result<Vec<String>, FileError> {
         let mut remarks = Vec::new();
         let mut fault = None;
         for file in draft.0 {
@@ -123,26 +188,51 @@ impl Ledger {
                 Err(error) => fault = Some(error),
             }
         }
-        for (paths, old) in [(&self.paths, &self.config), (&self.paths.last_good_paths(), &self.last)] {
-            for set in old.sets.values().filter(|set| !config.sets.contains_key(set.name().as_str())) {
-                if let Err(error) = files::remove(&paths.set_file(set.name())) {
-                    fault = Some(error);
-                }
+        let last_paths = self.paths.last_good_paths();
+        let goes = |name: &&SetName| !config.sets.contains_key(name.as_str());
+        // Those that could not be read as well.
+        let recorded = files::list_sets(&last_paths).unwrap_or_default();
+        let known = self.config.sets.values().map(SetFile::name).filter(goes);
+        let stale = known.map(|name| (&self.paths, name));
+        for (paths, name) in stale.chain(recorded.iter().filter(goes).map(|name| (&last_paths, name))) {
+            if let Err(error) = files::remove(&paths.set_file(name)) {
+                fault = Some(error);
             }
         }
         if let Some(error) = fault {
             return Err(error);
         }
-        let pending_paths = self.paths.pending_paths();
-        for set in std::mem::take(&mut self.pending).into_values() {
-            if let Err(error) = files::remove(&pending_paths.set_file(set.name())) {
-                remarks.push(error.to_string());
-            }
-        }
+        remarks.extend(self.forget_pending());
         self.last = config.clone();
+        for set in self.last.sets.values_mut() {
+            set.prune(now);
+        }
+        self.last_damaged = false;
+        self.interrupted = false;
         self.config = config;
         Ok(remarks)
     }
+
+    /// Nothing of what was announced is in the kernel, for it was never written or everything was undone. Answers what is
+    /// worth a warning.
+    pub fn withdraw(&mut self) -> Vec<String> {
+        if self.interrupted { Vec::new() } else { self.forget_pending() }
+    }
+
+    /// The announcement goes, readable or not.
+    fn forget_pending(&mut self) -> Vec<String> {
+        self.pending.clear();
+        let paths = self.paths.pending_paths();
+        let names = files::list_sets(&paths);
+        let removed =
+            names.and_then(|names| names.iter().try_for_each(|name| files::remove(&paths.set_file(name)).map(drop)));
+        removed.err().map(|error| error.to_string()).into_iter().collect()
+    }
+}
+
+/// Whether there is a record of what was last in force.
+fn has_last(paths: &Paths) -> bool {
+    matches!(paths.last_good_paths().policy_file().try_exists(), Ok(true))
 }
 
 /// What a killed process left: staged files, which go, and the sets that it may have put into the kernel.

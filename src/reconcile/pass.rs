@@ -101,7 +101,8 @@ pub fn sets_only(
     desired
 }
 
-/// Users' sets as the kernel shall hold them: what the files say, without what the files said before and say no more.
+/// Users' sets as the kernel shall hold them: what the files say, without what the files said before and say no more, or
+/// say that it has ended.
 pub fn user_sets(
     sets: &BTreeMap<String, SetFile>,
     earlier: &[&BTreeMap<String, SetFile>],
@@ -109,12 +110,13 @@ pub fn user_sets(
 ) -> BTreeMap<String, DesiredSet> {
     let mut desired = BTreeMap::new();
     for (name, file) in sets {
-        let before: Vec<_> =
-            earlier.iter().filter_map(|sets| sets.get(name)).map(|file| file.kernel_sets(now)).collect();
-        for (index, (kernel_name, set)) in file.kernel_sets(now).into_iter().enumerate() {
+        // What has ended by now was a member all the same, and may still be one: its timer runs by another clock.
+        let earlier = earlier.iter().filter_map(|sets| sets.get(name));
+        let before: Vec<_> = earlier.map(|file| file.kernel_sets(Timestamp::MIN)).collect();
+        for (index, ((kernel_name, set), dated)) in file.kernel_sets(now).into_iter().zip(file.dated(now)).enumerate() {
             let gone = before.iter().flat_map(|halves| halves[index].1.members.keys());
             let removed: BTreeSet<SetEntry> = gone.filter(|entry| !set.members.contains_key(entry)).cloned().collect();
-            desired.insert(kernel_name, DesiredSet::User { set, removed });
+            desired.insert(kernel_name, DesiredSet::User { set, removed, dated });
         }
     }
     desired

@@ -36,6 +36,8 @@ pub enum DesiredSet {
         set: IpSet,
         /// Members that the file held when it was last in force and holds no more.
         removed: BTreeSet<SetEntry>,
+        /// Members that end at a moment which the file names: the kernel's clock has to agree with it.
+        dated: BTreeSet<SetEntry>,
     },
 }
 

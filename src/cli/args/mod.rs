@@ -36,6 +36,14 @@ pub enum Invocation {
     Status(StatusArgs),
     /// `agent`.
     Agent,
+    /// `restore`.
+    Restore,
+    /// `service install`.
+    ServiceInstall(ServiceInstallArgs),
+    /// `service uninstall`.
+    ServiceUninstall(ServiceUninstallArgs),
+    /// `service status`.
+    ServiceStatus,
     /// `doctor`.
     Doctor(DoctorArgs),
     /// `version`.
@@ -174,6 +182,22 @@ pub struct ExplainArgs {
 pub struct DoctorArgs {
     /// `--format`.
     pub format: Format,
+}
+
+/// `service install`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceInstallArgs {
+    /// `--no-systemd`: everything but the units.
+    pub no_systemd: bool,
+    /// `--dry-run`.
+    pub dry_run: bool,
+}
+
+/// `service uninstall`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceUninstallArgs {
+    /// `--dry-run`.
+    pub dry_run: bool,
 }
 
 /// `version`.

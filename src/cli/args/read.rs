@@ -5,8 +5,8 @@ use clap::parser::MatchesError;
 
 use super::{
     ApplyArgs, DefaultArgs, DoctorArgs, ExplainArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs,
-    RulesArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs,
-    SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
+    RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs,
+    SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -117,6 +117,13 @@ impl Invocation {
             ["plan"] => Self::Plan(PlanArgs),
             ["reset"] => Self::Reset(ResetArgs { force: typed.on("force")? }),
             ["agent"] => Self::Agent,
+            ["restore"] => Self::Restore,
+            ["service", "install"] => Self::ServiceInstall(ServiceInstallArgs {
+                no_systemd: typed.on("no-systemd")?,
+                dry_run: typed.on("dry-run")?,
+            }),
+            ["service", "uninstall"] => Self::ServiceUninstall(ServiceUninstallArgs { dry_run: typed.on("dry-run")? }),
+            ["service", "status"] => Self::ServiceStatus,
             ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()?.unwrap_or(Format::Table) }),
             ["status"] => Self::Status(StatusArgs { format: typed.format()?.unwrap_or(Format::Table) }),
             ["version"] => Self::Version(VersionArgs),

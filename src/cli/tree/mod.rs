@@ -5,6 +5,7 @@ use clap::{Arg, ArgAction, Command};
 use super::values;
 
 mod policy;
+mod service;
 mod sets;
 
 const FORMAT: &str =
@@ -15,6 +16,7 @@ pub(super) fn root() -> Command {
     command("firewall", "Decide who may reach which container")
         .subcommands(policy::commands())
         .subcommand(sets::command())
+        .subcommand(service::command_group())
 }
 
 /// A command in our style: clap adds nothing of its own.

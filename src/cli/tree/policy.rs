@@ -117,6 +117,14 @@ pub(super) fn commands() -> Vec<Command> {
              changes the rules in the kernel or edits the policy, it does what `apply` does. SIGHUP\n\
              makes it look at once.",
         ),
+        command("restore", "Close at boot what is guarded, before there is an engine")
+            .long_about(
+                "Close at boot what is guarded, before there is an engine.\n\n\
+                 For the boot service (docker firewall service install), which runs before dockerd. The\n\
+                 networks and ports that are guarded are closed for everybody outside, until the agent or\n\
+                 `apply` has seen which container has which address. Where rules are in force, it does nothing.",
+            )
+            .hide(true),
         command("doctor", "Look for what is not safe, and say how to mend it")
             .long_about(
                 "Look for what is not safe, and say how to mend it.\n\n\

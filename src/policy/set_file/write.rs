@@ -1,6 +1,7 @@
 //! A set as text and as kernel sets.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use ipnet::IpNet;
@@ -81,6 +82,35 @@ impl SetFile {
             }
             (self.kernel_name(family), IpSet { shape, members: BTreeMap::from_iter(members) })
         })
+    }
+}
+
+impl SetFile {
+    /// The members that end at a moment which the file names, IPv4 first, without those that have ended by `now`.
+    pub fn dated(&self, now: Timestamp) -> [BTreeSet<SetEntry>; 2] {
+        Family::ALL.map(|family| {
+            let kind = self.shape(family).kind.clone();
+            let ends = |entry: &&SourceEntry| entry.family() == family && entry.expires().is_some_and(|at| at > now);
+            self.entries().filter(ends).flat_map(|entry| members(entry, &kind)).collect()
+        })
+    }
+
+    /// The same set without what has ended by `now`.
+    pub fn living(&self, now: Timestamp) -> Cow<'_, Self> {
+        if !self.entries().any(|entry| entry.is_expired(now)) {
+            return Cow::Borrowed(self);
+        }
+        let mut living = self.clone();
+        living.prune(now);
+        Cow::Owned(living)
+    }
+}
+
+/// An entry as the kernel keeps it in a set of that kind.
+fn members(entry: &SourceEntry, kind: &SetKind) -> Vec<SetEntry> {
+    match addresses(entry) {
+        Some(addresses) if *kind == SetKind::Ip => addresses.map(SetEntry::Net).collect(),
+        _ => vec![SetEntry::Net(entry.block())],
     }
 }
 

@@ -1,4 +1,5 @@
-//! What the test programs are called with: `ENGINE [nft|legacy] [--plugin FILE]`, and `truth` with `--variant NAME`.
+//! What the test programs are called with: `ENGINE [nft|legacy] [--plugin FILE]`, and `truth` with `--variant NAME`, `kill` with
+//! `--long`.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,6 +16,8 @@ pub struct Errand {
     pub plugin: PathBuf,
     /// How the engine is set up, and what is played on it.
     pub variant: &'static Variant,
+    /// Whether it may take its time.
+    pub long: bool,
 }
 
 impl Errand {
@@ -27,6 +30,7 @@ impl Errand {
         let mut spec = LabSpec::new(engine.parse()?).name(program);
         let mut plugin = None;
         let mut variant = <&Variant>::default();
+        let mut long = false;
         let mut rest = rest;
         loop {
             rest = match rest {
@@ -39,6 +43,10 @@ impl Errand {
                     variant = name.parse()?;
                     rest
                 }
+                ["--long", rest @ ..] if program == "kill" => {
+                    long = true;
+                    rest
+                }
                 [flavour, rest @ ..] if !flavour.starts_with('-') => {
                     spec = spec.flavour(flavour.parse()?);
                     rest
@@ -46,7 +54,7 @@ impl Errand {
                 _ => return Ok(None),
             };
         }
-        Ok(Some(Self { spec, plugin: plugin.map_or_else(built_plugin, Ok)?, variant }))
+        Ok(Some(Self { spec, plugin: plugin.map_or_else(built_plugin, Ok)?, variant, long }))
     }
 
     /// The engine, its flavour and what is unusual, for the line that sums up.
@@ -64,7 +72,11 @@ impl Errand {
             Ok(Some(true)) => ExitCode::SUCCESS,
             Ok(Some(false)) => ExitCode::FAILURE,
             Ok(None) => {
-                let more = if program == "truth" { " [--variant NAME]" } else { "" };
+                let more = match program {
+                    "truth" => " [--variant NAME]",
+                    "kill" => " [--long]",
+                    _ => "",
+                };
                 eprintln!(
                     "usage: {program} ENGINE [nft|legacy]{more} [--plugin FILE]\n  \
                      ENGINE: 20.10, 26.1, 28.5. Without --plugin the plugin is built first."

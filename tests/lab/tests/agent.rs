@@ -40,6 +40,7 @@ fn all_of_it(desk: &Desk) -> Result {
 fn start(desk: &Desk) -> Result<String> {
     let agent = desk.shell(&format!("setsid docker-firewall agent > {LOG} 2>&1 & echo $!"))?;
     until(desk, "it follows", SOON, || Ok(log(desk)?.contains("follows the engine")))?;
+    until(desk, "what was not seen is closed", SOON, || in_force(desk))?;
     Ok(agent.trim().to_owned())
 }
 
@@ -108,7 +109,11 @@ fn somebody_flushes(desk: &Desk) -> Result {
     }
     desk.shell("iptables -D DOCKER-USER -j RETURN")?;
     until(desk, "the foreign rule is gone", LATER, || in_force(desk))?;
-    assert!(log(desk)?.contains("because: rules were written") || log(desk)?.contains("because: tick"));
+    let said = log(desk)?;
+    assert!(
+        said.contains("rules were written in DOCKER-USER by iptables") || said.contains("legacy rules are not as"),
+        "{said}"
+    );
     // `iptables -F` took Docker's own jumps away too, which only dockerd brings back.
     desk.lab.stop_engine()?;
     desk.lab.start_engine()?;
@@ -128,7 +133,7 @@ fn somebody_edits(desk: &Desk) -> Result {
     desk.shell(&format!("sed -i 's/ipfriends/any/' {POLICY}"))?;
     until(desk, "an edit is in force", SOON, || desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web"))?;
     desk.shell(&format!("echo 'rules = 7' >> {POLICY}"))?;
-    until(desk, "a broken file is reported", SOON, || Ok(log(desk)?.contains("error: ")))?;
+    until(desk, "a broken file is reported", SOON, || Ok(log(desk)?.contains("stays in force: ")))?;
     desk.only(8080, "web", true, true)?;
     desk.shell(&format!("sed -i '$d; s/any/ipfriends/' {POLICY}"))?;
     until(desk, "the old policy is back", SOON, || {
@@ -149,6 +154,8 @@ fn commands_meanwhile(desk: &Desk) -> Result {
 }
 
 fn the_engine_restarts(desk: &Desk) -> Result {
+    desk.lab.run("free", &["-p", "8090:80"], &[])?;
+    until(desk, "a new container answers", SOON, || desk.reaches(Client::Stranger, Client::Host.v4(), 8090, "free"))?;
     desk.lab.kill_engine()?;
     until(desk, "the loss is reported", SOON, || Ok(log(desk)?.contains("engine lost")))?;
     // Its containers run on, and so does the guard.
@@ -156,11 +163,24 @@ fn the_engine_restarts(desk: &Desk) -> Result {
     let hooked = || Ok(desk.shell("iptables -S DOCKER-USER")?.contains("-j DOCKER-FIREWALL"));
     until(desk, "a flush is repaired without an engine", LATER, hooked)?;
     desk.only(8080, "web", true, false)?;
+    // The engine's proxies may have died with it; what it rewrites has not.
+    assert!(desk.reaches(Client::Stranger, Client::Host.v4(), 8090, "free")?, "no reason to close it yet");
+    // Somebody's interface comes: it may be a container's, with whoever's address.
+    desk.shell("ip link add veth-a type veth peer name veth-b")?;
+    let closed = || Ok(!desk.reaches(Client::Friend, Client::Host.v4(), 8090, "free")?);
+    until(desk, "closed while nobody can look", SOON, closed)?;
+    desk.only(8080, "web", false, false)?;
+    desk.only(8090, "free", false, false)?;
+    desk.shell("ip link del veth-a")?;
     desk.lab.start_engine()?;
     desk.lab.docker(&["start", "web"])?.require("start")?;
+    desk.lab.docker(&["start", "free"])?.require("start")?;
     desk.lab.wait_ready("web")?;
+    desk.lab.wait_ready("free")?;
     until(desk, "rules follow a new engine", LATER, || in_force(desk))?;
-    desk.only(8080, "web", true, false)
+    desk.only(8080, "web", true, false)?;
+    desk.only(8090, "free", true, true)?;
+    desk.lab.docker(&["rm", "-f", "free"])?.require("rm").map(drop)
 }
 
 fn stop(desk: &Desk, agent: &str) -> Result {

@@ -1,4 +1,4 @@
-//! The kill test of one engine: `kill 28.5 [nft|legacy] [--plugin FILE]`.
+//! The kill test of one engine: `kill 28.5 [nft|legacy] [--long] [--plugin FILE]`.
 #![forbid(unsafe_code)]
 
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ fn main() -> ExitCode {
     Errand::run("kill", |errand| {
         let start = Instant::now();
         let title = errand.title();
-        let report = kill::run(errand.spec, &errand.plugin, &mut |line| println!("  {line}"))?;
+        let report = kill::run(errand.spec, &errand.plugin, errand.long, &mut |line| println!("  {line}"))?;
         for wider in &report.wider {
             println!("WIDER {wider}");
         }
@@ -18,9 +18,10 @@ fn main() -> ExitCode {
             println!("WRONG {wrong}");
         }
         println!(
-            "{title}: {} points, {} runs, {} attempts of the stranger, {} wider answers, {} wrong, {} s",
+            "{title}: {} points, {} runs, {} missed, {} attempts of the stranger, {} wider answers, {} wrong, {} s",
             report.points,
             report.runs,
+            report.missed,
             report.attempts,
             report.wider.len(),
             report.wrong.len(),

@@ -18,8 +18,12 @@ use crate::{Client, Lab, Protocol};
 /// How long one attempt may take: an open port of the next host answers in a fraction of it.
 const BRIEF: Duration = Duration::from_millis(3);
 
+/// After so many successes a thread has shown what there is to show. Through docker-proxy each one takes a port towards the
+/// container for a minute, and without end there would be none left for a friend.
+const ENOUGH: usize = 3000;
+
 /// How often, by what was going on and what succeeded.
-pub(crate) type Successes = BTreeMap<(String, String), usize>;
+pub type Successes = BTreeMap<(String, String), usize>;
 
 #[derive(Default)]
 struct Shared {
@@ -30,14 +34,17 @@ struct Shared {
 }
 
 /// Some threads of the stranger's.
-pub(crate) struct Hammer {
+pub struct Hammer {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Hammer {
     /// Starts one thread a target.
-    pub(crate) fn start(lab: &Lab, targets: &[(Protocol, IpAddr, u16)]) -> Self {
+    ///
+    /// # Panics
+    /// A thread does, without the stranger's namespace.
+    pub fn start(lab: &Lab, targets: &[(Protocol, IpAddr, u16)]) -> Self {
         let shared = Arc::new(Shared::default());
         let mut threads = Vec::new();
         for (protocol, to, port) in targets.iter().copied() {
@@ -58,12 +65,12 @@ impl Hammer {
     }
 
     /// Says what is going on from now on.
-    pub(crate) fn during(&self, what: String) {
+    pub fn during(&self, what: String) {
         *self.shared.now.lock().unwrap_or_else(PoisonError::into_inner) = what;
     }
 
     /// Ends it: the number of attempts, and the successes.
-    pub(crate) fn end(mut self) -> (u64, Successes) {
+    pub fn end(mut self) -> (u64, Successes) {
         self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads.drain(..) {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -93,11 +100,13 @@ impl Shared {
 
 /// Connects, again and again. A connection is a success, whether or not something is said on it.
 fn knock(shared: &Shared, to: SocketAddr) {
-    while shared.goes_on() {
+    let mut successes = 0;
+    while successes < ENOUGH && shared.goes_on() {
         let Ok(socket) = Socket::new(Domain::for_address(to), Type::STREAM, None) else { continue };
         // A reset instead of a farewell, so that no port of ours stays taken for a minute.
         let _ = socket.set_linger(Some(Duration::ZERO));
         if socket.connect_timeout(&to.into(), BRIEF).is_ok() {
+            successes += 1;
             shared.success(&format!("tcp {to}"));
         }
     }

@@ -33,6 +33,9 @@ const COMMANDS: &[&str] = &[
 /// Where the files are that say what shall be.
 const FILES: &str = "/etc/docker-firewall /var/lib/docker-firewall";
 
+/// What differs when nothing is missing and nothing too much.
+const REORDERED: &str = "the same lines in another order";
+
 /// What came of it.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -40,6 +43,8 @@ pub struct Report {
     pub points: usize,
     /// Runs, several a call.
     pub runs: usize,
+    /// Runs of the agent in which the call to strike at never came.
+    pub missed: usize,
     /// Attempts of the stranger meanwhile.
     pub attempts: u64,
     /// Those that succeeded.
@@ -48,18 +53,20 @@ pub struct Report {
     pub wrong: Vec<String>,
 }
 
-struct Run<'a> {
-    lab: &'a Lab,
-    trap: Trap<'a>,
-    hammer: Hammer,
-    report: Report,
+pub(super) struct Run<'a> {
+    pub(super) lab: &'a Lab,
+    pub(super) trap: Trap<'a>,
+    pub(super) hammer: Hammer,
+    pub(super) report: Report,
     /// The tool that was struck, by what was going on.
-    struck: BTreeMap<String, String>,
+    pub(super) struck: BTreeMap<String, String>,
     left: Vec<String>,
+    /// Every way to be struck, also those that take their time.
+    pub(super) long: bool,
 }
 
-/// Makes a lab and does it all with this plugin. Tells one line a command.
-pub fn run(spec: LabSpec, plugin: &Path, tell: &mut dyn FnMut(&str)) -> Result<Report, LabError> {
+/// Makes a lab and does it all with this plugin; `long` strikes the agent in every way. Tells one line a command.
+pub fn run(spec: LabSpec, plugin: &Path, long: bool, tell: &mut dyn FnMut(&str)) -> Result<Report, LabError> {
     let lab = Lab::up(spec)?;
     lab.install_plugin(plugin)?;
     lab.docker(&["network", "create", "four"])?.require("docker network create")?;
@@ -68,7 +75,6 @@ pub fn run(spec: LabSpec, plugin: &Path, tell: &mut dyn FnMut(&str)) -> Result<R
     for command in BASE {
         typed(&lab, command)?;
     }
-    lab.exec(&["sh", "-euc", &format!("mkdir /root/old; cp -a --parents {FILES} /root/old")])?.require("cp")?;
     let mut targets = Vec::new();
     for to in [Client::Host.v4(), Client::Host.v6()] {
         targets.extend([(Protocol::Tcp, to, 8080), (Protocol::Udp, to, 5353)]);
@@ -83,11 +89,14 @@ pub fn run(spec: LabSpec, plugin: &Path, tell: &mut dyn FnMut(&str)) -> Result<R
         report: Report::default(),
         struck: BTreeMap::new(),
         left: Vec::new(),
+        long,
     };
+    run.keep()?;
     for command in COMMANDS {
         let line = run.command(command)?;
         tell(&line);
     }
+    super::agent::scenes(&mut run, tell)?;
     let Run { hammer, mut report, struck, left, .. } = run;
     let successes;
     (report.attempts, successes) = hammer.end();
@@ -132,18 +141,24 @@ impl Run<'_> {
                 &[How::Before, How::After, How::Fail]
             };
             for how in hows {
-                self.back_to(&old)?;
+                self.back_to(&old, true)?;
                 self.strike(command, index + 1, *how, &old, &new)?;
             }
         }
-        self.back_to(&old)?;
+        self.back_to(&old, true)?;
         let (runs, wrong) = (self.report.runs - runs, self.report.wrong.len() - wrong);
         let written = whole.calls.iter().filter(|call| writes(call)).count();
         Ok(format!("{command}: {} calls, {written} of them write; {runs} runs, {wrong} wrong", whole.calls.len()))
     }
 
-    /// The files as they were, and the kernel made to hold them.
-    fn back_to(&mut self, old: &str) -> Result<(), LabError> {
+    /// The files as they are become those to go back to.
+    pub(super) fn keep(&self) -> Result<(), LabError> {
+        let script = format!("rm -rf /root/old; mkdir /root/old; cp -a --parents {FILES} /root/old");
+        self.lab.exec(&["sh", "-euc", &script])?.require("cp").map(drop)
+    }
+
+    /// The files as they were, and the kernel made to hold them: in this order, unless the engine wrote its own anew.
+    pub(super) fn back_to(&mut self, old: &str, ordered: bool) -> Result<(), LabError> {
         // Entries that no file ever knew count as the administrator's own, and stay: hence the sets are emptied.
         let script = format!(
             "rm -rf {FILES}; cp -a /root/old/. /
@@ -152,8 +167,9 @@ impl Run<'_> {
         self.lab.exec(&["sh", "-euc", &script])?.require("cp")?;
         typed(self.lab, "apply")?;
         let state = self.state()?;
-        if state != old {
-            let what = format!("back to the old policy: {}", difference(old, &state));
+        let difference = difference(old, &state);
+        if state != old && (ordered || difference != REORDERED) {
+            let what = format!("back to the old policy: {difference}");
             self.report.wrong.push(what);
         }
         Ok(())
@@ -205,7 +221,7 @@ impl Run<'_> {
     }
 
     /// All that the kernel holds, without counters and chances, and the files' names.
-    fn state(&self) -> Result<String, LabError> {
+    pub(super) fn state(&self) -> Result<String, LabError> {
         let saves = self.lab.save()?;
         let mut text = String::new();
         for save in [&saves.v4, &saves.v6] {
@@ -235,7 +251,7 @@ impl Run<'_> {
     }
 
     /// Files that a kill left half-way, which nobody took away since.
-    fn leftovers(&mut self) -> Result<(), LabError> {
+    pub(super) fn leftovers(&mut self) -> Result<(), LabError> {
         let found = self.lab.exec(&["sh", "-c", &format!("find {FILES} -type f -name '.*'")])?.stdout;
         self.left.extend(found.lines().map(str::to_owned));
         Ok(())
@@ -243,7 +259,7 @@ impl Run<'_> {
 }
 
 /// The lines in which two states differ.
-fn difference(want: &str, have: &str) -> String {
+pub(super) fn difference(want: &str, have: &str) -> String {
     let (left, right): (BTreeSet<&str>, BTreeSet<&str>) = (want.lines().collect(), have.lines().collect());
     let lines: Vec<String> = left
         .difference(&right)
@@ -251,5 +267,5 @@ fn difference(want: &str, have: &str) -> String {
         .chain(right.difference(&left).map(|line| format!("+ {line}")))
         .take(8)
         .collect();
-    if lines.is_empty() { "the same lines in another order".to_owned() } else { lines.join(" | ") }
+    if lines.is_empty() { REORDERED.to_owned() } else { lines.join(" | ") }
 }

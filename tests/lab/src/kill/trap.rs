@@ -65,8 +65,8 @@ impl<'a> Trap<'a> {
         fs::set_permissions(path, fs::Permissions::from_mode(0o755)).map_err(LabError::io(what()))
     }
 
-    /// Types a command with the stand-ins in place. Call 0 never comes: nothing happens then.
-    pub(crate) fn spring(&self, command: &str, at: usize, how: How) -> Result<Sprung, LabError> {
+    /// The calls are counted from here on, and something happens at one of them. Call 0 never comes.
+    pub(crate) fn arm(&self, at: usize, how: How) -> Result<(), LabError> {
         for (file, text) in [
             ("count", "0\n".to_owned()),
             ("calls", String::new()),
@@ -75,13 +75,35 @@ impl<'a> Trap<'a> {
         ] {
             fs::write(self.dir.join(file), text).map_err(LabError::io(file))?;
         }
-        let path = format!("{}:{PATH}", self.dir.join("bin").display());
+        Ok(())
+    }
+
+    /// The `PATH` by which a program meets the stand-ins.
+    pub(crate) fn path(&self) -> String {
+        format!("{}:{PATH}", self.dir.join("bin").display())
+    }
+
+    /// The calls since it was armed, in order: number, tool, arguments.
+    pub(crate) fn calls(&self) -> Result<Vec<String>, LabError> {
+        Ok(self.read("calls")?.lines().map(str::to_owned).collect())
+    }
+
+    /// The call that was struck; empty when the plugin never made it.
+    pub(crate) fn struck(&self) -> Result<String, LabError> {
+        Ok(self.read("struck")?.trim().to_owned())
+    }
+
+    fn read(&self, file: &str) -> Result<String, LabError> {
+        fs::read_to_string(self.dir.join(file)).map_err(LabError::io(file.to_owned()))
+    }
+
+    /// Types a command with the stand-ins in place and the trap armed.
+    pub(crate) fn spring(&self, command: &str, at: usize, how: How) -> Result<Sprung, LabError> {
+        self.arm(at, how)?;
         let mut words = vec!["docker", "firewall"];
         words.extend(command.split_whitespace());
-        let output = self.lab.exec_with(&[("PATH", &path)], &words)?;
-        let read = |file: &str| fs::read_to_string(self.dir.join(file)).map_err(LabError::io(file.to_owned()));
-        let calls = read("calls")?.lines().map(str::to_owned).collect();
-        Ok(Sprung { output, calls, struck: read("struck")?.trim().to_owned() })
+        let output = self.lab.exec_with(&[("PATH", &self.path())], &words)?;
+        Ok(Sprung { output, calls: self.calls()?, struck: self.struck()? })
     }
 }
 
