@@ -60,19 +60,7 @@ pub(super) fn commands() -> Vec<Command> {
             no_trunc(),
             filter(),
         ]),
-        command("explain", "Show whether somebody reaches a container, and why").long_about(
-            "Show whether somebody reaches a container, and why.\n\n\
-             Follows a packet through the kernel as it is, past everybody's rules, on every way in.\n\
-             Exits with 0 if there is a way, with 3 if there is none and with 1 if nobody can tell.\n\n\
-             PORT is the container's; without one every published port is tried. :PORT alone is the host's.",
-        ).after_help(EXPLAIN).args([
-            some("destination", "TARGET[:PORT[/PROTOCOL]]").value_parser(values::parse_destination),
-            list("from", None, "list", "Who comes: an address, CIDR, range, set or any").value_parser(values::parse_sources),
-            value("interface", None, "string", "Where it comes in, if not where its answers would go out")
-                .value_parser(values::parse_interface),
-            switch("verbose", None, "Show the way, step by step"),
-            format(),
-        ]),
+        explain(),
         command("default", "Show or set what happens to containers without an allow rule")
             .long_about(
                 "Show or set what happens to containers without an allow rule.\n\n\
@@ -133,6 +121,26 @@ pub(super) fn commands() -> Vec<Command> {
             .arg(format()),
         command("version", "Show the version"),
     ]
+}
+
+fn explain() -> Command {
+    command("explain", "Show whether somebody reaches a container, and why")
+        .long_about(
+            "Show whether somebody reaches a container, and why.\n\n\
+             Follows a packet through the kernel as it is, past everybody's rules, on every way in.\n\
+             Exits with 0 if there is a way, with 3 if there is none and with 1 if nobody can tell.\n\n\
+             PORT is the container's; without one every published port is tried. :PORT alone is the host's.",
+        )
+        .after_help(EXPLAIN)
+        .args([
+            some("destination", "TARGET[:PORT[/PROTOCOL]]").value_parser(values::parse_destination),
+            list("from", None, "list", "Who comes: an address, CIDR, range, set or any")
+                .value_parser(values::parse_sources),
+            value("interface", None, "string", "Where it comes in, if not where its answers would go out")
+                .value_parser(values::parse_interface),
+            switch("verbose", None, "Show the way, step by step"),
+            format(),
+        ])
 }
 
 fn target(text: &str) -> Result<Target, String> {
