@@ -7,8 +7,8 @@ use std::os::fd::OwnedFd;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
 
-/// `NFNL_SUBSYS_IPSET` and `IPSET_CMD_TEST` (linux/netfilter/nfnetlink.h, ipset/ip_set.h).
-const TEST: u16 = (6 << 8) | 11;
+/// `NFNL_SUBSYS_IPSET` and `IPSET_CMD_TEST` (`linux/netfilter/nfnetlink.h`, `ipset/ip_set.h`).
+const TEST: u16 = (6 << 8) + 11;
 /// `NLM_F_REQUEST | NLM_F_ACK`.
 const ASK: u16 = 5;
 /// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`.

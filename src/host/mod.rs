@@ -2,6 +2,7 @@
 
 pub mod files;
 pub mod flavour;
+pub mod headers;
 pub mod interfaces;
 pub mod kernel;
 pub mod listeners;

@@ -1,38 +1,27 @@
-//! What nobody tells of when it changes, in a few bytes: sets, and rules of iptables-legacy.
+//! Rules of iptables-legacy, of whose changes nobody tells, in a few bytes.
 
-use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hasher as _};
 
 use super::flavour::Kind;
-use super::kernel::{HostKernel, KernelError};
+use super::kernel::HostKernel;
 use crate::net::Family;
-use crate::ruleset::{is_own_set, names};
+use crate::ruleset::names;
 
-/// A number that is another one when a set of ours, or one of `users`, has come, gone, or has other entries in number, or
-/// when a chain of ours or one that calls ours has other rules and nobody tells of it. Members of a set that are
-/// exchanged one for one, and counters, leave it as it is.
-pub fn signature(kernel: &HostKernel, users: &BTreeSet<String>) -> Result<u64, KernelError> {
+/// A number that is another one when a chain of ours, or one that calls ours, has other rules and nobody tells of it.
+/// Counters leave it as it is. `None` where somebody does tell, or nothing can be read.
+pub fn legacy_rules(kernel: &HostKernel) -> Option<u64> {
+    let flavour = &kernel.capabilities()?.flavour;
+    if flavour.kind != Kind::Legacy {
+        return None;
+    }
     let mut hasher = DefaultHasher::new();
-    let mut ours = false;
-    for line in kernel.call("ipset", &["list", "-terse"], "")?.stdout.lines() {
-        if let Some(name) = line.strip_prefix("Name: ") {
-            ours = is_own_set(name) || users.contains(name);
-        }
-        // The others are settled when a set is made, or change with its members: how many, and the room that they take.
-        if ours && ["Name: ", "Type: ", "Number of entries: "].iter().any(|kind| line.starts_with(kind)) {
-            hasher.write(line.as_bytes());
+    for family in Family::ALL {
+        let Ok(ran) = kernel.call(&flavour.program(family, "save"), &[], "") else { continue };
+        for line in ran.stdout.lines().filter(|line| concerns(line)) {
+            hasher.write(line.split(" [").next().unwrap_or(line).as_bytes());
         }
     }
-    let Some(flavour) = kernel.capabilities().map(|known| &known.flavour) else { return Ok(hasher.finish()) };
-    if flavour.kind == Kind::Legacy {
-        for family in Family::ALL {
-            let Ok(ran) = kernel.call(&flavour.program(family, "save"), &[], "") else { continue };
-            for line in ran.stdout.lines().filter(|line| concerns(line)) {
-                hasher.write(line.split(" [").next().unwrap_or(line).as_bytes());
-            }
-        }
-    }
-    Ok(hasher.finish())
+    Some(hasher.finish())
 }
 
 /// Whether a line of a save is about a chain of ours, or one that calls ours.

@@ -3,6 +3,7 @@
 //!
 //! What it costs depends on how many containers there are only by the engine's list of them.
 
+use std::collections::BTreeSet;
 use std::time::{Instant, SystemTime};
 
 use jiff::Timestamp;
@@ -13,8 +14,9 @@ use crate::cli::failure::Failure;
 use crate::cli::session::{self, Session};
 use crate::compile::{Ground, compile};
 use crate::host::flavour::Kind;
+use crate::host::headers::SetHeaders;
 use crate::host::kernel::{HostKernel, Kernel as _};
-use crate::host::signature::signature;
+use crate::host::signature::legacy_rules;
 use crate::inventory::Inventory;
 use crate::net::Family;
 use crate::plan::{self, Call};
@@ -30,6 +32,8 @@ pub(super) struct Members {
     following: Following,
     /// Whether a quick pass does.
     plain: bool,
+    /// The kernel's names of users' sets.
+    users: BTreeSet<String>,
     /// What the kernel holds; of sets that are not ours alone only the headers.
     state: Dump,
     /// When that was so: what has a timeout runs on.
@@ -54,7 +58,8 @@ impl Members {
             set.members.clear();
         }
         let plain = plain && !swarm && !inside;
-        Some(Self { ledger, kernel, following, plain, state, at: Instant::now(), stamp, boot: None })
+        let users = ledger.users(&ledger.config);
+        Some(Self { ledger, kernel, following, plain, users, state, at: Instant::now(), stamp, boot: None })
     }
 
     /// Whether rules of ours are in the chain where Docker has its own.
@@ -62,9 +67,14 @@ impl Members {
         self.ledger.config.document.policy().hook == Hook::Docker
     }
 
-    /// See [`signature`].
-    pub(super) fn signature(&self) -> Option<u64> {
-        signature(&self.kernel, &self.ledger.users(&self.ledger.config)).ok()
+    /// A number for what the headers of the sets say that we keep.
+    pub(super) fn sets(&self, headers: &SetHeaders) -> Option<u64> {
+        headers.digest(&|name| is_own_set(name) || self.users.contains(name)).ok()
+    }
+
+    /// See [`legacy_rules`].
+    pub(super) fn legacy_rules(&self) -> Option<u64> {
+        legacy_rules(&self.kernel)
     }
 
     /// Follows the containers: the number of calls that wrote something. `None` when a whole pass must be made: somebody

@@ -19,6 +19,7 @@ use super::offline;
 use super::report::count;
 use super::session::{Need, Session};
 use super::soundness;
+use crate::host::headers::SetHeaders;
 use crate::host::lock::Lock;
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
@@ -72,7 +73,9 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
         inbox,
         line: Line::default(),
         members: None,
-        signature: None,
+        headers: SetHeaders::open().ok(),
+        sets: None,
+        legacy: None,
         record: Record::new(),
         repairs: Vec::new(),
         ready: false,
@@ -104,8 +107,12 @@ struct Agent<'a> {
     line: Line,
     /// What the last pass left, if it succeeded.
     members: Option<Members>,
-    /// What the kernel looked like then, as far as nobody tells when it changes.
-    signature: Option<u64>,
+    /// Tells of sets, as far as anybody does.
+    headers: Option<SetHeaders>,
+    /// What the sets looked like then.
+    sets: Option<u64>,
+    /// What rules of iptables-legacy looked like then.
+    legacy: Option<u64>,
     record: Record,
     /// When something had to be repaired lately that nobody but another program can have broken.
     repairs: Vec<Instant>,
@@ -153,7 +160,9 @@ impl Agent<'_> {
                     Due::Alive => self.manager.alive(),
                     // Only for people: what cannot be written is no reason to do anything else.
                     Due::Record => drop(self.record.write(paths)),
-                    Due::Look => causes.extend(self.look().map(|cause| (Instant::now(), cause))),
+                    Due::Glance if self.glance() => causes.push((Instant::now(), Cause::Edited)),
+                    Due::Look if self.look() => causes.push((Instant::now(), Cause::Edited)),
+                    Due::Glance | Due::Look => {}
                     Due::Clock => causes.push((Instant::now(), Cause::Clock)),
                     Due::Full => causes.push((Instant::now(), Cause::Tick)),
                 }
@@ -180,11 +189,16 @@ impl Agent<'_> {
         (!stop).then_some(causes)
     }
 
-    /// Looks at what nobody tells of.
-    fn look(&mut self) -> Option<Cause> {
-        let now = self.members.as_ref()?.signature()?;
-        let before = self.signature.replace(now)?;
-        (before != now).then_some(Cause::Edited)
+    /// Whether sets are not as they were left.
+    fn glance(&mut self) -> bool {
+        let now = self.members.as_ref().zip(self.headers.as_ref()).and_then(|(members, headers)| members.sets(headers));
+        now.is_some() && std::mem::replace(&mut self.sets, now).is_some_and(|before| Some(before) != now)
+    }
+
+    /// Whether rules of iptables-legacy are not as they were left.
+    fn look(&mut self) -> bool {
+        let now = self.members.as_ref().and_then(Members::legacy_rules);
+        now.is_some() && std::mem::replace(&mut self.legacy, now).is_some_and(|before| Some(before) != now)
     }
 
     /// Whether a cause is one, as things stand.
@@ -235,8 +249,13 @@ impl Agent<'_> {
                 *(if quick { &mut self.record.quick_passes } else { &mut self.record.full_passes }) += 1;
                 self.record.failure =
                     self.fault.as_ref().map(|fault| format!("what was last in force stays in force: {fault}"));
-                if calls > 0 || self.signature.is_none() {
-                    self.signature = self.members.as_ref().and_then(Members::signature);
+                if calls > 0 || !quick {
+                    // As it is now is how it was left.
+                    (self.sets, self.legacy) = (None, if quick { self.legacy } else { None });
+                    self.glance();
+                    if self.legacy.is_none() {
+                        self.look();
+                    }
                 }
                 if calls > 0 {
                     self.wrote(causes, calls, took);

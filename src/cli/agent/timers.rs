@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// How often it looks at what nobody tells of: sets and rules of iptables-legacy that somebody edits.
+/// How often it asks how many members the sets have, of which nobody tells: some 20 µs.
+const GLANCE: Duration = Duration::from_millis(200);
+/// How often it looks at rules of iptables-legacy, of which nobody tells either: two processes.
 const LOOK: Duration = Duration::from_secs(2);
 /// Everything is read again at least this often, whatever was told.
 const FULL: Duration = Duration::from_secs(300);
@@ -20,7 +22,9 @@ pub(super) enum Due {
     Alive,
     /// Its account of itself.
     Record,
-    /// A look at what nobody tells of.
+    /// A look at the sets.
+    Glance,
+    /// A look at rules of iptables-legacy.
     Look,
     /// A pass, for somebody set the wall clock.
     Clock,
@@ -33,6 +37,7 @@ pub(super) enum Due {
 pub(super) struct Timers {
     alive: Option<(Duration, Instant)>,
     record: Option<Instant>,
+    glance: Instant,
     look: Instant,
     full: Instant,
     /// Both clocks at one moment.
@@ -46,6 +51,7 @@ impl Timers {
         Self {
             alive: alive.map(|every| (every, now + every)),
             record: None,
+            glance: now + GLANCE,
             look: now + LOOK,
             full: now + FULL,
             clocks: (now, SystemTime::now()),
@@ -62,7 +68,7 @@ impl Timers {
     /// How long nothing is due.
     pub(super) fn wait(&self) -> Duration {
         let alive = self.alive.map(|(_, at)| at);
-        let first = [alive, self.record].into_iter().flatten().chain([self.look, self.full]).min();
+        let first = [alive, self.record].into_iter().flatten().chain([self.glance, self.look, self.full]).min();
         first.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()))
     }
 
@@ -85,6 +91,10 @@ impl Timers {
         if self.full <= now {
             self.full = now + FULL;
             return Some(Due::Full);
+        }
+        if self.glance <= now {
+            self.glance = now + GLANCE;
+            return Some(Due::Glance);
         }
         if self.look <= now {
             self.look = now + LOOK;
