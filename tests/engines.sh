@@ -39,10 +39,10 @@ packages_of() {
 }
 
 # What is put into a root afterwards, and again without making it anew, for a root may be in use: sid's nft reads what the
-# newest engines write.
+# newest engines write, and has the shells whose completion is tested.
 extras_of() {
   case $1 in
-    28.5) echo nftables ;;
+    28.5) echo "nftables zsh fish bash-completion" ;;
   esac
 }
 

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Every test there is, and one number in the end: `N passed, M failed`. What was skipped counts as failed.
 #
-#   tests/run.sh [STEP...]      STEP: style unit lab truth kill; all of them without arguments; or truth-all, kill-long
+#   tests/run.sh [STEP...]      STEP: style unit lab truth kill hunt; all of them without arguments; or truth-all, kill-long,
+#                               hunt-all, hunt-soak
 #
 # Needs root, Debian 12 or later and cargo; the rest is installed. The steps:
 #
@@ -11,10 +12,13 @@
 #   truth   who reaches what: each engine with each flavour of iptables, and each variant (other set-ups, other worlds)
 #           where it bites most; some thousand cells each
 #   kill    the plugin and the agent killed at every point of their work
+#   hunt    a stranger at every door while containers, engines and other tools do what they do: some events, once
 #
 # Only when asked for, because they take long:
 #
 #   truth-all   every variant on each engine with each flavour
+#   hunt-all    every event three times on each engine with each flavour
+#   hunt-soak   any event at random, for a quarter of an hour
 #   kill-long   the agent struck in every way as well, and what takes its time of power cuts, full disks and hung processes
 #
 # Logs stay in target/test-logs.
@@ -33,11 +37,11 @@ readonly CACHE=${DOCKER_FIREWALL_LAB_CACHE:-/var/cache/docker-firewall-lab}
 readonly AT_ONCE=2
 
 steps=("$@")
-[[ ${#steps[@]} -gt 0 ]] || steps=(style unit lab truth kill)
+[[ ${#steps[@]} -gt 0 ]] || steps=(style unit lab truth kill hunt)
 for step in "${steps[@]}"; do
   case $step in
-    style | unit | lab | truth | truth-all | kill | kill-long) ;;
-    *) die "no step '$step': style, unit, lab, truth, truth-all, kill or kill-long" ;;
+    style | unit | lab | truth | truth-all | kill | kill-long | hunt | hunt-all | hunt-soak) ;;
+    *) die "no step '$step': style, unit, lab, truth, truth-all, kill, kill-long, hunt, hunt-all or hunt-soak" ;;
   esac
 done
 wanted() { [[ " ${steps[*]} " == *" $1 "* ]]; }
@@ -108,7 +112,7 @@ lab_tests() {
   # One engine after the other within a test, two tests at a time: more would only wait for each other.
   tests lab cargo test --locked --package docker-firewall-lab --test plain --no-fail-fast -- --ignored --test-threads 2
   tests commands cargo test --locked --package docker-firewall-lab --test rules --test sets --test slips --test surroundings \
-    --test agent --test explain --test unseen --test hostnet --test odd --test flows --test nftables --test swarm --test macvlan \
+    --test agent --test boot --test explain --test unseen --test shells --test documents --test hook --test hostnet --test odd --test flows --test nftables --test swarm --test macvlan \
     --no-fail-fast -- --ignored --test-threads 2
   tests crash cargo test --locked --package docker-firewall-lab --test crash --no-fail-fast -- --ignored --test-threads 2 \
     clocks many_at_once a_tool_that_outlives
@@ -135,11 +139,13 @@ settle() {
     all=${BASH_REMATCH[1]} wrong=${BASH_REMATCH[2]}
   elif [[ $last =~ ^"$title: ".*" "([0-9]+)" runs, ".*" "([0-9]+)" wider answers, "([0-9]+)" wrong" ]]; then
     all=${BASH_REMATCH[1]} wrong=$((BASH_REMATCH[2] + BASH_REMATCH[3]))
+  elif [[ $last =~ ^"$title: "([0-9]+)" provocations, ".*" "([0-9]+)" leaks, "([0-9]+)" wrong" ]]; then
+    all=${BASH_REMATCH[1]} wrong=$((BASH_REMATCH[2] + BASH_REMATCH[3]))
   else
     all=1 wrong=1
   fi
   count "$program $title" $((all > wrong ? all - wrong : 0)) "$wrong"
-  if ((wrong > 0)); then { grep -E '^(WRONG|WIDER)' "$log" || tail -n 5 "$log"; } | cut -c1-400 | sed -n 1,20p; fi
+  if ((wrong > 0)); then { grep -E '^(WRONG|WIDER|LEAK)' "$log" || tail -n 5 "$log"; } | cut -c1-400 | sed -n 1,20p; fi
 }
 
 # Where each variant shows most: 28.5 has the gateway modes and opens IPv6 by itself, 26.1 is without ip6tables out of the
@@ -153,6 +159,13 @@ engine_tests() {
   local job jobs=() running=0 engine flavour variant
   if wanted kill; then jobs+=("kill 28.5 nft"); fi
   if wanted kill-long; then jobs+=("kill 28.5 nft --long"); fi
+  if wanted hunt; then jobs+=("hunt 28.5 nft --brief" "hunt 20.10 legacy --brief"); fi
+  if wanted hunt-soak; then jobs+=("hunt 28.5 nft --soak"); fi
+  if wanted hunt-all; then
+    for engine in 28.5 26.1 20.10; do
+      for flavour in nft legacy; do jobs+=("hunt $engine $flavour"); done
+    done
+  fi
   if wanted truth-all; then
     for variant in "${VARIANTS[@]}"; do
       for engine in 28.5 26.1 20.10; do
@@ -181,7 +194,7 @@ engine_tests() {
 mkdir -p "$LOGS"
 install_tools
 say "engines"
-tests/engines.sh
+if [[ " ${steps[*]}" == *" hunt"* ]]; then tests/engines.sh --tools; else tests/engines.sh; fi
 # The client of one of them serves where the host has none.
 if ! command -v docker > /dev/null; then
   mkdir -p "$LOGS/bin"
@@ -203,7 +216,7 @@ if wanted kill-long; then
   tests crash-long cargo test --locked --package docker-firewall-lab --test crash --no-fail-fast -- --ignored --test-threads 2 \
     every_prefix torn_files no_room a_long_import
 fi
-if wanted truth || wanted truth-all || wanted kill || wanted kill-long; then say "truth and kill"; engine_tests; fi
+if [[ " ${steps[*]}" =~ \ (truth|kill|hunt) ]]; then say "truth, kill, hunt"; engine_tests; fi
 
 say done
 printf '\n%d passed, %d failed\n' "$passed" "$failed"

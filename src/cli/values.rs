@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::format::Format;
+use super::format::{Format, LogFormat};
 use crate::net::{PortRange, Protocol, parse_ports};
 use crate::policy::{
     DefaultAccess, EntryError, FieldError, Hook, RuleSource, SourceEntry, SourceError, Target, check_comment,
@@ -72,6 +72,17 @@ pub enum SetType {
     Net,
     /// `hash:ip`: single addresses.
     Ip,
+}
+
+/// A shell that there is a completion script for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    /// GNU bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
 }
 
 /// Go's `strconv.ParseBool`.
@@ -187,6 +198,15 @@ pub(super) fn parse_hook(text: &str) -> Result<Hook, String> {
     }
 }
 
+/// `text`, `json`.
+pub(super) fn parse_log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("the formats of a log are text and json".to_owned()),
+    }
+}
+
 /// `hash:net`, `hash:ip`.
 pub(super) fn parse_set_type(text: &str) -> Result<SetType, String> {
     match text {
@@ -212,6 +232,16 @@ pub(super) fn parse_destination(text: &str) -> Result<Destination, String> {
     }
     let target = if head.is_empty() { None } else { Some(target(head)?) };
     Ok(Destination { text: text.to_owned(), target, port: Some((*protocol, *first)) })
+}
+
+/// `bash`, `zsh`, `fish`.
+pub(super) fn parse_shell(text: &str) -> Result<Shell, String> {
+    match text {
+        "bash" => Ok(Shell::Bash),
+        "zsh" => Ok(Shell::Zsh),
+        "fish" => Ok(Shell::Fish),
+        _ => Err("there are scripts for bash, zsh and fish".to_owned()),
+    }
 }
 
 /// A path, or `-`.

@@ -9,14 +9,15 @@ mod members;
 mod record;
 mod timers;
 
+use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::args::AgentArgs;
 use super::context::Context;
 use super::engine::{self, Line, Trouble};
 use super::failure::{Exit, Failure};
 use super::offline;
-use super::report::count;
 use super::session::{Need, Session};
 use super::soundness;
 use crate::host::headers::SetHeaders;
@@ -47,7 +48,7 @@ const FIGHT_SPAN: Duration = Duration::from_secs(30);
 const FIGHT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until it is told to stop.
-pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
     require_net_admin().map_err(|error| super::complaint::privilege(&error))?;
     let paths = offline::paths(ctx);
     let alone = Lock::acquire_file(&paths.agent_file(), ALONE, |_| {});
@@ -56,7 +57,7 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     let (causes, inbox) = cause::post();
     let trouble = |what: &str, error: &std::io::Error| Failure::environment(format!("cannot follow {what}: {error}"));
     cause::signals(causes.clone()).map_err(|error| trouble("signals", &error))?;
-    let mut log = Log::new();
+    let mut log = Log::new(args.log_format);
     if let Err(error) = cause::rules(causes.clone()) {
         log.warning(&format!("changes of rules are found minutes later only: {error}"));
     }
@@ -139,6 +140,13 @@ struct Done {
     quick: bool,
 }
 
+/// Whether any container has another name than before.
+fn is_renamed(before: &Inventory, after: &Inventory) -> bool {
+    let names: HashMap<&str, &str> =
+        before.containers.iter().map(|container| (&*container.id, &*container.name)).collect();
+    after.containers.iter().any(|container| names.get(&*container.id).is_some_and(|name| *name != container.name))
+}
+
 impl Agent<'_> {
     fn follow(&mut self, paths: &Paths) {
         let mut causes = vec![(Instant::now(), Cause::Start)];
@@ -163,6 +171,7 @@ impl Agent<'_> {
                     Due::Glance if self.glance() => causes.push((Instant::now(), Cause::Edited)),
                     Due::Look if self.look() => causes.push((Instant::now(), Cause::Edited)),
                     Due::Glance | Due::Look => {}
+                    Due::Again => causes.push((Instant::now(), Cause::Again)),
                     Due::Clock => causes.push((Instant::now(), Cause::Clock)),
                     Due::Full => causes.push((Instant::now(), Cause::Tick)),
                 }
@@ -189,9 +198,35 @@ impl Agent<'_> {
         (!stop).then_some(causes)
     }
 
+    /// What sets and rules of iptables-legacy look like at this moment.
+    fn looks(&self) -> Option<(Option<u64>, Option<u64>)> {
+        let members = self.members.as_ref()?;
+        Some((self.headers.as_ref().and_then(|headers| members.sets(headers)), members.legacy_rules()))
+    }
+
+    /// What a pass found right looks as it did before the pass read it: whatever somebody did since is a difference. After
+    /// one that wrote, nobody knows what of the difference is ours, so another one follows that will write nothing.
+    fn remember_looks(&mut self, before: Option<(Option<u64>, Option<u64>)>, done: &Done) {
+        match before.filter(|_| done.calls == 0) {
+            _ if done.quick => {
+                // Rules were neither read nor written.
+                if done.calls > 0 {
+                    self.sets = None;
+                    self.glance();
+                }
+            }
+            Some(before) => (self.sets, self.legacy) = before,
+            None => {
+                (self.sets, self.legacy) = (None, None);
+                self.timers.confirm();
+            }
+        }
+    }
+
     /// Whether sets are not as they were left.
     fn glance(&mut self) -> bool {
-        let now = self.members.as_ref().zip(self.headers.as_ref()).and_then(|(members, headers)| members.sets(headers));
+        let headers = self.headers.as_ref().zip(self.members.as_ref());
+        let now = headers.and_then(|(headers, members)| members.sets(headers));
         now.is_some() && std::mem::replace(&mut self.sets, now).is_some_and(|before| Some(before) != now)
     }
 
@@ -234,14 +269,24 @@ impl Agent<'_> {
             self.log.warning(&cause.to_string());
         }
         let begun = Instant::now();
-        let result = self.quick(causes).map_or_else(|| self.full(), Ok);
+        let mut looks = None;
+        let result = if let Some(done) = self.quick(causes) {
+            Ok(done)
+        } else {
+            looks = self.looks();
+            self.full()
+        };
         let took = begun.elapsed();
         self.record.last_pass = record::now();
         self.record.last_pass_ms = record::millis(took);
         self.record.connected = !self.away;
         self.timers.passed(result.is_ok());
+        if causes.iter().any(|(_, cause)| cause.is_early()) {
+            self.timers.again();
+        }
         match result {
-            Ok(Done { calls, quick }) => {
+            Ok(done) => {
+                let Done { calls, quick } = done;
                 let heard = causes.iter().filter(|(_, cause)| matches!(cause, Cause::Event(_))).map(|(at, _)| at);
                 if let Some(first) = heard.min() {
                     self.record.reacted(first.elapsed());
@@ -249,14 +294,7 @@ impl Agent<'_> {
                 *(if quick { &mut self.record.quick_passes } else { &mut self.record.full_passes }) += 1;
                 self.record.failure =
                     self.fault.as_ref().map(|fault| format!("what was last in force stays in force: {fault}"));
-                if calls > 0 || !quick {
-                    // As it is now is how it was left.
-                    (self.sets, self.legacy) = (None, if quick { self.legacy } else { None });
-                    self.glance();
-                    if self.legacy.is_none() {
-                        self.look();
-                    }
-                }
+                self.remember_looks(looks, &done);
                 if calls > 0 {
                     self.wrote(causes, calls, took);
                 }
@@ -281,8 +319,7 @@ impl Agent<'_> {
     fn wrote(&mut self, causes: &[(Instant, Cause)], calls: usize, took: Duration) {
         let because: Vec<String> = causes.iter().map(|(_, cause)| cause.to_string()).collect();
         let because = because.join("; ");
-        let calls = count(calls, "call", "calls");
-        self.log.info(&format!("kernel written in {calls}, {:.1} ms, because: {because}", record::millis(took)));
+        self.log.wrote(calls, record::millis(took), &because);
         if causes.iter().all(|(_, cause)| matches!(cause, Cause::Rules(_) | Cause::Edited | Cause::Tick)) {
             self.record.repaired(because);
             let was_fighting = self.is_fighting();
@@ -313,7 +350,12 @@ impl Agent<'_> {
         let changed = std::mem::take(&mut self.changed);
         let line = &mut self.line;
         let known = &mut self.known;
-        let listed = |ctx: &Context| match line.inventory(ctx) {
+        let networks = causes.iter().any(|(_, cause)| cause.is_of_networks());
+        let listed = |ctx: &Context| match line.containers(ctx, networks) {
+            // Its event is on the way, or was lost: who is guarded by the old name takes more than a look at addresses.
+            Ok(inventory) if known.as_ref().is_none_or(|known| is_renamed(known, &inventory)) => {
+                Err(Failure::environment("a container has another name"))
+            }
             Ok(inventory) => {
                 *known = Some(inventory.clone());
                 Ok(inventory)

@@ -8,8 +8,13 @@ const GLANCE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_secs(2);
 /// Everything is read again at least this often, whatever was told.
 const FULL: Duration = Duration::from_secs(300);
+/// After a whole pass that wrote something, the next one comes no later than this, to see that nothing is left to write.
+const CONFIRM: Duration = Duration::from_millis(100);
 /// After a pass that failed, the next one comes no later than this.
 const RETRY: Duration = Duration::from_secs(2);
+/// The engine tells of a running container's new place on a network before its list of containers has it, as 28.5 was seen
+/// to do.
+const AGAIN: Duration = Duration::from_millis(250);
 /// Its account of itself is written no more often than this.
 const RECORD: Duration = Duration::from_secs(1);
 /// The wall clock may run away from the other one by so much between two looks, as clocks that are being slewed do.
@@ -22,6 +27,8 @@ pub(super) enum Due {
     Alive,
     /// Its account of itself.
     Record,
+    /// A second look at the engine's list.
+    Again,
     /// A look at the sets.
     Glance,
     /// A look at rules of iptables-legacy.
@@ -37,6 +44,7 @@ pub(super) enum Due {
 pub(super) struct Timers {
     alive: Option<(Duration, Instant)>,
     record: Option<Instant>,
+    again: Option<Instant>,
     glance: Instant,
     look: Instant,
     full: Instant,
@@ -51,11 +59,17 @@ impl Timers {
         Self {
             alive: alive.map(|every| (every, now + every)),
             record: None,
+            again: None,
             glance: now + GLANCE,
             look: now + LOOK,
             full: now + FULL,
             clocks: (now, SystemTime::now()),
         }
+    }
+
+    /// A whole pass is due in a moment.
+    pub(super) fn confirm(&mut self) {
+        self.full = self.full.min(Instant::now() + CONFIRM);
     }
 
     /// A pass was made.
@@ -65,10 +79,16 @@ impl Timers {
         self.record = self.record.or(Some(now + RECORD));
     }
 
+    /// The list that was read may be late.
+    pub(super) fn again(&mut self) {
+        self.again = Some(Instant::now() + AGAIN);
+    }
+
     /// How long nothing is due.
     pub(super) fn wait(&self) -> Duration {
         let alive = self.alive.map(|(_, at)| at);
-        let first = [alive, self.record].into_iter().flatten().chain([self.glance, self.look, self.full]).min();
+        let first =
+            [alive, self.record, self.again].into_iter().flatten().chain([self.glance, self.look, self.full]).min();
         first.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()))
     }
 
@@ -84,6 +104,10 @@ impl Timers {
         if self.record.is_some_and(|at| at <= now) {
             self.record = None;
             return Some(Due::Record);
+        }
+        if self.again.is_some_and(|at| at <= now) {
+            self.again = None;
+            return Some(Due::Again);
         }
         if self.jumped(now) {
             return Some(Due::Clock);

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::format::{Filters, Format, ListStyle};
-pub use super::values::{Destination, EntryArg, Input, RuleName, SetType, SourceArg};
+use super::format::{Filters, Format, ListStyle, LogFormat};
+pub use super::values::{Destination, EntryArg, Input, RuleName, SetType, Shell, SourceArg};
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
 
 /// One command with its arguments.
@@ -35,7 +35,7 @@ pub enum Invocation {
     /// `status`.
     Status(StatusArgs),
     /// `agent`.
-    Agent,
+    Agent(AgentArgs),
     /// `restore`.
     Restore,
     /// `service install`.
@@ -46,6 +46,8 @@ pub enum Invocation {
     ServiceStatus,
     /// `doctor`.
     Doctor(DoctorArgs),
+    /// `completion`.
+    Completion(CompletionArgs),
     /// `version`.
     Version(VersionArgs),
     /// `set create`.
@@ -177,6 +179,13 @@ pub struct ExplainArgs {
     pub format: Format,
 }
 
+/// `agent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentArgs {
+    /// `--log-format`.
+    pub log_format: LogFormat,
+}
+
 /// `doctor`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DoctorArgs {
@@ -198,6 +207,13 @@ pub struct ServiceInstallArgs {
 pub struct ServiceUninstallArgs {
     /// `--dry-run`.
     pub dry_run: bool,
+}
+
+/// `completion bash|zsh|fish`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompletionArgs {
+    /// Whose script.
+    pub shell: Shell,
 }
 
 /// `version`.

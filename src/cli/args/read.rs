@@ -4,9 +4,10 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    ApplyArgs, DefaultArgs, DoctorArgs, ExplainArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs,
-    RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs,
-    SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
+    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, ExplainArgs, Invocation, LsArgs, PlanArgs,
+    ResetArgs, RmArgs, RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs,
+    SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs,
+    VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -116,7 +117,7 @@ impl Invocation {
             }),
             ["plan"] => Self::Plan(PlanArgs),
             ["reset"] => Self::Reset(ResetArgs { force: typed.on("force")? }),
-            ["agent"] => Self::Agent,
+            ["agent"] => Self::Agent(AgentArgs { log_format: typed.maybe("log-format")?.unwrap_or_default() }),
             ["restore"] => Self::Restore,
             ["service", "install"] => Self::ServiceInstall(ServiceInstallArgs {
                 no_systemd: typed.on("no-systemd")?,
@@ -126,6 +127,7 @@ impl Invocation {
             ["service", "status"] => Self::ServiceStatus,
             ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()?.unwrap_or(Format::Table) }),
             ["status"] => Self::Status(StatusArgs { format: typed.format()?.unwrap_or(Format::Table) }),
+            ["completion"] => Self::Completion(CompletionArgs { shell: typed.must("shell")? }),
             ["version"] => Self::Version(VersionArgs),
             ["set", command] => return Self::set(command, &typed),
             _ => return Err(Failure::internal(format!("no such command: {}", path.join(" ")))),

@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command};
 
-use super::{any_number, at_most_one, command, dry_run, format, list, no_trunc, quiet, some, switch, value};
+use super::{any_number, at_most_one, command, dry_run, format, list, no_trunc, one, quiet, some, switch, value};
 use crate::cli::duration::parse_duration;
 use crate::cli::values;
 use crate::net::parse_ports;
@@ -61,15 +61,7 @@ pub(super) fn commands() -> Vec<Command> {
             filter(),
         ]),
         explain(),
-        command("default", "Show or set what happens to containers without an allow rule")
-            .long_about(
-                "Show or set what happens to containers without an allow rule.\n\n\
-                 open    They stay as Docker left them.\n\
-                 closed  They are guarded like the others. Containers and networks made later are\n        \
-                 guarded from the next `docker firewall apply` on.",
-            )
-            .after_help(DEFAULT)
-            .args([at_most_one("access", "open|closed").value_parser(values::parse_default), dry_run()]),
+        default(),
         command("apply", "Make the kernel hold what the policy says").long_about(
             "Make the kernel hold what the policy says.\n\n\
              Run it after containers, dockerd or the host were started again, unless the agent runs:\n\
@@ -104,6 +96,10 @@ pub(super) fn commands() -> Vec<Command> {
              Runs until it is told to stop (SIGTERM). Whenever a container starts or stops, somebody\n\
              changes the rules in the kernel or edits the policy, it does what `apply` does. SIGHUP\n\
              makes it look at once.",
+        )
+        .arg(
+            value("log-format", None, "string", "How it tells what it did: text or json, one object a line")
+                .value_parser(values::parse_log_format),
         ),
         command("restore", "Close at boot what is guarded, before there is an engine")
             .long_about(
@@ -119,6 +115,13 @@ pub(super) fn commands() -> Vec<Command> {
                  Exits with 0 if nothing is and with 1 otherwise.",
             )
             .arg(format()),
+        command("completion", "Print the script with which a shell completes docker-firewall")
+            .long_about(
+                "Print the script with which a shell completes docker-firewall.\n\n\
+                 `docker firewall` needs none: Docker's own scripts complete it.",
+            )
+            .hide(true)
+            .arg(one("shell", "bash|zsh|fish").value_parser(values::parse_shell)),
         command("version", "Show the version"),
     ]
 }
@@ -141,6 +144,18 @@ fn explain() -> Command {
             switch("verbose", None, "Show the way, step by step"),
             format(),
         ])
+}
+
+fn default() -> Command {
+    command("default", "Show or set what happens to containers without an allow rule")
+        .long_about(
+            "Show or set what happens to containers without an allow rule.\n\n\
+             open    They stay as Docker left them.\n\
+             closed  They are guarded like the others. Containers and networks made later are\n        \
+             guarded from the next `docker firewall apply` on.",
+        )
+        .after_help(DEFAULT)
+        .args([at_most_one("access", "open|closed").value_parser(values::parse_default), dry_run()])
 }
 
 fn target(text: &str) -> Result<Target, String> {

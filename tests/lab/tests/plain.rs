@@ -77,8 +77,8 @@ fn sessions_are_counted(lab: &Lab) -> Result {
     let pushed = lab.hold_udp(Client::Friend, Client::Host.v4(), 5353)?;
     let streamed = lab.hold_tcp(Client::Stranger, Client::Host.v6(), 8081)?;
     let echoed = lab.hold_tcp(Client::Friend, Client::Host.v4(), 8080)?;
-    assert!(pushed.received_during(Duration::from_millis(300)) > 50);
-    assert!(streamed.received_during(Duration::from_millis(300)) > 50_000);
+    assert!(pushed.received_during(Duration::from_millis(300)) > 5);
+    assert!(streamed.received_during(Duration::from_millis(300)) > 5_000);
     let asked = Instant::now();
     echoed.say("still there?\n").expect("the echo session is open");
     std::thread::sleep(Duration::from_millis(300));
@@ -96,7 +96,7 @@ fn sessions_are_counted(lab: &Lab) -> Result {
     for (tool, chain) in both_tables() {
         lab.exec(&[tool, "-D", chain, "1"])?.require(tool)?;
     }
-    assert!(pushed.received_during(Duration::from_millis(300)) > 50);
+    assert!(pushed.received_during(Duration::from_millis(300)) > 5);
     assert!(!streamed.is_over());
     Ok(())
 }

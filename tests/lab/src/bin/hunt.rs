@@ -30,15 +30,15 @@ fn hunt(errand: &Errand) -> Result<bool, LabError> {
         eprintln!("seed {}", errand.seed);
     }
     let report = run(errand, &mut |line| eprintln!("  {line}"))?;
+    let good = report.leaks() == 0 && report.wrong().is_empty();
+    if !good {
+        eprintln!("the agent said:\n{}", report.log);
+    }
     if errand.json {
         println!("{}", report.json());
     } else {
         print!("{}", report.table());
         println!("{}, {} s", report.summary(), start.elapsed().as_secs());
-    }
-    let good = report.leaks() == 0 && report.wrong().is_empty();
-    if !good {
-        eprintln!("the agent said:\n{}", report.log);
     }
     Ok(good)
 }

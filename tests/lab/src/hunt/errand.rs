@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::event::EVENTS;
+use super::event::{BRIEF, EVENTS};
 use crate::{LabError, LabSpec, built_plugin};
 
 /// One hunt.
@@ -34,10 +34,10 @@ const SOAK: Duration = Duration::from_secs(15 * 60);
 
 impl Errand {
     /// What can be said.
-    pub const USAGE: &str = "usage: hunt ENGINE [nft|legacy] [--times N] [--events NAME,..] [--soak [MINUTES]] [--seed N]
+    pub const USAGE: &str = "usage: hunt ENGINE [nft|legacy] [--times N] [--brief | --events NAME,..] [--soak [MINUTES]] [--seed N]
             [--json] [--no-control | --control] [--plugin FILE]
   ENGINE: 20.10, 26.1, 28.5. Without --plugin the plugin is built first. --soak takes any event at random, for 15 minutes
-  unless told otherwise. --control looks only at what leaks without agent and backstop.";
+  unless told otherwise. --brief: one of each kind of event, once. --control looks only at what leaks without agent and backstop.";
 
     /// Reads the words; builds the plugin where none is named. `None` when the words make no sense.
     pub fn read(words: &[&str]) -> Result<Option<Self>, LabError> {
@@ -56,6 +56,10 @@ impl Errand {
         let mut rest = rest.iter().copied().peekable();
         while let Some(word) = rest.next() {
             match word {
+                "--brief" => {
+                    errand.times = 1;
+                    errand.events = BRIEF.iter().map(|name| (*name).to_owned()).collect();
+                }
                 "--json" => errand.json = true,
                 "--no-control" => errand.no_control = true,
                 "--control" => errand.only_control = true,

@@ -1,6 +1,7 @@
 //! What happens while the stranger looks. Scripts call the functions of `world.sh`.
 
 use super::world::{STANDING, Trait};
+use crate::Engine;
 
 /// Something that happens, again and again.
 #[derive(Clone, Copy, Debug)]
@@ -21,9 +22,19 @@ pub(super) struct Event {
     /// Ports at which Docker itself, or whoever acts, refuses the friend meanwhile.
     pub closed: Closed,
     /// Takes away all that guards: what gets through until it is there again is no leak, but is told.
-    pub bare: bool,
+    pub bare: Bare,
     /// Leaks for certain where there is neither agent nor backstop.
     pub control: bool,
+}
+
+/// Whether both lines of defence are taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Bare {
+    Never,
+    Always,
+    /// By firewalld 1.3, which Debian 12 has: it flushes every table whenever it starts, reloads or ends. Later ones
+    /// flush their own.
+    OldFirewalld,
 }
 
 /// Where the friend is refused by others than us.
@@ -45,7 +56,7 @@ const NOTHING: Event = Event {
     mended: "",
     after: "",
     closed: Closed::Nowhere,
-    bare: false,
+    bare: Bare::Never,
     control: false,
 };
 
@@ -118,7 +129,7 @@ pub(super) const EVENTS: &[Event] = &[
         act: "nft flush ruleset",
         mended: "hooked_everywhere",
         after: "engine_end TERM; engine_start",
-        bare: true,
+        bare: Bare::Always,
         control: true,
         ..NOTHING
     },
@@ -210,6 +221,7 @@ pub(super) const EVENTS: &[Event] = &[
         act: "firewall-cmd --reload",
         mended: "hooked_everywhere",
         after: "firewalld_end; engine_end TERM; engine_start",
+        bare: Bare::OldFirewalld,
         ..NOTHING
     },
     Event {
@@ -233,19 +245,53 @@ pub(super) const EVENTS: &[Event] = &[
         name: "flush-our-set",
         act: "ipset flush df4-guarded; ipset flush df6-guarded",
         mended: "ipset list df4-guarded | grep -A9 Members | grep -q /",
-        bare: true,
+        bare: Bare::Always,
         ..NOTHING
     },
     Event {
         name: "delete-member",
         act: "ipset save | sed -nE '/^add df4-ruled/{s/^add/del/;s/ comment.*//;p;q}' | ipset restore",
         mended: "ipset list df4-ruled | grep -A9 Members | grep -q /",
-        bare: true,
+        bare: Bare::Always,
         ..NOTHING
     },
 ];
 
-/// Whether nothing guards at that stage of an event until it is repaired; what is set up and put back is another stage.
-pub(super) fn is_bare(stage: &str) -> bool {
-    EVENTS.iter().any(|event| event.bare && event.name == stage)
+/// Whether nothing guards at that stage of an event until it is repaired.
+pub(super) fn is_bare(stage: &str, engine: Engine) -> bool {
+    EVENTS.iter().any(|event| match event.bare {
+        Bare::Never => false,
+        // What is set up and put back is another stage.
+        Bare::Always => event.name == stage,
+        Bare::OldFirewalld => engine == Engine::V20_10 && stage.starts_with(event.name),
+    })
+}
+
+/// The events of the everyday run: one of each kind, and those that leaked in a trial.
+pub(super) const BRIEF: &[&str] = &[
+    "restart",
+    "other-address",
+    "swap",
+    "scale-up",
+    "compose-up",
+    "flush-docker-user",
+    "flush-filter",
+    "accept-above",
+    "engine-term",
+    "agent-kill",
+    "ufw-reload",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_mean_one_event() {
+        let names: Vec<&str> = EVENTS.iter().map(|event| event.name).collect();
+        for (index, name) in names.iter().enumerate() {
+            assert!(!name.is_empty() && !names[..index].contains(name), "{name}");
+        }
+        assert!(BRIEF.iter().all(|name| names.contains(name)));
+    }
 }

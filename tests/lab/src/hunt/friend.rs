@@ -135,7 +135,10 @@ mod tests {
             begun: zero + Duration::from_millis(10 * at),
             served: *served == b'y',
         });
-        Service::since(zero + Duration::from_millis(since), tries.rev().collect::<Vec<_>>().into_iter())
+        // They end in another order than they began.
+        let mut tries: Vec<Try> = tries.collect();
+        tries.reverse();
+        Service::since(zero + Duration::from_millis(since), tries.into_iter())
     }
 
     #[test]

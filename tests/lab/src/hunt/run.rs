@@ -21,7 +21,8 @@ const CONTROLS: usize = 4;
 
 /// Does it all; tells one line an event.
 pub fn run(errand: &Errand, tell: &mut dyn FnMut(&str)) -> Result<Report, LabError> {
-    let mut report = Report { title: errand.title(), seed: errand.seed, ..Report::default() };
+    let mut report =
+        Report { title: errand.title(), engine: Some(errand.spec.engine), seed: errand.seed, ..Report::default() };
     if !errand.only_control {
         let mut hunt = Hunt::begin(errand, true)?;
         let events = hunt.events(errand);
@@ -209,7 +210,7 @@ impl Hunt {
                 return Ok(());
             }
             if Instant::now() > end {
-                let state = self.world.script("tail -n 20 $LOG; docker ps -a; tail -n 5 /run/dockerd.log || true")?;
+                let state = self.world.script("tail -n 20 $LOG; docker ps -a; ip neigh; ipset save; ip6tables-save; tail -n 5 /run/dockerd.log || true")?;
                 return Err(LabError::NoContainer { name: waiting.join(", "), log: state });
             }
         }
