@@ -14,6 +14,7 @@ fn pages() {
         "default",
         "deny",
         "ls",
+        "explain",
         "plan",
         "reset",
         "restore",

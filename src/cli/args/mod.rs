@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::format::{Filters, Format, ListStyle, LogFormat};
-pub use super::values::{EntryArg, Input, RuleName, SetType, Shell, SourceArg};
+pub use super::values::{Destination, EntryArg, Input, RuleName, SetType, Shell, SourceArg};
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
 
 /// One command with its arguments.
@@ -22,6 +22,8 @@ pub enum Invocation {
     Rules(RulesArgs),
     /// `ls`.
     Ls(LsArgs),
+    /// `explain`.
+    Explain(ExplainArgs),
     /// `default`.
     Default(DefaultArgs),
     /// `apply`.
@@ -158,6 +160,21 @@ pub struct ResetArgs {
 /// `status`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StatusArgs {
+    /// `--format`.
+    pub format: Format,
+}
+
+/// `explain TARGET[:PORT]... --from SOURCE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainArgs {
+    /// Whom somebody wants to reach: at least one.
+    pub destinations: Vec<Destination>,
+    /// Who: at least one.
+    pub sources: Vec<SourceArg>,
+    /// `--interface`.
+    pub interface: Option<String>,
+    /// `--verbose`.
+    pub verbose: bool,
     /// `--format`.
     pub format: Format,
 }

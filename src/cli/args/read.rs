@@ -4,9 +4,9 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs,
-    RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs,
-    SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs,
+    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, ExplainArgs, Invocation, LsArgs, PlanArgs,
+    ResetArgs, RmArgs, RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs,
+    SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs,
     VersionArgs,
 };
 use crate::cli::failure::Failure;
@@ -101,6 +101,13 @@ impl Invocation {
                 targets: typed.targets("target")?,
                 style: typed.style()?,
                 filters: Filters(typed.all("filter")?),
+            }),
+            ["explain"] => Self::Explain(ExplainArgs {
+                destinations: typed.all("destination")?,
+                sources: typed.all::<Vec<SourceArg>>("from")?.concat(),
+                interface: typed.maybe("interface")?,
+                verbose: typed.on("verbose")?,
+                format: typed.format()?.unwrap_or(Format::Table),
             }),
             ["default"] => Self::Default(DefaultArgs { access: typed.maybe("access")?, dry_run: typed.on("dry-run")? }),
             ["apply"] => Self::Apply(ApplyArgs {
