@@ -26,7 +26,7 @@ pub(crate) fn measure(quick: bool) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     let mut small: Option<Vec<Vec<f64>>> = None;
     for &size in sizes {
-        let rounds = if size >= 100_000 { 5 } else { 15 };
+        let rounds = if size >= 10_000 { 5 } else { 11 };
         eprintln!("core: {size} rules");
         let values = at(size, rounds)?;
         if let Some(small) = &small {
@@ -118,10 +118,14 @@ fn sets_text(desired: &Desired) -> String {
 }
 
 fn foreign(count: usize) -> String {
-    let mut text = "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:DOCKER - [0:0]\n".to_owned();
+    let mut text =
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:DOCKER - [0:0]\n".to_owned();
     for number in 0..count {
         let address = address(number);
-        let _ = writeln!(text, "-A DOCKER -d {address}/32 ! -i shop0 -o shop0 -p tcp -m tcp --dport 80 -j ACCEPT");
+        let _ = writeln!(
+            text,
+            "-A DOCKER -d {address}/32 ! -i br-ffffffffffff -o br-ffffffffffff -p tcp -m tcp --dport 80 -j ACCEPT"
+        );
     }
     text + "COMMIT\n"
 }

@@ -34,7 +34,14 @@ pub(crate) struct Figure {
 
 impl Figure {
     /// From values taken in the same rounds: `values[i]` and `base[i]` were measured one after the other.
-    pub(crate) fn paired(what: &str, with: &str, unit: &'static str, values: &[f64], base: &[f64], bound: Bound) -> Self {
+    pub(crate) fn paired(
+        what: &str,
+        with: &str,
+        unit: &'static str,
+        values: &[f64],
+        base: &[f64],
+        bound: Bound,
+    ) -> Self {
         let ratios: Vec<f64> = values.iter().zip(base).map(|(value, base)| value / base).collect();
         let ratio = [quantile(&ratios, 0.25), median(&ratios), quantile(&ratios, 0.75)];
         let (what, with) = (what.to_owned(), with.to_owned());
@@ -65,7 +72,8 @@ impl Figure {
 }
 
 /// The heading of [`row`].
-pub(crate) const HEAD: &str = "| what | with | figure | baseline | ratio (quartiles) | bound |\n|---|---|---|---|---|---|\n";
+pub(crate) const HEAD: &str =
+    "| what | with | figure | baseline | ratio (quartiles) | bound |\n|---|---|---|---|---|---|\n";
 
 /// A line of Markdown from what [`Figure::json`] wrote.
 pub(crate) fn row(figure: &Value) -> String {

@@ -74,7 +74,10 @@ impl Layout {
         wires.at_router(|| {
             restore(flavour, DOCKERS_RULES)?;
             // The engine makes DOCKER-USER in both families.
-            run(&[&format!("ip6tables-{}-restore", flavour.name())], "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n")?;
+            run(
+                &[&format!("ip6tables-{}-restore", flavour.name())],
+                "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n",
+            )?;
             match self {
                 Self::Docker => Ok(()),
                 Self::Ours { containers, friends } => ours(containers, friends),
@@ -115,7 +118,8 @@ fn linear(count: usize) -> String {
     let mut text = "*filter\n-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n".to_owned();
     for number in 0..count {
         let address = address(number);
-        let _ = write!(text, "-A DOCKER-USER -s {CLIENT} -d {address} -j RETURN\n-A DOCKER-USER -d {address} -j DROP\n");
+        let _ =
+            write!(text, "-A DOCKER-USER -s {CLIENT} -d {address} -j RETURN\n-A DOCKER-USER -d {address} -j DROP\n");
     }
     text + "COMMIT\n"
 }
@@ -124,7 +128,7 @@ fn linear(count: usize) -> String {
 fn ufw_docker(count: usize) -> String {
     let mut text = "*filter\n:ufw-user-forward - [0:0]\n:ufw-docker-logging-deny - [0:0]\n\
         -A DOCKER-USER -j ufw-user-forward\n-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n\
-        -A DOCKER-USER -m conntrack --ctstate INVALID -j DROP\n-A DOCKER-USER -i shop0 -o shop0 -j ACCEPT\n"
+        -A DOCKER-USER -m conntrack --ctstate INVALID -j DROP\n-A DOCKER-USER -i br-ffffffffffff -o br-ffffffffffff -j ACCEPT\n"
         .to_owned();
     for private in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"] {
         let _ = writeln!(text, "-A DOCKER-USER -j RETURN -s {private}");

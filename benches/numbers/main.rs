@@ -5,7 +5,9 @@
 
 #![allow(missing_docs, reason = "a program")]
 
+mod commands;
 mod core;
+mod engine;
 mod figure;
 mod layouts;
 mod packets;
@@ -13,6 +15,17 @@ mod page;
 mod traffic;
 mod wires;
 mod world;
+
+#[path = "../../tests/docker_engine/canned.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "the tests' engine"
+)]
+mod canned;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -26,7 +39,12 @@ type Result<T = ()> = std::result::Result<T, Failure>;
 /// A part by name: what it measures, at full length or quickly.
 type Part = (&'static str, fn(bool) -> Result<Vec<Figure>>);
 
-const PARTS: &[Part] = &[("core", core::measure), ("packets", packets::measure)];
+const PARTS: &[Part] = &[
+    ("core", core::measure),
+    ("packets", packets::measure),
+    ("commands", commands::measure),
+    ("sets", commands::sets),
+];
 
 fn main() -> ExitCode {
     match obey() {

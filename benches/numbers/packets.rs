@@ -74,7 +74,8 @@ fn of_flavour(flavour: Flavour, layouts: &[Layout], effort: &Effort) -> Result<V
         // Each round begins elsewhere, so that nobody always comes after the same neighbour.
         let count = places.len();
         for at in 0..count {
-            once(&mut places[(round + at) % count], effort)?;
+            let place = &mut places[(round + at) % count];
+            once(place, effort).map_err(|error| format!("{}: {error}", place.layout.name()))?;
         }
     }
     eprintln!();

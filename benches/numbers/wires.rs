@@ -69,11 +69,11 @@ impl Wires {
         within(&self.all()[1], act)
     }
 
-    /// A TCP and a UDP socket that wait in the server's namespace.
-    pub(crate) fn services(&self) -> Result<(TcpListener, UdpSocket)> {
+    /// A TCP and a UDP socket that wait at a container's address. Answers come from there, for the sockets are bound to it.
+    pub(crate) fn services(&self, address: Ipv4Addr) -> Result<(TcpListener, UdpSocket)> {
         within(&self.all()[2], || {
-            let all = SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT));
-            let (tcp, udp) = (TcpListener::bind(all)?, UdpSocket::bind(all)?);
+            let place = SocketAddr::from((address, PORT));
+            let (tcp, udp) = (TcpListener::bind(place)?, UdpSocket::bind(place)?);
             udp.set_read_timeout(Some(std::time::Duration::from_secs(2)))?;
             Ok((tcp, udp))
         })

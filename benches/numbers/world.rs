@@ -14,8 +14,8 @@ use jiff::Timestamp;
 
 use crate::Result;
 
-/// The containers' bridge.
-pub(crate) const BRIDGE: &str = "shop0";
+/// The containers' bridge, named after the network's ID as Docker does.
+pub(crate) const BRIDGE: &str = "br-ffffffffffff";
 /// The host's address on it.
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 1);
 /// The containers' subnet.
@@ -127,7 +127,7 @@ impl World {
 /// stands on these, and so does the baseline.
 pub(crate) const DOCKERS_RULES: &str = "*nat
 :POSTROUTING ACCEPT [0:0]
--A POSTROUTING -s 10.64.0.0/14 ! -o shop0 -j MASQUERADE
+-A POSTROUTING -s 10.64.0.0/14 ! -o br-ffffffffffff -j MASQUERADE
 COMMIT
 *filter
 :INPUT ACCEPT [0:0]
@@ -142,11 +142,11 @@ COMMIT
 -A FORWARD -j DOCKER-FORWARD
 -A DOCKER-FORWARD -j DOCKER-CT
 -A DOCKER-FORWARD -j DOCKER-BRIDGE
--A DOCKER-FORWARD -i shop0 -j ACCEPT
--A DOCKER-CT -o shop0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
--A DOCKER-BRIDGE -o shop0 -j DOCKER
--A DOCKER -d 10.64.0.0/14 ! -i shop0 -o shop0 -j ACCEPT
--A DOCKER ! -i shop0 -o shop0 -j DROP
+-A DOCKER-FORWARD -i br-ffffffffffff -j ACCEPT
+-A DOCKER-CT -o br-ffffffffffff -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A DOCKER-BRIDGE -o br-ffffffffffff -j DOCKER
+-A DOCKER -d 10.64.0.0/14 ! -i br-ffffffffffff -o br-ffffffffffff -j ACCEPT
+-A DOCKER ! -i br-ffffffffffff -o br-ffffffffffff -j DROP
 COMMIT
 ";
 
