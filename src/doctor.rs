@@ -182,7 +182,7 @@ fn may_accept(line: &crate::ruleset::Line) -> bool {
     }
     match line.rule.as_ref().map(|rule| &rule.action) {
         Some(Action::Accept) => true,
-        Some(Action::Return | Action::Drop) => false,
+        Some(Action::Return | Action::Drop | Action::Reset) => false,
         // Docker's own chains above ours only drop, or are our own case of DOCKER-FORWARD during a start.
         Some(Action::Jump(chain) | Action::Goto(chain)) => {
             !is_own_chain(chain) && !chain.starts_with("DOCKER-ISOLATION")

@@ -146,6 +146,9 @@ pub struct Resolved {
     /// Every address that was seen, with a word on whose it is; what no rule speaks of is an exception from `closed` when
     /// the default is open. `None` when nobody follows: then what was not seen is nothing special.
     pub seen: Option<BTreeMap<IpAddr, String>>,
+    /// Combinations of rules that nothing at all has at the moment and that something may have the next, when somebody
+    /// follows: kernel rules for them stay, so that a container which comes back changes members of sets and nothing else.
+    pub resting: Vec<Vec<usize>>,
     /// For containers that no allow rule selects.
     pub default: DefaultAccess,
     /// Where containers live: subnet and bridge.
@@ -246,15 +249,15 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         }
         let own: Vec<IpAddr> = if container.running {
             addresses(inventory, container).collect()
-        } else if closes_unseen {
-            // Closed with its network. Whoever gets the address next must not get its rules.
-            Vec::new()
         } else {
             let was_its = |(address, owner): &(&IpAddr, &Owner)| {
                 container.id.starts_with(&owner.id) && !owners.contains_key(*address)
             };
             facts.remembered.iter().filter(was_its).map(|(address, _)| *address).collect()
         };
+        // While somebody follows, whoever gets the address next does not get its rules, not even for a moment.
+        let resting = closes_unseen && !container.running;
+        let (rules, guarded) = if resting { (Vec::new(), true) } else { (rules, guarded) };
         let mut published: Vec<(Protocol, u16)> = container
             .bindings
             .iter()
@@ -306,6 +309,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         host_ports: host::host_ports(policy, inventory),
         ingress,
         seen: closes_unseen.then(|| unseen::seen(facts)),
+        resting: if closes_unseen { unseen::resting(policy, inventory) } else { Vec::new() },
         closed,
         default: policy.default,
         inside,

@@ -16,6 +16,7 @@ fn pages() {
         "ls",
         "plan",
         "reset",
+        "restore",
         "rm",
         "rules",
         "set",
@@ -28,6 +29,10 @@ fn pages() {
         "set ls",
         "set rm",
         "set test",
+        "service",
+        "service install",
+        "service status",
+        "service uninstall",
         "status",
         "version",
     ] {

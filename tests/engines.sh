@@ -2,6 +2,8 @@
 # Prepares the Docker engines that the lab in tests/lab runs: one Debian root directory an engine, made once and kept.
 #
 #   tests/engines.sh [ENGINE...]      ENGINE: 20.10 (Debian 12), 26.1 (Debian 13), 28.5 (sid); all of them without arguments
+#   tests/engines.sh --tools [ENGINE...]
+#                                     also a layer over each root with the firewall tools that the leak hunt calls
 #
 # Needs root and a Debian host. What is there already is left alone, so a second run is over at once and prints nothing.
 # The roots lie in ${DOCKER_FIREWALL_LAB_CACHE:-/var/cache/docker-firewall-lab}/roots; remove a directory there to have it
@@ -37,10 +39,10 @@ packages_of() {
 }
 
 # What is put into a root afterwards, and again without making it anew, for a root may be in use: sid's nft reads what the
-# newest engines write.
+# newest engines write, and has the shells whose completion is tested.
 extras_of() {
   case $1 in
-    28.5) echo nftables ;;
+    28.5) echo "nftables zsh fish bash-completion" ;;
   esac
 }
 
@@ -111,10 +113,45 @@ add_extras() {
   extras_of "$engine" > "$root/etc/lab-extras"
 }
 
-main() {
-  # The inner call, one a root: see make_root.
-  if [[ ${1:-} == --make ]]; then make_root "$2" "$3"; return; fi
+# Other programs that write rules. They lie in a layer of their own, for no other test may find them installed. ufw and
+# netfilter-persistent refuse to stand side by side; the latter is some lines of shell, which need no installation.
+readonly TOOLS=(ufw firewalld dbus nftables)
+readonly SHELL_TOOLS=(netfilter-persistent iptables-persistent)
 
+have_tools() {
+  [[ $(cat "$CACHE/tools/$1/etc/lab-tools" 2> /dev/null) == "$(recipe_of "$1") ${TOOLS[*]} ${SHELL_TOOLS[*]}" ]]
+}
+
+# Runs in a mount namespace of its own, as make_root does.
+make_tools() {
+  local engine=$1 stage=$CACHE/tools/.$1 log=$CACHE/$1-tools.log root
+  rm -rf --one-file-system "$stage"
+  mkdir -p "$stage/upper" "$stage/work" "$stage/root"
+  root=$stage/root
+  mount -t overlay overlay -o "lowerdir=$ROOTS/$engine,upperdir=$stage/upper,workdir=$stage/work" "$root"
+  mount -t proc proc "$root/proc"
+  {
+    chroot "$root" apt-get update -q -o Acquire::Check-Valid-Until=false &&
+    DEBIAN_FRONTEND=noninteractive chroot "$root" apt-get install -q -y --no-install-recommends "${TOOLS[@]}" &&
+    chroot "$root" bash -euc 'cd /var/tmp; apt-get download "$@"
+      for deb in *.deb; do dpkg --fsys-tarfile "$deb" | tar -x --keep-directory-symlink -C /; rm "$deb"; done' \
+      download "${SHELL_TOOLS[@]}"
+  } > "$log" 2>&1 || die "$engine: the firewall tools could not be installed: see $log"
+  rm -rf "$root"/var/cache/apt/* "$root"/var/lib/apt/lists/*
+  recipe_of "$engine" | sed "s/\$/ ${TOOLS[*]} ${SHELL_TOOLS[*]}/" > "$root/etc/lab-tools"
+  umount "$root/proc" "$root"
+  rm -rf --one-file-system "${CACHE:?}/tools/$engine"
+  mv "$stage/upper" "$CACHE/tools/$engine"
+  rm -rf --one-file-system "$stage"
+}
+
+main() {
+  # The inner calls, one a root: see make_root and make_tools.
+  if [[ ${1:-} == --make ]]; then make_root "$2" "$3"; return; fi
+  if [[ ${1:-} == --make-tools ]]; then make_tools "$2"; return; fi
+
+  local tools=
+  if [[ ${1:-} == --tools ]]; then tools=yes; shift; fi
   local engines=("$@") missing=() engine
   [[ ${#engines[@]} -gt 0 ]] || engines=(20.10 26.1 28.5)
   for engine in "${engines[@]}"; do suite_of "$engine" > /dev/null; done
@@ -127,6 +164,12 @@ main() {
   for engine in "${engines[@]}"; do have "$engine" || missing+=("$engine"); done
   if [[ ${#missing[@]} -gt 0 ]]; then make_missing "${missing[@]}"; fi
   for engine in "${engines[@]}"; do have_extras "$engine" || add_extras "$engine"; done
+  [[ -n $tools ]] || return 0
+  for engine in "${engines[@]}"; do
+    have_tools "$engine" && continue
+    say "$engine: installing ${TOOLS[*]} ${SHELL_TOOLS[*]} beside it"
+    unshare --mount --propagation private bash "$0" --make-tools "$engine" 9>&-
+  done
 }
 
 make_missing() {

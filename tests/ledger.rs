@@ -201,3 +201,32 @@ fn a_second_change_knows_what_the_first_one_left() {
     assert!(clean.withdraw().is_empty());
     assert!(!holds(&read(&paths).0, "203.0.113.23"), "what was undone is nobody's but who adds it by hand");
 }
+
+/// Half an address is another address: cut at any length within a line, a set is not taken for whole.
+#[test]
+fn a_torn_set_is_refused_unless_it_is_cut_between_lines() {
+    let root = tempfile::tempdir().unwrap();
+    let paths = Paths::below(root.path());
+    put(&paths, &config([set("ipfriends", "add ipfriends 203.0.113.10\nadd ipfriends 198.51.100.0/24\n")]));
+    for file in [paths.set_file(&"ipfriends".parse().unwrap()), paths.policy_file()] {
+        let good = fs::read(&file).unwrap();
+        for length in 0..good.len() - 1 {
+            torn(&file, &good[..length]);
+            let read = Config::load(&paths);
+            let between = good[..length].ends_with(b"\n");
+            assert!(between || read.is_err_and(|error| error.to_string().contains(&file.display().to_string())));
+        }
+        torn(&file, &vec![0; good.len()]);
+        assert!(Config::load(&paths).is_err());
+        // Without the last line break alone it is whole.
+        torn(&file, &good[..good.len() - 1]);
+        assert!(Config::load(&paths).is_ok());
+        torn(&file, &good);
+    }
+    // Who writes another file without one means it.
+    torn(
+        &paths.set_file(&"ipfriends".parse().unwrap()),
+        b"create ipfriends hash:net family inet\nadd ipfriends 192.0.2.1",
+    );
+    assert!(Config::load(&paths).is_ok());
+}

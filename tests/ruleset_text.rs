@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use docker_firewall::net::Family;
 use docker_firewall::ruleset::{
-    Match, SetEntry, SetKind, Table, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule,
+    Action, Match, SetEntry, SetKind, Table, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule,
     render_rule, render_set_create, render_set_entry,
 };
 use proptest::prelude::*;
@@ -237,4 +237,14 @@ fn a_type_of_icmpv6_reads_back() {
     {
         assert_eq!(parse_rule(foreign), None, "{foreign}");
     }
+}
+
+/// Of `filter` and TCP alone, so that it is not drawn above either.
+#[test]
+fn a_reset_reads_back() {
+    let text = "-p tcp -m set --match-set df6-unseen dst -m conntrack --ctstate NEW -j REJECT --reject-with tcp-reset";
+    let rule = parse_rule(text).unwrap();
+    assert_eq!(rule.action, Action::Reset);
+    assert_eq!(render_rule(&rule), text);
+    assert_eq!(parse_rule("-p tcp -j REJECT"), None);
 }

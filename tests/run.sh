@@ -1,7 +1,8 @@
 #!/bin/bash
 # Every test there is, and one number in the end: `N passed, M failed`. What was skipped counts as failed.
 #
-#   tests/run.sh [STEP...]      STEP: style unit lab truth kill; all of them without arguments; or truth-all
+#   tests/run.sh [STEP...]      STEP: style unit lab truth kill hunt; all of them without arguments; or truth-all, kill-long,
+#                               hunt-all, hunt-soak
 #
 # Needs root, Debian 12 or later and cargo; the rest is installed. The steps:
 #
@@ -10,11 +11,15 @@
 #   lab     the lab judged by itself, and every command typed at real engines
 #   truth   who reaches what: each engine with each flavour of iptables, and each variant (other set-ups, other worlds)
 #           where it bites most; some thousand cells each
-#   kill    the plugin killed at every point of its work
+#   kill    the plugin and the agent killed at every point of their work
+#   hunt    a stranger at every door while containers, engines and other tools do what they do: some events, once
 #
-# Only when asked for, because it takes most of an hour:
+# Only when asked for, because they take long:
 #
 #   truth-all   every variant on each engine with each flavour
+#   hunt-all    every event three times on each engine with each flavour
+#   hunt-soak   any event at random, for a quarter of an hour
+#   kill-long   the agent struck in every way as well, and what takes its time of power cuts, full disks and hung processes
 #
 # Logs stay in target/test-logs.
 set -euo pipefail
@@ -32,11 +37,11 @@ readonly CACHE=${DOCKER_FIREWALL_LAB_CACHE:-/var/cache/docker-firewall-lab}
 readonly AT_ONCE=2
 
 steps=("$@")
-[[ ${#steps[@]} -gt 0 ]] || steps=(style unit lab truth kill)
+[[ ${#steps[@]} -gt 0 ]] || steps=(style unit lab truth kill hunt)
 for step in "${steps[@]}"; do
   case $step in
-    style | unit | lab | truth | truth-all | kill) ;;
-    *) die "no step '$step': style, unit, lab, truth, truth-all or kill" ;;
+    style | unit | lab | truth | truth-all | kill | kill-long | hunt | hunt-all | hunt-soak) ;;
+    *) die "no step '$step': style, unit, lab, truth, truth-all, kill, kill-long, hunt, hunt-all or hunt-soak" ;;
   esac
 done
 wanted() { [[ " ${steps[*]} " == *" $1 "* ]]; }
@@ -50,7 +55,7 @@ count() {
 
 install_tools() {
   local missing=() need
-  for need in iptables:iptables ipset:ipset ip:iproute2 debootstrap:debootstrap; do
+  for need in iptables:iptables ipset:ipset ip:iproute2 debootstrap:debootstrap strace:strace faketime:faketime; do
     command -v "${need%%:*}" > /dev/null || missing+=("${need##*:}")
   done
   [[ ${#missing[@]} -gt 0 ]] || return 0
@@ -107,8 +112,10 @@ lab_tests() {
   # One engine after the other within a test, two tests at a time: more would only wait for each other.
   tests lab cargo test --locked --package docker-firewall-lab --test plain --no-fail-fast -- --ignored --test-threads 2
   tests commands cargo test --locked --package docker-firewall-lab --test rules --test sets --test slips --test surroundings \
-    --test agent --test unseen --test hostnet --test odd --test flows --test nftables --test swarm --test macvlan \
+    --test agent --test unseen --test shells --test documents --test hook --test hostnet --test odd --test flows --test nftables --test swarm --test macvlan \
     --no-fail-fast -- --ignored --test-threads 2
+  tests crash cargo test --locked --package docker-firewall-lab --test crash --no-fail-fast -- --ignored --test-threads 2 \
+    clocks many_at_once a_tool_that_outlives
   tests docker-cli cargo test --locked --test docker_engine --no-fail-fast -- --ignored through_the_real_docker
 }
 
@@ -116,24 +123,29 @@ lab_tests() {
 launch() {
   local program=$1 engine=$2 flavour=$3 variant=${4:-}
   local log=$LOGS/$program-$engine-$flavour${variant:+-$variant}.log
-  "target/debug/$program" "$engine" "$flavour" ${variant:+--variant "$variant"} --plugin target/debug/docker-firewall \
+  local more=()
+  case $variant in "") ;; --*) more=("$variant") ;; *) more=(--variant "$variant") ;; esac
+  "target/debug/$program" "$engine" "$flavour" "${more[@]}" --plugin target/debug/docker-firewall \
     > "$log" 2>&1 || true
   printf '%s, %s\n' "$program" "$(tail -n 1 "$log")"
 }
 
 settle() {
   local program=$1 title="$2 $3${4:+ $4}" last all wrong
+  title=${title% --*}
   local log=$LOGS/$1-$2-$3${4:+-$4}.log
   last=$(tail -n 1 "$log")
   if [[ $last =~ ^"$title: "([0-9]+)" cells, "([0-9]+)" wrong" ]]; then
     all=${BASH_REMATCH[1]} wrong=${BASH_REMATCH[2]}
   elif [[ $last =~ ^"$title: ".*" "([0-9]+)" runs, ".*" "([0-9]+)" wider answers, "([0-9]+)" wrong" ]]; then
     all=${BASH_REMATCH[1]} wrong=$((BASH_REMATCH[2] + BASH_REMATCH[3]))
+  elif [[ $last =~ ^"$title: "([0-9]+)" provocations, ".*" "([0-9]+)" leaks, "([0-9]+)" wrong" ]]; then
+    all=${BASH_REMATCH[1]} wrong=$((BASH_REMATCH[2] + BASH_REMATCH[3]))
   else
     all=1 wrong=1
   fi
   count "$program $title" $((all > wrong ? all - wrong : 0)) "$wrong"
-  if ((wrong > 0)); then { grep -E '^(WRONG|WIDER)' "$log" || tail -n 5 "$log"; } | cut -c1-400 | sed -n 1,20p; fi
+  if ((wrong > 0)); then { grep -E '^(WRONG|WIDER|LEAK)' "$log" || tail -n 5 "$log"; } | cut -c1-400 | sed -n 1,20p; fi
 }
 
 # Where each variant shows most: 28.5 has the gateway modes and opens IPv6 by itself, 26.1 is without ip6tables out of the
@@ -146,6 +158,14 @@ readonly VARIANTS=(changes ways host-network macvlan no-proxy no-iptables ip6tab
 engine_tests() {
   local job jobs=() running=0 engine flavour variant
   if wanted kill; then jobs+=("kill 28.5 nft"); fi
+  if wanted kill-long; then jobs+=("kill 28.5 nft --long"); fi
+  if wanted hunt; then jobs+=("hunt 28.5 nft --brief" "hunt 20.10 legacy --brief"); fi
+  if wanted hunt-soak; then jobs+=("hunt 28.5 nft --soak"); fi
+  if wanted hunt-all; then
+    for engine in 28.5 26.1 20.10; do
+      for flavour in nft legacy; do jobs+=("hunt $engine $flavour"); done
+    done
+  fi
   if wanted truth-all; then
     for variant in "${VARIANTS[@]}"; do
       for engine in 28.5 26.1 20.10; do
@@ -174,7 +194,7 @@ engine_tests() {
 mkdir -p "$LOGS"
 install_tools
 say "engines"
-tests/engines.sh
+if [[ " ${steps[*]}" == *" hunt"* ]]; then tests/engines.sh --tools; else tests/engines.sh; fi
 # The client of one of them serves where the host has none.
 if ! command -v docker > /dev/null; then
   mkdir -p "$LOGS/bin"
@@ -191,7 +211,12 @@ say build
 cargo build --locked --workspace --all-targets > "$LOGS/build.log" 2>&1 || { tail -n 40 "$LOGS/build.log"; count build 0 1; }
 if wanted unit; then say unit; unit_tests; fi
 if wanted lab; then say lab; lab_tests; fi
-if wanted truth || wanted truth-all || wanted kill; then say "truth and kill"; engine_tests; fi
+if wanted kill-long; then
+  say "crash"
+  tests crash-long cargo test --locked --package docker-firewall-lab --test crash --no-fail-fast -- --ignored --test-threads 2 \
+    every_prefix torn_files no_room a_long_import
+fi
+if [[ " ${steps[*]}" =~ \ (truth|kill|hunt) ]]; then say "truth, kill, hunt"; engine_tests; fi
 
 say done
 printf '\n%d passed, %d failed\n' "$passed" "$failed"

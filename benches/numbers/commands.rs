@@ -194,7 +194,8 @@ fn of_size(size: usize, rounds: usize) -> Result<Vec<Figure>> {
     let more: Vec<String> = (0..100).map(|number| address(number).to_string()).collect();
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
     let few = desk.0.path().join("few.conf");
-    fs::write(&few, more.iter().map(|address| format!("add plain {address} -exist\n")).collect::<String>())?;
+    let lines: Vec<String> = more.iter().map(|address| format!("add plain {address} -exist\n")).collect();
+    fs::write(&few, lines.concat())?;
     let restore = |path: &Path| timed(Command::new("ipset").arg("restore").stdin(fs::File::open(path)?));
     let (mut load, mut base, mut add, mut add_base) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut memory, mut base_memory) = (Vec::new(), Vec::new());

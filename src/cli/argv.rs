@@ -12,7 +12,7 @@ use super::globals::{self, GlobalFlags};
 use super::pflag::{self, Until};
 
 /// Set by Docker's client for whatever it runs.
-const ORIGINAL_COMMAND: &str = "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND";
+pub(super) const ORIGINAL_COMMAND: &str = "DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND";
 
 /// How people call this program.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -24,6 +24,10 @@ pub(super) fn config(error: &ConfigError) -> Failure {
         ConfigError::Policy { .. } | ConfigError::Set { .. } => {
             failure.hinted("Nothing was changed; what was in force before still is. Mend the file and try again")
         }
+        ConfigError::Torn { path, copy, .. } => failure
+            .hinted("Nothing was changed; what was in force before still is")
+            .hinted(format!("To have it back: cp {} {}", copy.display(), path.display()))
+            .hinted("If it is meant to be like this, end its last line with a line break"),
         ConfigError::File(FileError::Unreadable { source, .. }) if source.kind() == ErrorKind::PermissionDenied => {
             failure.hinted("Policy and sets are for root to read: run the command again with sudo")
         }

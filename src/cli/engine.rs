@@ -26,29 +26,47 @@ pub(super) fn address(ctx: &Context) -> Result<docker::EngineAddress, Failure> {
         .map_err(|error| Failure::environment(error.to_string()))
 }
 
-/// Asks the engine, and refuses one that lives elsewhere.
-pub(super) fn inventory(ctx: &Context) -> Result<Inventory, Trouble> {
-    let environment = docker::Environment::of_process();
-    let address = address(ctx).map_err(Trouble::Refused)?;
-    let options = docker::ConnectOptions::from_environment(&environment);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Trouble::Refused(Failure::internal(format!("cannot start the runtime: {error}"))))?;
-    let unreachable = |error: EngineError| Trouble::Unreachable(complaint::engine(&error));
-    runtime.block_on(async {
+/// A line to the engine, kept open as far as it can be.
+#[derive(Default)]
+pub(super) struct Line {
+    open: Option<(tokio::runtime::Runtime, docker::Engine)>,
+}
+
+impl Line {
+    /// Asks the engine, and refuses one that lives elsewhere.
+    pub(super) fn inventory(&mut self, ctx: &Context) -> Result<Inventory, Trouble> {
+        let environment = docker::Environment::of_process();
+        let address = address(ctx).map_err(Trouble::Refused)?;
+        let options = docker::ConnectOptions::from_environment(&environment);
+        let unreachable = |error: EngineError| Trouble::Unreachable(complaint::engine(&error));
         let mut second = false;
         loop {
-            let engine = docker::Engine::connect(&address, &options).await.map_err(unreachable)?;
-            let inventory = engine.snapshot().await.map_err(unreachable)?;
+            let (runtime, engine) = if let Some(open) = self.open.take() {
+                open
+            } else {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+                    Trouble::Refused(Failure::internal(format!("cannot start the runtime: {error}")))
+                })?;
+                let engine = runtime.block_on(docker::Engine::connect(&address, &options)).map_err(unreachable)?;
+                (runtime, engine)
+            };
+            let inventory = runtime.block_on(engine.snapshot()).map_err(unreachable)?;
             let host =
                 HostInterfaces::read().map_err(|error| Trouble::Refused(Failure::environment(error.to_string())))?;
             match docker::locality(&inventory, &host, &address) {
-                Ok(()) => return Ok(inventory),
+                Ok(()) => {
+                    self.open = Some((runtime, engine));
+                    return Ok(inventory);
+                }
                 Err(error) if second => return Err(Trouble::Refused(Failure::refused(error.to_string()))),
                 Err(_) => second = true,
             }
-            tokio::time::sleep(SECOND_LOOK).await;
+            std::thread::sleep(SECOND_LOOK);
         }
-    })
+    }
+
+    /// Ends it: the engine at the other end may be another one by now.
+    pub(super) fn hang_up(&mut self) {
+        self.open = None;
+    }
 }

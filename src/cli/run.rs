@@ -12,7 +12,7 @@ use super::failure::{Exit, Failure};
 use super::globals::GlobalFlags;
 use super::output::Output;
 use super::parse::{self, Help, Request};
-use super::{commands, complete, tree};
+use super::{commands, complete, hook, tree};
 
 /// Runs the command that `argv` asks for and says how it ended.
 pub fn main(argv: &[OsString], env: Env) -> ExitCode {
@@ -43,7 +43,12 @@ fn perform(called: &Called, words: &[OsString], context: &mut Context) -> Result
     let tree = tree::root();
     if let Some(verb @ ("__complete" | "__completeNoDesc")) = words.first().and_then(|word| word.to_str()) {
         let words: Vec<String> = words[1..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        complete::answer(&tree, &called.plugin, verb, &words, &context.env, &mut context.output);
+        complete::answer(&tree, called, verb, &words, &context.env, &mut context.output);
+        return Ok(Exit::Success);
+    }
+    if let Some(at) = words.iter().take(2).position(|word| word == hook::SUBCOMMAND) {
+        let request = words.get(at + 1).and_then(|word| word.to_str()).unwrap_or_default();
+        hook::answer(request, &context.env, &mut context.output);
         return Ok(Exit::Success);
     }
     let words = argv::split(called, words)?;
@@ -93,6 +98,7 @@ fn dispatch(context: &mut Context, invocation: Invocation) -> Result<Exit, Failu
         Invocation::ServiceStatus => commands::service::status::run(context),
         Invocation::Doctor(args) => commands::doctor::run(context, args),
         Invocation::Status(args) => commands::status::run(context, args),
+        Invocation::Completion(args) => commands::completion::run(context, args),
         Invocation::Version(args) => commands::version::run(context, args),
         Invocation::SetCreate(args) => commands::set::create::run(context, args),
         Invocation::SetAdd(args) => commands::set::add::run(context, args),

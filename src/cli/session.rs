@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::context::Context;
 use super::engine::{self, Trouble};
-use super::failure::{Exit, Failure};
+use super::failure::{Exit, Failure, FailureKind};
 use super::{complaint, offline, report, soundness};
 use crate::compile::{self, Ground};
 use crate::host::files::FileError;
@@ -23,7 +23,7 @@ use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::{Policy, RuleSource, SetFile};
 use crate::reconcile::{self, Applied, Boot, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
-use crate::resolve::{self, BootRecord, Following, needs_sandbox};
+use crate::resolve::{self, BootRecord, Following, Owner, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
 /// How long a command waits for another one that holds the lock.
@@ -36,6 +36,8 @@ pub(super) enum Need {
     Engine,
     /// Sets can be changed while it is down.
     Nothing,
+    /// It is not asked: while it starts it takes a question and answers seconds later.
+    Memory,
     /// As `Nothing`, and a broken file is no reason to stop: everything is to go.
     Rescue,
 }
@@ -52,14 +54,15 @@ pub(super) struct Session {
     pub(super) now: Timestamp,
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
     pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
-    /// Why what was last in force stands in for the files, if it does.
-    pub(super) stand_in: Option<String>,
+    /// What is wrong with the files, if what was last in force stands in for them.
+    pub(super) fault: Option<String>,
     kernel: HostKernel,
     /// The containers' own network namespaces, as far as they were asked for.
     sandboxes: Sandboxes,
     /// What was read of the kernel, and the users' sets whose members were read with it.
     seen: Option<(BTreeSet<String>, Dump)>,
-    _lock: Option<Lock>,
+    /// Held until the end.
+    lock: Option<Lock>,
 }
 
 impl Session {
@@ -71,12 +74,17 @@ impl Session {
     }
 
     /// For who must go on when the files are broken or missing: what was last in force stands in for them.
-    pub(super) fn follow(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
+    pub(super) fn follow(ctx: &mut Context, need: Need, line: &mut engine::Line) -> Result<Self, Failure> {
         let paths = Self::paths(ctx);
         let lock = lock(ctx, &paths)?;
-        let (ledger, remarks, stand_in) = Ledger::read_or_last(paths).map_err(|error| complaint::config(&error))?;
+        let (ledger, remarks, fault) = Ledger::read_or_last(paths).map_err(|error| complaint::config(&error))?;
         warn(ctx, &remarks);
-        Ok(Self { stand_in, ..Self::with(ctx, ledger, need, Some(lock))? })
+        Ok(Self { fault, ..Self::with(ctx, ledger, need, Some(lock), line)? })
+    }
+
+    /// What it leaves to who goes on from here.
+    pub(super) fn leave(self) -> (Ledger, HostKernel, Option<Lock>) {
+        (self.ledger, self.kernel, self.lock)
     }
 
     /// For commands that only look, and that say less without privileges.
@@ -105,15 +113,24 @@ impl Session {
         };
         let (ledger, remarks) = Ledger::read(paths, config, lock.is_some());
         warn(ctx, &remarks);
-        Self::with(ctx, ledger, need, lock)
+        Self::with(ctx, ledger, need, lock, &mut engine::Line::default())
     }
 
-    fn with(ctx: &Context, ledger: Ledger, need: Need, lock: Option<Lock>) -> Result<Self, Failure> {
+    fn with(
+        ctx: &Context,
+        ledger: Ledger,
+        need: Need,
+        lock: Option<Lock>,
+        line: &mut engine::Line,
+    ) -> Result<Self, Failure> {
         let following = if agent_is_here(ledger.paths()) { Following::Agent } else { Following::Nobody };
-        let inventory = match engine::inventory(ctx) {
-            Ok(inventory) => Some(inventory),
-            Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
-            Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
+        let inventory = match need {
+            Need::Memory => None,
+            _ => match line.inventory(ctx) {
+                Ok(inventory) => Some(inventory),
+                Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
+                Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
+            },
         };
         let kernel = HostKernel::new(Tools::from_env());
         Ok(Self {
@@ -122,11 +139,11 @@ impl Session {
             following,
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
-            stand_in: None,
+            fault: None,
             kernel,
             sandboxes: Sandboxes::default(),
             seen: None,
-            _lock: lock,
+            lock,
         })
     }
 
@@ -312,6 +329,25 @@ impl Session {
         Ok(applied)
     }
 
+    /// As [`Session::change`] with the files as they are; but where they say what cannot be believed in, what was last in
+    /// force stays in force, for the containers as they are now.
+    pub(super) fn keep_true(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
+        let result = self.change(ctx, self.config().clone());
+        match result {
+            Err(failure) if failure.kind == FailureKind::User && self.fault.is_none() && self.ledger.has_last() => {
+                self.fault = Some(failure.message.replace('\n', "; "));
+                self.ledger.stand_on_last();
+                self.change(ctx, self.config().clone())
+            }
+            result => result,
+        }
+    }
+
+    /// Containers that were guarded when the kernel was last written, under the names that they had.
+    pub(super) fn guarded_before(&self) -> Vec<Owner> {
+        Boot::read(self.ledger.paths()).record.map(|record| record.owners).unwrap_or_default()
+    }
+
     /// Keeps what a boot needs to know, of the files as they are and the engine as it was asked.
     fn remember_for_boot(&self, state: &Dump) -> Result<(), FileError> {
         let (Some(inventory), Some(known)) = (&self.inventory, self.kernel.capabilities()) else { return Ok(()) };
@@ -338,7 +374,10 @@ impl Session {
         let users = self.ledger.users(config.unwrap_or(self.config()));
         let nothing = Desired { gone: users.clone(), ..Desired::default() };
         let desired = |state: &Dump| config.map_or_else(|| nothing.clone(), |config| self.desired(config, state));
-        let held = compile::held(before, &desired(before));
+        let held = match sandboxes.open.as_slice() {
+            [] => BTreeMap::new(),
+            _ => compile::held(before, &desired(before)),
+        };
         let inside = |sandbox: &Sandbox| {
             config.map_or_else(Desired::default, |config| self.desired_inside(config, (before, &held), sandbox))
         };

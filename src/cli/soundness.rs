@@ -124,7 +124,9 @@ fn renamed(session: &Session, config: &Config, state: &Dump) -> Result<Vec<Renam
     let mut found = BTreeMap::new();
     let inside = session.sandboxes().iter().filter_map(|sandbox| reconcile::sandbox_owner(&sandbox.state));
     let ports = reconcile::port_owners(state);
-    for owner in reconcile::remembered(state).into_values().chain(ports).chain(inside) {
+    // A boot forgets the addresses, and with them who had them.
+    let before_boot = session.guarded_before().into_iter();
+    for owner in reconcile::remembered(state).into_values().chain(ports).chain(inside).chain(before_boot) {
         let Some(container) = inventory.containers.iter().find(|container| container.id.starts_with(&owner.id)) else {
             continue;
         };

@@ -61,6 +61,17 @@ pub enum SetType {
     Ip,
 }
 
+/// A shell that there is a completion script for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shell {
+    /// GNU bash.
+    Bash,
+    /// zsh.
+    Zsh,
+    /// fish.
+    Fish,
+}
+
 /// Go's `strconv.ParseBool`.
 pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     match text {
@@ -180,6 +191,16 @@ pub(super) fn parse_set_type(text: &str) -> Result<SetType, String> {
         "hash:net" => Ok(SetType::Net),
         "hash:ip" => Ok(SetType::Ip),
         _ => Err("sets are hash:net or hash:ip".to_owned()),
+    }
+}
+
+/// `bash`, `zsh`, `fish`.
+pub(super) fn parse_shell(text: &str) -> Result<Shell, String> {
+    match text {
+        "bash" => Ok(Shell::Bash),
+        "zsh" => Ok(Shell::Zsh),
+        "fish" => Ok(Shell::Fish),
+        _ => Err("there are scripts for bash, zsh and fish".to_owned()),
     }
 }
 

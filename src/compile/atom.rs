@@ -106,6 +106,11 @@ pub(super) fn host_atoms(resolved: &Resolved, family: Family) -> Atoms {
             parts[index].insert_host(&mut atoms, level, place, &exceptions);
         }
     }
+    for (level, index) in resolved.resting.iter().flat_map(|rules| levels(resolved, rules)) {
+        for source in parts[index].sources() {
+            atoms.entry(parts[index].key(level, source, Shape::HostPort)).or_default();
+        }
+    }
     atoms
 }
 
@@ -153,8 +158,11 @@ pub(super) fn atoms(resolved: &Resolved, family: Family) -> Atoms {
     let parts: Vec<Parts> = (0..resolved.rules.len()).map(|index| Parts::of(resolved, index, family)).collect();
     for place in resolved.places.iter().filter(|place| Family::of(&place.address) == family) {
         for (level, index) in levels(resolved, &place.rules) {
-            parts[index].insert(&mut atoms, level, place.address, &place.owner.to_string());
+            parts[index].insert(&mut atoms, level, Some(place.address), &place.owner.to_string());
         }
+    }
+    for (level, index) in resolved.resting.iter().flat_map(|rules| levels(resolved, rules)) {
+        parts[index].insert(&mut atoms, level, None, "");
     }
     insert_ingress(&mut atoms, &parts, resolved, family);
     atoms
@@ -268,7 +276,8 @@ impl Parts {
         sources
     }
 
-    fn insert(&self, atoms: &mut Atoms, level: u16, address: IpAddr, owner: &str) {
+    /// Without an address only the kernel rules themselves, with sets that hold nothing.
+    fn insert(&self, atoms: &mut Atoms, level: u16, address: Option<IpAddr>, owner: &str) {
         let few = self.blocks.len() * self.spelled.len() <= MERGED;
         for source in self.sources() {
             for shape in &self.shapes {
@@ -276,20 +285,23 @@ impl Parts {
                     (Source::Blocks(_), Shape::Spelled) if few => Source::Merged,
                     _ => source.clone(),
                 };
-                let entries: Vec<SetEntry> = match (&source, shape) {
-                    (Source::Merged, _) => self
-                        .spelled
-                        .iter()
-                        .flat_map(|&(protocol, port)| {
-                            self.blocks.iter().map(move |&block| SetEntry::IpPortNet(address, protocol, port, block))
-                        })
-                        .collect(),
-                    (_, Shape::Spelled) => {
-                        self.spelled.iter().map(|&(protocol, port)| SetEntry::IpPort(address, protocol, port)).collect()
+                let entries = |address: IpAddr| -> Vec<SetEntry> {
+                    let ports = self.spelled.iter().copied();
+                    match (&source, shape) {
+                        (Source::Merged, _) => ports
+                            .flat_map(|(protocol, port)| {
+                                let entry = move |&block| SetEntry::IpPortNet(address, protocol, port, block);
+                                self.blocks.iter().map(entry)
+                            })
+                            .collect(),
+                        (_, Shape::Spelled) => {
+                            ports.map(|(protocol, port)| SetEntry::IpPort(address, protocol, port)).collect()
+                        }
+                        _ => vec![SetEntry::Net(IpNet::from(address))],
                     }
-                    _ => vec![SetEntry::Net(IpNet::from(address))],
                 };
-                self.put(atoms, self.key(level, source, shape.clone()), entries, owner);
+                let entries = address.map(entries).unwrap_or_default();
+                self.put(atoms, self.key(level, source.clone(), shape.clone()), entries, owner);
             }
         }
     }

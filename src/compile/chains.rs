@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use super::atom::{Atoms, Key, Shape, Source};
 use super::sets;
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::policy::Verdict;
 use crate::ruleset::{Action, DesiredTable, HookRules, Line, Match, Rule, SetDirection, names};
 
@@ -45,6 +45,8 @@ impl Way {
 /// Our chains of one family, not called from anywhere yet.
 pub(super) struct Judgement {
     chains: BTreeMap<String, Vec<Line>>,
+    /// What `filter` asks of the host's own packets before all else; `security` knows no such verdict.
+    refusal: Option<Line>,
 }
 
 fn jump(from: &str, to: &str) -> HookRules {
@@ -53,6 +55,14 @@ fn jump(from: &str, to: &str) -> HookRules {
 }
 
 impl Judgement {
+    /// The same for `filter`.
+    pub(super) fn refusing(&self, mut table: DesiredTable) -> DesiredTable {
+        if let Some(lines) = table.chains.get_mut(names::HOST_OUT) {
+            lines.splice(0..0, self.refusal.clone());
+        }
+        table
+    }
+
     /// All chains: those for containers called from `forward`, those for ports of the host from INPUT and OUTPUT.
     pub(super) fn called_from(&self, forward: &str) -> DesiredTable {
         DesiredTable {
@@ -242,7 +252,11 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, follo
     let prefixed = |first: Rule, rest: Vec<Rule>| -> Vec<Rule> { std::iter::once(first).chain(rest).collect() };
     // docker-proxy calls for whoever called it. Until somebody has seen for whom it listens, nobody knows who may.
     let unseen = in_set(sets::unseen(family), &[SetDirection::Dst]);
-    let not_yet = follows.then(|| Rule::new([unseen, Match::Original], Action::Drop));
+    let not_yet = follows.then(|| Rule::new([unseen.clone(), Match::Original], Action::Drop));
+    // Told so, it closes on its caller. Otherwise the kernel would repeat the call until somebody has seen the container,
+    // and hand over what the caller said while nobody knew whether it may.
+    let opening = [Match::Protocol(Protocol::Tcp), unseen, Match::New];
+    let refusal = follows.then(|| Line::of(Rule::new(opening, Action::Reset)));
     let outgoing: Vec<Rule> = not_yet.into_iter().chain(prefixed(unless_ours(Way::From), host.from())).collect();
     let chains = [
         (names::MAIN, vec![enter(Way::To, names::TO), enter(Way::From, names::FROM)]),
@@ -254,6 +268,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, follo
         (names::HOST_BACK, host.back()),
     ];
     Judgement {
+        refusal,
         chains: chains
             .into_iter()
             .map(|(name, rules)| (name.to_owned(), rules.into_iter().map(Line::of).collect()))

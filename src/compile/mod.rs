@@ -46,7 +46,7 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
                 // Nothing calls the documented place in this family (20.10 never makes it for IPv6): one level up.
                 Hook::DockerUser | Hook::Docker | Hook::Forward => judgement.called_from(names::FORWARD),
             };
-            tables.push((Table::Filter, table));
+            tables.push((Table::Filter, judgement.refusing(table)));
         }
         if ground.security {
             tables.push((Table::Security, judgement.called_from(names::FORWARD)));

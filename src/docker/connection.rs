@@ -75,7 +75,8 @@ impl Connection {
         Ok(stream.map(move |chunk| chunk.map_err(|error| failure(&error, &address, &path, patience))))
     }
 
-    async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, EngineError> {
+    /// The answer to `GET path`.
+    pub(super) async fn get_bytes(&self, path: &str) -> Result<Vec<u8>, EngineError> {
         let answer = async {
             let mut stream = std::pin::pin!(self.stream(path)?);
             let mut body = Vec::new();

@@ -79,6 +79,11 @@ pub async fn follow(address: &EngineAddress, since: i64, mut on_event: impl FnMu
     Ok(())
 }
 
+/// Waits until the engine answers. One that starts takes connections long before, and then starts its containers.
+pub async fn answers(address: &EngineAddress) -> Result<(), EngineError> {
+    Connection::open(address, FOREVER)?.get_bytes("/_ping").await.map(drop)
+}
+
 /// Puts lines together that arrive in pieces.
 #[derive(Debug, Default)]
 struct Lines(Vec<u8>);

@@ -53,6 +53,9 @@ pub(super) struct Summary {
     pub(super) id: String,
     #[serde(deserialize_with = "nullable")]
     pub(super) names: Vec<String>,
+    /// Seconds since 1970.
+    #[serde(deserialize_with = "nullable")]
+    pub(super) created: i64,
     #[serde(deserialize_with = "nullable")]
     pub(super) state: String,
     #[serde(deserialize_with = "nullable")]

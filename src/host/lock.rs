@@ -10,7 +10,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
 
@@ -26,6 +26,10 @@ const NOTICE: Duration = Duration::from_millis(250);
 #[derive(Debug)]
 pub struct Lock {
     file: File,
+    /// When the one before let go of it.
+    found: Option<SystemTime>,
+    /// The file says no more who holds it.
+    tidy: bool,
 }
 
 /// Why the lock was not to be had.
@@ -76,7 +80,7 @@ impl Lock {
         // Not truncated: until the lock is ours, the content is its holder's.
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-        let mut lock = Self { file: file.map_err(failed)? };
+        let mut lock = Self { file: file.map_err(failed)?, found: None, tidy: false };
         let begun = Instant::now();
         let mut on_wait = Some(on_wait);
         loop {
@@ -97,8 +101,24 @@ impl Lock {
             thread::sleep(POLL.min(wait.saturating_sub(waited)));
         }
         // Only for people: on a full disk the lock holds without it.
+        lock.found = lock.written();
         let _ = lock.write_holder(std::process::id());
         Ok(lock)
+    }
+
+    /// A stamp that whoever held it last left; what [`Lock::release`] answered if nobody held it since.
+    pub fn found(&self) -> Option<SystemTime> {
+        self.found
+    }
+
+    /// Lets go of it; answers the stamp that the next holder finds.
+    pub fn release(mut self) -> Option<SystemTime> {
+        self.tidy = self.file.set_len(0).is_ok();
+        self.written()
+    }
+
+    fn written(&self) -> Option<SystemTime> {
+        self.file.metadata().ok()?.modified().ok()
     }
 
     /// The process that the file names.
@@ -120,7 +140,9 @@ impl Drop for Lock {
     fn drop(&mut self) {
         // Only for tidiness: closing the file is what unlocks, and the file stays, for a removed lock file can be
         // locked twice.
-        let _ = self.file.set_len(0);
+        if !self.tidy {
+            let _ = self.file.set_len(0);
+        }
         let _ = self.file.unlock();
     }
 }

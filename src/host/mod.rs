@@ -2,6 +2,7 @@
 
 pub mod files;
 pub mod flavour;
+pub mod headers;
 pub mod interfaces;
 pub mod kernel;
 pub mod listeners;
@@ -11,6 +12,7 @@ pub mod observe;
 pub mod paths;
 pub mod privileges;
 pub mod service;
+pub mod signature;
 pub mod systemd;
 pub mod tools;
 pub mod watch;

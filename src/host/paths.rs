@@ -83,6 +83,11 @@ impl Paths {
         self.run_dir.join("agent")
     }
 
+    /// What the agent tells of itself while it runs.
+    pub fn agent_record_file(&self) -> PathBuf {
+        self.run_dir.join("agent.json")
+    }
+
     /// Says that an agent is installed as a service: it runs, or will after the next boot.
     pub fn agent_installed_file(&self) -> PathBuf {
         self.state_dir.join("agent")

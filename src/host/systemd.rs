@@ -91,6 +91,11 @@ pub fn word(tools: &Tools, verb: &str, unit: &str) -> String {
     said.unwrap_or("unknown").to_owned()
 }
 
+/// What names one life of a service: another one after each start.
+pub fn invocation(tools: &Tools, unit: &str) -> String {
+    systemctl(tools, &["show", "--value", "--property", "InvocationID", unit]).unwrap_or_default().trim().to_owned()
+}
+
 /// How exposed a unit is, in systemd's own words; `None` where it does not say.
 pub fn exposure(tools: &Tools, unit: &str) -> Option<String> {
     let ran = tools.run("systemd-analyze", &["security", "--no-pager", unit], "")?.ok()?;

@@ -11,7 +11,7 @@ mod shell;
 mod source;
 mod target;
 
-pub use document::{DOCUMENT_MAX, Document, DocumentError, Problem};
+pub use document::{DOCUMENT_MAX, Document, DocumentError, Problem, ROOT_KEYS, RULE_KEYS};
 pub use field::{COMMENT_MAX, FieldError, check_comment, check_interface};
 pub use nearest::nearest;
 pub use rule::{DefaultAccess, Hook, Policy, Ports, Rule, Unseen, Verdict};

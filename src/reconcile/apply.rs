@@ -18,7 +18,7 @@ pub struct Applied {
     pub calls: usize,
     /// Things that did not work out and that harm nobody.
     pub remarks: Vec<String>,
-    /// The kernel's state afterwards.
+    /// The kernel's state afterwards; of several kernels the first one's.
     pub state: Dump,
 }
 
@@ -115,6 +115,9 @@ pub fn apply_all(sites: &mut [Site<'_>], cancelled: &dyn Fn() -> bool) -> Result
         let Some(site) = rest.first_mut() else { break };
         match apply(site.kernel, site.users, site.before, site.desired, cancelled) {
             Ok(applied) => {
+                if index == 0 {
+                    all.state = applied.state;
+                }
                 all.calls += applied.calls;
                 all.remarks.extend(applied.remarks);
             }

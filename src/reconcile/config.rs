@@ -1,6 +1,7 @@
 //! What is on disk: the policy, the sets, and both as they were when the kernel was last written.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
@@ -32,6 +33,16 @@ pub enum ConfigError {
         #[source]
         source: DocumentError,
     },
+    /// A file ends in the middle of what it said when it was last in force.
+    #[error("{} breaks off after {length} bytes: it was cut while it was written", path.display())]
+    Torn {
+        /// The file.
+        path: PathBuf,
+        /// Its copy, whole.
+        copy: PathBuf,
+        /// What is left of it.
+        length: usize,
+    },
     /// A set has faults.
     #[error("{path}: {source}")]
     Set {
@@ -46,30 +57,39 @@ pub enum ConfigError {
 impl Config {
     /// Reads the files that people edit.
     pub fn load(paths: &Paths) -> Result<Self, ConfigError> {
-        Self::read(paths)
+        Self::read(paths, Some(&paths.last_good_paths()))
     }
 
     /// Reads what was in force when the kernel was last written; nothing of it is required to exist.
     pub fn last_good(paths: &Paths) -> Result<Self, ConfigError> {
-        Self::read(&paths.last_good_paths())
+        Self::read(&paths.last_good_paths(), None)
     }
 
     /// The sets that a change which was killed may have put into the kernel.
     pub fn pending_sets(paths: &Paths) -> Result<BTreeMap<String, SetFile>, ConfigError> {
-        Self::read(&paths.pending_paths()).map(|config| config.sets)
+        Self::read(&paths.pending_paths(), None).map(|config| config.sets)
     }
 
-    fn read(paths: &Paths) -> Result<Self, ConfigError> {
+    /// `copies` are of the same files when they were whole.
+    fn read(paths: &Paths, copies: Option<&Paths>) -> Result<Self, ConfigError> {
         let path = paths.policy_file();
         let document = match files::read_limited(&path, DOCUMENT_MAX as u64)? {
             None => Document::empty(),
-            Some(text) => Document::parse(&text)
-                .map_err(|source| ConfigError::Policy { path: path.display().to_string(), source })?,
+            Some(text) => {
+                if let Some(copies) = copies {
+                    whole(&path, &text, &copies.policy_file())?;
+                }
+                Document::parse(&text)
+                    .map_err(|source| ConfigError::Policy { path: path.display().to_string(), source })?
+            }
         };
         let mut sets = BTreeMap::new();
         for name in files::list_sets(paths)? {
             let path = paths.set_file(&name);
             if let Some(text) = files::read_limited(&path, files::SET_FILE_MAX)? {
+                if let Some(copies) = copies {
+                    whole(&path, &text, &copies.set_file(&name))?;
+                }
                 let file = SetFile::parse(&name, &text)
                     .map_err(|source| ConfigError::Set { path: path.display().to_string(), source })?;
                 sets.insert(name.to_string(), file);
@@ -77,4 +97,19 @@ impl Config {
         }
         Ok(Self { document, sets })
     }
+}
+
+/// Whether a file is no torn one. Half an address is another address, and a set without its end is one that keeps fewer out; so
+/// what breaks off within a line of its copy, or is empty, is not taken for what its owner meant. A file that ends with
+/// one of the copy's lines may well have been shortened by hand.
+fn whole(path: &Path, text: &str, copy: &Path) -> Result<(), ConfigError> {
+    if text.ends_with('\n') {
+        return Ok(());
+    }
+    // A copy that cannot be read proves nothing.
+    let was = files::read_limited(copy, files::SET_FILE_MAX).ok().flatten().unwrap_or_default();
+    if was.strip_prefix(text).is_some_and(|rest| !rest.trim().is_empty()) {
+        return Err(ConfigError::Torn { path: path.to_owned(), copy: copy.to_owned(), length: text.len() });
+    }
+    Ok(())
 }

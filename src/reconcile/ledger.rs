@@ -67,7 +67,7 @@ impl Ledger {
         let (config, fault) = match Config::load(&paths) {
             Ok(config) => (config, None),
             // Without a record nobody knows what was in force, and an empty policy is not what stands in for a broken one.
-            Err(error) if !matches!(paths.last_good_paths().policy_file().try_exists(), Ok(true)) => return Err(error),
+            Err(error) if !has_last(&paths) => return Err(error),
             Err(error) => {
                 (Config::last_good(&paths)?, Some(error.to_string().replace(":\n", ": ").replace('\n', "; ")))
             }
@@ -79,11 +79,20 @@ impl Ledger {
             (ledger.policy_gone && !ledger.last_damaged).then(|| format!("{} is missing. {back}", policy.display()))
         });
         if fault.is_some() {
-            // With these as the files, nobody writes over what is broken.
-            ledger.config = ledger.last.clone();
-            ledger.policy_gone = false;
+            ledger.stand_on_last();
         }
-        Ok((ledger, remarks, fault.map(|fault| format!("what was last in force stays in force: {fault}"))))
+        Ok((ledger, remarks, fault))
+    }
+
+    /// Whether anybody knows what was last in force.
+    pub fn has_last(&self) -> bool {
+        has_last(&self.paths) && !self.last_damaged
+    }
+
+    /// What was last in force stands in for the files. With these as the files, nobody writes over what is broken.
+    pub fn stand_on_last(&mut self) {
+        self.config = self.last.clone();
+        self.policy_gone = false;
     }
 
     /// Where the files are.
@@ -219,6 +228,11 @@ impl Ledger {
             names.and_then(|names| names.iter().try_for_each(|name| files::remove(&paths.set_file(name)).map(drop)));
         removed.err().map(|error| error.to_string()).into_iter().collect()
     }
+}
+
+/// Whether there is a record of what was last in force.
+fn has_last(paths: &Paths) -> bool {
+    matches!(paths.last_good_paths().policy_file().try_exists(), Ok(true))
 }
 
 /// What a killed process left: staged files, which go, and the sets that it may have put into the kernel.

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Facts, Owner, Resolved, SHARED, addresses};
-use crate::policy::Unseen;
+use super::{Facts, Owner, Resolved, SHARED, addresses, rule_selects};
+use crate::inventory::{Container, Inventory};
+use crate::policy::{Policy, Unseen};
 
 /// Whether somebody places containers as they come and go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +41,17 @@ pub(super) fn seen(facts: &Facts<'_>) -> BTreeMap<IpAddr, String> {
         seen.entry(*address).or_insert_with(|| SHARED.to_owned());
     }
     seen
+}
+
+/// See [`Resolved::resting`]: what containers that do not run have, and each rule by itself.
+pub(super) fn resting(policy: &Policy, inventory: &Inventory) -> Vec<Vec<usize>> {
+    let every = 0..policy.rules.len();
+    let of = |container: &Container| -> Vec<usize> {
+        every.clone().filter(|&index| rule_selects(&policy.rules[index], container, inventory)).collect()
+    };
+    let away = inventory.containers.iter().filter(|container| !container.running).map(of);
+    let all: BTreeSet<Vec<usize>> = every.clone().map(|index| vec![index]).chain(away).collect();
+    all.into_iter().collect()
 }
 
 impl Resolved {

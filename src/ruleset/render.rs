@@ -45,6 +45,7 @@ pub fn render_rule(rule: &Rule) -> String {
     match &rule.action {
         Action::Return => word(&mut out, &["-j", "RETURN"]),
         Action::Drop => word(&mut out, &["-j", "DROP"]),
+        Action::Reset => word(&mut out, &["-j", "REJECT", "--reject-with", "tcp-reset"]),
         Action::Accept => word(&mut out, &["-j", "ACCEPT"]),
         Action::Jump(chain) => word(&mut out, &["-j", chain]),
         Action::Goto(chain) => word(&mut out, &["-g", chain]),

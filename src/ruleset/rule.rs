@@ -127,6 +127,9 @@ pub enum Action {
     Return,
     /// Gone.
     Drop,
+    /// Gone, and its sender is told at once: `REJECT --reject-with tcp-reset`. Of `filter` only, for TCP only (kernel:
+    /// `ipt_REJECT.c`).
+    Reset,
     /// Through, past the rest of this table.
     Accept,
     /// Call a chain and come back.

@@ -15,7 +15,7 @@ use crate::net::Family;
 pub enum Outcome {
     /// A rule accepted: the rest of this table is skipped, later tables are not.
     Accept,
-    /// A rule dropped.
+    /// A rule dropped, or refused.
     Drop,
     /// The end of a built-in chain, whose policy lets it through.
     PolicyAccept,
@@ -99,7 +99,7 @@ pub fn trace(dump: &Dump, family: Family, table: Table, start_chain: &str, packe
         here.next += 1;
         match action {
             Action::Accept => return Trace { outcome: Outcome::Accept, ..trace },
-            Action::Drop => return Trace { outcome: Outcome::Drop, ..trace },
+            Action::Drop | Action::Reset => return Trace { outcome: Outcome::Drop, ..trace },
             Action::Return => match callers.pop() {
                 Some(caller) => here = caller,
                 None => break,

@@ -6,15 +6,15 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, SendError, Sender, channel};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::docker::{self, EngineAddress, Event};
-use crate::host::watch::{FileWatch, LinkWatch, RulesetWatch};
+use crate::host::watch::{FileWatch, LinkWatch, RulesetWatch, Touched};
 
 /// The first wait before the engine is asked again, and the longest.
 const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
@@ -28,12 +28,14 @@ pub(super) enum Cause {
     Start,
     /// The engine said so.
     Event(Event),
-    /// The engine can be reached again: what it said meanwhile is lost.
+    /// The engine answers again: what it said meanwhile is lost.
     Reconnected,
     /// The engine cannot be reached.
     Lost(String),
-    /// Somebody wrote rules.
-    Rules,
+    /// Somebody wrote rules into a chain that concerns us.
+    Rules(Touched),
+    /// What nobody tells of is not as it was left: sets, or rules of iptables-legacy.
+    Edited,
     /// An interface came or went. While the engine answers it says so itself, and knows more.
     Links,
     /// Somebody wrote our files.
@@ -42,6 +44,8 @@ pub(super) enum Cause {
     Asked,
     /// Nothing happened for a while.
     Tick,
+    /// The wall clock jumped: rules and entries that end at a moment of it end sooner or later than the kernel thinks.
+    Clock,
     /// SIGTERM or SIGINT: no pass, the end.
     Stop,
 }
@@ -53,18 +57,57 @@ impl fmt::Display for Cause {
             Self::Event(event) => write!(f, "docker {event}"),
             Self::Reconnected => f.write_str("engine reached again"),
             Self::Lost(error) => write!(f, "engine lost: {error}"),
-            Self::Rules => f.write_str("rules were written"),
+            Self::Rules(Touched { chain, by }) => {
+                f.write_str("rules were written")?;
+                if let Some(chain) = chain {
+                    write!(f, " in {chain}")?;
+                }
+                by.as_ref().map_or(Ok(()), |by| write!(f, " by {by}"))
+            }
+            Self::Edited => f.write_str("sets or legacy rules are not as they were left"),
             Self::Links => f.write_str("interfaces came or went"),
             Self::Files => f.write_str("files were written"),
             Self::Asked => f.write_str("SIGHUP"),
             Self::Tick => f.write_str("tick"),
+            Self::Clock => f.write_str("the clock was set"),
             Self::Stop => f.write_str("stop"),
         }
     }
 }
 
+impl Cause {
+    /// Whether it can change members of our own sets and nothing else: a container or its place on a network came or went.
+    pub(super) fn is_quick(&self) -> bool {
+        let Self::Event(Event { kind, action, .. }) = self else { return false };
+        match kind.as_str() {
+            "container" => {
+                ["create", "start", "restart", "die", "stop", "destroy", "pause", "unpause", "oom"].contains(&&**action)
+            }
+            "network" => ["connect", "disconnect", "create", "destroy"].contains(&&**action),
+            _ => false,
+        }
+    }
+}
+
+/// Where causes are put, with the moment at which each was heard of.
+#[derive(Clone)]
+pub(super) struct Outbox(Sender<(Instant, Cause)>);
+
+impl Outbox {
+    /// Puts one in; an error says that nobody reads any more.
+    fn send(&self, cause: Cause) -> Result<(), SendError<(Instant, Cause)>> {
+        self.0.send((Instant::now(), cause))
+    }
+}
+
+/// The two ends.
+pub(super) fn post() -> (Outbox, Receiver<(Instant, Cause)>) {
+    let (outbox, inbox) = channel();
+    (Outbox(outbox), inbox)
+}
+
 /// Listens for signals, from the return on.
-pub(super) fn signals(causes: Sender<Cause>) -> io::Result<()> {
+pub(super) fn signals(causes: Outbox) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     let guard = runtime.enter();
     let (mut hangup, mut terminate, mut interrupt) =
@@ -87,11 +130,12 @@ pub(super) fn signals(causes: Sender<Cause>) -> io::Result<()> {
 }
 
 /// Follows the engine's events, and comes back to it for as long as it takes.
-pub(super) fn events(address: EngineAddress, causes: Sender<Cause>) -> io::Result<()> {
+pub(super) fn events(address: EngineAddress, causes: Outbox) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     spawn("events", move || {
         let mut wait = BACKOFF[0];
         let mut since = Timestamp::now().as_second() - OVERLAP;
+        let mut lost = false;
         loop {
             let mut heard = false;
             let heard_of = |event| {
@@ -100,42 +144,41 @@ pub(super) fn events(address: EngineAddress, causes: Sender<Cause>) -> io::Resul
                 let _ = causes.send(Cause::Event(event));
             };
             let begun = Timestamp::now().as_second();
-            let end = runtime.block_on(docker::follow(&address, since, heard_of));
-            let lost = end.map_or_else(|error| error.to_string(), |()| "it closed the connection".to_owned());
-            if causes.send(Cause::Lost(lost)).is_err() {
+            let end = runtime.block_on(async {
+                if lost {
+                    docker::answers(&address).await?;
+                    let _ = causes.send(Cause::Reconnected);
+                }
+                docker::follow(&address, since, heard_of).await
+            });
+            let why = end.map_or_else(|error| error.to_string(), |()| "it closed the connection".to_owned());
+            if causes.send(Cause::Lost(why)).is_err() {
                 return;
             }
+            lost = true;
             // A connection that lived was a good one.
             wait =
                 if heard || Timestamp::now().as_second() > begun + 1 { BACKOFF[0] } else { (wait * 2).min(BACKOFF[1]) };
             since = Timestamp::now().as_second() - OVERLAP;
             thread::sleep(wait);
-            if causes.send(Cause::Reconnected).is_err() {
-                return;
-            }
         }
     })
 }
 
 /// Listens for rules that somebody writes; answers whether the kernel can tell.
-pub(super) fn rules(causes: Sender<Cause>) -> io::Result<()> {
-    let watch = RulesetWatch::open()?;
-    spawn("rules", move || {
-        while watch.wait().is_ok() && causes.send(Cause::Rules).is_ok() {
-            // A writer says one thing in many messages; the pass hears of the rest when it reads.
-            thread::sleep(Duration::from_millis(2));
-        }
-    })
+pub(super) fn rules(causes: Outbox) -> io::Result<()> {
+    let mut watch = RulesetWatch::open()?;
+    spawn("rules", move || while watch.wait().is_ok_and(|touched| causes.send(Cause::Rules(touched)).is_ok()) {})
 }
 
 /// Listens for interfaces that come and go.
-pub(super) fn links(causes: Sender<Cause>) -> io::Result<()> {
+pub(super) fn links(causes: Outbox) -> io::Result<()> {
     let watch = LinkWatch::open()?;
     spawn("links", move || while watch.wait().is_ok() && causes.send(Cause::Links).is_ok() {})
 }
 
 /// Listens for files that somebody writes.
-pub(super) fn files(directories: &[PathBuf], causes: Sender<Cause>) -> io::Result<()> {
+pub(super) fn files(directories: &[PathBuf], causes: Outbox) -> io::Result<()> {
     let watch = FileWatch::open(directories.iter().map(PathBuf::as_path))?;
     spawn("files", move || while watch.wait().is_ok() && causes.send(Cause::Files).is_ok() {})
 }

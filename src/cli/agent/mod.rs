@@ -1,37 +1,44 @@
 //! The agent: whatever happens to containers, rules or files, the kernel is made to hold what the policy says.
 //!
-//! Level-triggered: a cause only says that something changed, and a pass reads everything again. One pass at a time,
-//! and at most one waiting: causes that arrive meanwhile are one.
+//! Level-triggered: a cause only says that something changed, and a pass reads again whatever may have. One pass at a
+//! time, and at most one waiting: causes that arrive meanwhile are one.
 
 mod cause;
 mod log;
+mod members;
+mod record;
+mod timers;
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use super::context::Context;
-use super::engine;
+use super::engine::{self, Line, Trouble};
 use super::failure::{Exit, Failure};
 use super::offline;
 use super::report::count;
 use super::session::{Need, Session};
 use super::soundness;
+use crate::host::headers::SetHeaders;
 use crate::host::lock::Lock;
+use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::service::ServiceManager;
+use crate::host::watch::Touched;
 use crate::inventory::Inventory;
 use crate::resolve::Following;
+use crate::ruleset::names;
 use cause::Cause;
 use log::Log;
+use members::Members;
+use timers::{Due, Timers};
+
+pub(super) use record::Record;
 
 /// How long the agent waits for more causes before a pass: events come in crowds.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(3);
 /// How long another agent may hold on to its lock: a command that asks whether one runs holds it for a moment too.
 const ALONE: Duration = Duration::from_millis(200);
-/// A pass is made at least this often, for what nobody tells of: sets and legacy rules changed by hand.
-const TICK: Duration = Duration::from_secs(10);
-/// After a pass that failed, the next one comes no later than this.
-const RETRY: Duration = Duration::from_secs(2);
 /// More repairs within [`FIGHT_SPAN`] than these are a fight with another program: then passes are kept apart.
 const FIGHT: usize = 10;
 /// See [`FIGHT`].
@@ -46,12 +53,12 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     let alone = Lock::acquire_file(&paths.agent_file(), ALONE, |_| {});
     let _alone = alone.map_err(|error| Failure::environment(format!("another agent runs already: {error}")))?;
     let manager = ServiceManager::from_env();
-    let (causes, inbox) = channel();
+    let (causes, inbox) = cause::post();
     let trouble = |what: &str, error: &std::io::Error| Failure::environment(format!("cannot follow {what}: {error}"));
     cause::signals(causes.clone()).map_err(|error| trouble("signals", &error))?;
     let mut log = Log::new();
     if let Err(error) = cause::rules(causes.clone()) {
-        log.warning(&format!("changes of rules are found at the next tick only: {error}"));
+        log.warning(&format!("changes of rules are found minutes later only: {error}"));
     }
     cause::links(causes.clone()).map_err(|error| trouble("interfaces", &error))?;
     let directories = [paths.config_dir.clone(), paths.sets_dir()];
@@ -61,16 +68,25 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     let mut agent = Agent {
         ctx,
         log,
+        timers: Timers::new(manager.watchdog()),
         manager,
         inbox,
+        line: Line::default(),
+        members: None,
+        headers: SetHeaders::open().ok(),
+        sets: None,
+        legacy: None,
+        record: Record::new(),
         repairs: Vec::new(),
         ready: false,
         known: None,
         away: false,
+        changed: false,
         blind: false,
         remarks: Vec::new(),
+        fault: None,
     };
-    agent.follow();
+    agent.follow(&paths);
     agent.manager.stopping();
     agent.log.info("stopped; the rules stay in force");
     if !paths.agent_installed_file().exists() {
@@ -81,11 +97,23 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
+#[allow(clippy::struct_excessive_bools, reason = "independent facts, each asked by name")]
 struct Agent<'a> {
     ctx: &'a mut Context,
     log: Log,
+    timers: Timers,
     manager: ServiceManager,
-    inbox: Receiver<Cause>,
+    inbox: Receiver<(Instant, Cause)>,
+    line: Line,
+    /// What the last pass left, if it succeeded.
+    members: Option<Members>,
+    /// Tells of sets, as far as anybody does.
+    headers: Option<SetHeaders>,
+    /// What the sets looked like then.
+    sets: Option<u64>,
+    /// What rules of iptables-legacy looked like then.
+    legacy: Option<u64>,
+    record: Record,
     /// When something had to be repaired lately that nobody but another program can have broken.
     repairs: Vec<Instant>,
     ready: bool,
@@ -93,118 +121,176 @@ struct Agent<'a> {
     known: Option<Inventory>,
     /// The engine does not answer.
     away: bool,
+    /// Containers or interfaces came or went since it was last asked.
+    changed: bool,
     /// Interfaces came or went while it did not: who has which address, nobody can say.
     blind: bool,
+    /// What is wrong with the files, if what was last in force stands in for them.
+    fault: Option<String>,
     /// What was remarked in the last pass, not to be said again in the next one.
     remarks: Vec<String>,
 }
 
+/// What a pass did.
+struct Done {
+    /// Calls that wrote something.
+    calls: usize,
+    /// It followed containers and read nothing else.
+    quick: bool,
+}
+
 impl Agent<'_> {
-    fn follow(&mut self) {
-        let mut causes = vec![Cause::Start];
+    fn follow(&mut self, paths: &Paths) {
+        let mut causes = vec![(Instant::now(), Cause::Start)];
         loop {
-            let succeeded = self.pass(&causes);
-            causes = match self.next(if succeeded { TICK } else { RETRY }) {
+            self.pass(&causes);
+            causes = match self.next(paths) {
                 Some(causes) => causes,
                 None => return,
             };
         }
     }
 
-    /// Waits for the next causes, for `limit` at most; `None` when it is time to end.
-    fn next(&mut self, limit: Duration) -> Option<Vec<Cause>> {
-        let deadline = Instant::now() + limit;
+    /// Waits for the next causes; `None` when it is time to end.
+    fn next(&mut self, paths: &Paths) -> Option<Vec<(Instant, Cause)>> {
         let mut causes = Vec::new();
-        let mut sign_of_life = self.manager.watchdog().map(|every| (every, Instant::now() + every));
-        while causes.is_empty() {
-            let until = sign_of_life.map_or(deadline, |(_, next)| next.min(deadline));
-            match self.inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
-                Ok(cause) if self.concerns(&cause) => causes.push(cause),
+        loop {
+            while let Some(due) = self.timers.due() {
+                match due {
+                    Due::Alive => self.manager.alive(),
+                    // Only for people: what cannot be written is no reason to do anything else.
+                    Due::Record => drop(self.record.write(paths)),
+                    Due::Glance if self.glance() => causes.push((Instant::now(), Cause::Edited)),
+                    Due::Look if self.look() => causes.push((Instant::now(), Cause::Edited)),
+                    Due::Glance | Due::Look => {}
+                    Due::Clock => causes.push((Instant::now(), Cause::Clock)),
+                    Due::Full => causes.push((Instant::now(), Cause::Tick)),
+                }
+            }
+            if !causes.is_empty() {
+                break;
+            }
+            match self.inbox.recv_timeout(self.timers.wait()) {
+                Ok((at, cause)) if self.concerns(&cause) => causes.push((at, cause)),
                 Ok(_) | Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
-            if let Some((every, next)) = &mut sign_of_life
-                && *next <= Instant::now()
-            {
-                self.manager.alive();
-                *next += *every;
-            }
-            if causes.is_empty() && deadline <= Instant::now() {
-                causes.push(Cause::Tick);
+            if !causes.is_empty() {
+                break;
             }
         }
         std::thread::sleep(if self.is_fighting() { FIGHT_PAUSE } else { GATHER });
-        while let Ok(cause) = self.inbox.try_recv() {
-            if self.concerns(&cause) && !causes.contains(&cause) {
-                causes.push(cause);
+        while let Ok((at, cause)) = self.inbox.try_recv() {
+            if self.concerns(&cause) && !causes.iter().any(|(_, known)| *known == cause) {
+                causes.push((at, cause));
             }
         }
-        (!causes.contains(&Cause::Stop)).then_some(causes)
+        let stop = causes.iter().any(|(_, cause)| *cause == Cause::Stop);
+        (!stop).then_some(causes)
+    }
+
+    /// Whether sets are not as they were left.
+    fn glance(&mut self) -> bool {
+        let now = self.members.as_ref().zip(self.headers.as_ref()).and_then(|(members, headers)| members.sets(headers));
+        now.is_some() && std::mem::replace(&mut self.sets, now).is_some_and(|before| Some(before) != now)
+    }
+
+    /// Whether rules of iptables-legacy are not as they were left.
+    fn look(&mut self) -> bool {
+        let now = self.members.as_ref().and_then(Members::legacy_rules);
+        now.is_some() && std::mem::replace(&mut self.legacy, now).is_some_and(|before| Some(before) != now)
     }
 
     /// Whether a cause is one, as things stand.
     fn concerns(&mut self, cause: &Cause) -> bool {
         match cause {
             Cause::Lost(_) if self.away => return false,
-            Cause::Lost(_) => self.away = true,
-            Cause::Links if !self.away => return false,
-            Cause::Links if !self.blind => {
-                self.blind = true;
-                self.log.warning(
-                    "containers come and go while the engine does not answer: until it does, nobody from outside reaches \
-                     any of them, for nobody can say who has which address",
-                );
+            Cause::Lost(_) => {
+                self.away = true;
+                self.line.hang_up();
             }
+            Cause::Reconnected => self.away = false,
+            // Docker writes into its own chain whenever a container comes; only where ours are rules of it is that news.
+            Cause::Rules(Touched { chain: Some(chain), .. }) if chain == names::DOCKER => {
+                return self.members.as_ref().is_none_or(Members::are_in_docker);
+            }
+            Cause::Links | Cause::Event(_) => self.changed = true,
             _ => {}
         }
-        true
+        // What came or went before it was lost counts too: nobody could be asked about that any more.
+        if self.away && self.changed && !self.blind {
+            self.blind = true;
+            self.log.warning(
+                "containers come and go while the engine does not answer: until it does, nobody from outside reaches \
+                 any of them, for nobody can say who has which address",
+            );
+        }
+        *cause != Cause::Links || self.away
     }
 
-    /// Makes everything true; answers whether it is.
-    fn pass(&mut self, causes: &[Cause]) -> bool {
-        for cause in causes.iter().filter(|cause| matches!(cause, Cause::Lost(_))) {
+    /// Makes everything true.
+    fn pass(&mut self, causes: &[(Instant, Cause)]) {
+        for (_, cause) in causes.iter().filter(|(_, cause)| matches!(cause, Cause::Lost(_))) {
             self.log.warning(&cause.to_string());
         }
         let begun = Instant::now();
-        let result = self.once();
+        let result = self.quick(causes).map_or_else(|| self.full(), Ok);
         let took = begun.elapsed();
+        self.record.last_pass = record::now();
+        self.record.last_pass_ms = record::millis(took);
+        self.record.connected = !self.away;
+        self.timers.passed(result.is_ok());
         match result {
-            Ok((calls, remarks)) => {
-                for remark in remarks.iter().filter(|remark| !self.remarks.contains(*remark)) {
-                    self.log.warning(remark);
+            Ok(Done { calls, quick }) => {
+                let heard = causes.iter().filter(|(_, cause)| matches!(cause, Cause::Event(_))).map(|(at, _)| at);
+                if let Some(first) = heard.min() {
+                    self.record.reacted(first.elapsed());
                 }
-                self.remarks = remarks;
+                *(if quick { &mut self.record.quick_passes } else { &mut self.record.full_passes }) += 1;
+                self.record.failure =
+                    self.fault.as_ref().map(|fault| format!("what was last in force stays in force: {fault}"));
+                if calls > 0 || !quick {
+                    // As it is now is how it was left.
+                    (self.sets, self.legacy) = (None, if quick { self.legacy } else { None });
+                    self.glance();
+                    if self.legacy.is_none() {
+                        self.look();
+                    }
+                }
                 if calls > 0 {
-                    self.repaired(causes, calls, took);
+                    self.wrote(causes, calls, took);
                 }
                 if !self.ready {
                     self.ready = true;
                     self.manager.ready();
                 }
-                self.manager.status(&format!("in force; the last pass took {} ms", took.as_millis()));
-                true
+                let what = if self.fault.is_some() { "what was last good is in force" } else { "in force" };
+                self.manager.status(&format!("{what}; the last pass took {:.1} ms", record::millis(took)));
             }
             Err(failure) => {
-                let mut said = vec![failure.message.clone()];
+                self.record.failed_passes += 1;
+                self.record.failure = Some(failure.message.clone());
+                self.manager.status(&format!("NOT in force: {}", failure.message));
+                let mut said = vec![failure.message];
                 said.extend(failure.hints);
                 self.log.failure(&said.join(". "));
-                self.manager.status(&format!("NOT in force: {}", failure.message));
-                false
             }
         }
     }
 
-    fn repaired(&mut self, causes: &[Cause], calls: usize, took: Duration) {
-        let because: Vec<String> = causes.iter().map(ToString::to_string).collect();
+    fn wrote(&mut self, causes: &[(Instant, Cause)], calls: usize, took: Duration) {
+        let because: Vec<String> = causes.iter().map(|(_, cause)| cause.to_string()).collect();
+        let because = because.join("; ");
         let calls = count(calls, "call", "calls");
-        self.log.info(&format!("kernel written in {calls}, {} ms, because: {}", took.as_millis(), because.join("; ")));
-        if causes.iter().all(|cause| matches!(cause, Cause::Rules | Cause::Tick)) {
+        self.log.info(&format!("kernel written in {calls}, {:.1} ms, because: {because}", record::millis(took)));
+        if causes.iter().all(|(_, cause)| matches!(cause, Cause::Rules(_) | Cause::Edited | Cause::Tick)) {
+            self.record.repaired(because);
             let was_fighting = self.is_fighting();
             self.repairs.push(Instant::now());
             if self.is_fighting() && !was_fighting {
                 self.log.warning(&format!(
                     "another program keeps changing our rules: repaired {} times within {} s, and from now on every {} \
-                     ms at most. The backstop holds meanwhile. `iptables -S` before and after shows who it is",
+                     ms at most. The backstop holds meanwhile. The lines above say who it is, where the kernel tells",
                     self.repairs.len(),
                     FIGHT_SPAN.as_secs(),
                     FIGHT_PAUSE.as_millis()
@@ -218,26 +304,71 @@ impl Agent<'_> {
         self.repairs.len() >= FIGHT
     }
 
-    /// One pass, as `apply` makes it; answers the number of calls that wrote something, and what somebody should know.
+    /// A pass that follows containers and reads nothing else, where that is enough and works.
+    fn quick(&mut self, causes: &[(Instant, Cause)]) -> Option<Done> {
+        if self.away || !causes.iter().all(|(_, cause)| cause.is_quick()) {
+            return None;
+        }
+        let mut members = self.members.take()?;
+        let changed = std::mem::take(&mut self.changed);
+        let line = &mut self.line;
+        let known = &mut self.known;
+        let listed = |ctx: &Context| match line.inventory(ctx) {
+            Ok(inventory) => {
+                *known = Some(inventory.clone());
+                Ok(inventory)
+            }
+            Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => Err(failure),
+        };
+        // Whatever went wrong, a whole pass meets it too, and says so.
+        let Some(calls) = members.pass(self.ctx, listed).ok().flatten() else {
+            self.changed = changed;
+            return None;
+        };
+        self.members = Some(members);
+        Some(Done { calls, quick: true })
+    }
+
+    /// One pass, as `apply` makes it.
     ///
     /// While the engine is away, what it held last stands for what it holds: its containers may well run on, and whatever
     /// somebody breaks meanwhile is mended for them. Once containers come or go nobody knows that any more.
-    fn once(&mut self) -> Result<(usize, Vec<String>), Failure> {
-        let need = if self.known.is_some() { Need::Nothing } else { Need::Engine };
-        let mut session = Session::follow(self.ctx, need)?;
-        match &session.inventory {
-            Some(inventory) => {
-                self.known = Some(inventory.clone());
-                (self.away, self.blind) = (false, false);
-            }
-            None => session.inventory.clone_from(&self.known),
+    fn full(&mut self) -> Result<Done, Failure> {
+        self.members = None;
+        let need = match &self.known {
+            None => Need::Engine,
+            Some(_) if self.away => Need::Memory,
+            Some(_) => Need::Nothing,
+        };
+        // What comes or goes from here on may be missing in the answer.
+        let changed = std::mem::take(&mut self.changed);
+        let session = Session::follow(self.ctx, need, &mut self.line);
+        let mut session = session.inspect_err(|_| self.changed = changed)?;
+        if let Some(inventory) = &session.inventory {
+            self.known = Some(inventory.clone());
+            self.blind = false;
+        } else {
+            self.changed = changed;
+            session.inventory.clone_from(&self.known);
         }
         if self.blind {
             session.following = Following::Blind;
         }
-        let mut remarks = soundness::keep_old_names(&mut session)?;
-        remarks.extend(session.stand_in.clone());
-        let config = session.config().clone();
-        Ok((session.change(self.ctx, config)?.calls, remarks))
+        let remarks = soundness::keep_old_names(&mut session)?;
+        let applied = session.keep_true(self.ctx)?;
+        for remark in remarks.iter().filter(|remark| !self.remarks.contains(*remark)) {
+            self.log.warning(remark);
+        }
+        let plain = remarks.is_empty() && session.fault.is_none() && !self.away;
+        self.remarks = remarks;
+        if session.fault != self.fault {
+            if let Some(fault) = &session.fault {
+                self.log.failure(&format!("what was last in force stays in force: {fault}"));
+            }
+            self.fault.clone_from(&session.fault);
+        }
+        let calls = applied.calls;
+        self.members = Members::after(session, applied.state, plain);
+        Ok(Done { calls, quick: false })
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::format::{Filters, Format, ListStyle};
-pub use super::values::{EntryArg, Input, RuleName, SetType, SourceArg};
+pub use super::values::{EntryArg, Input, RuleName, SetType, Shell, SourceArg};
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
 
 /// One command with its arguments.
@@ -44,6 +44,8 @@ pub enum Invocation {
     ServiceStatus,
     /// `doctor`.
     Doctor(DoctorArgs),
+    /// `completion`.
+    Completion(CompletionArgs),
     /// `version`.
     Version(VersionArgs),
     /// `set create`.
@@ -181,6 +183,13 @@ pub struct ServiceInstallArgs {
 pub struct ServiceUninstallArgs {
     /// `--dry-run`.
     pub dry_run: bool,
+}
+
+/// `completion bash|zsh|fish`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompletionArgs {
+    /// Whose script.
+    pub shell: Shell,
 }
 
 /// `version`.

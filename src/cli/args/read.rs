@@ -4,9 +4,9 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    ApplyArgs, DefaultArgs, DoctorArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs,
-    ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs,
-    SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
+    ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs,
+    RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs,
+    SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -119,6 +119,7 @@ impl Invocation {
             ["service", "status"] => Self::ServiceStatus,
             ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()?.unwrap_or(Format::Table) }),
             ["status"] => Self::Status(StatusArgs { format: typed.format()?.unwrap_or(Format::Table) }),
+            ["completion"] => Self::Completion(CompletionArgs { shell: typed.must("shell")? }),
             ["version"] => Self::Version(VersionArgs),
             ["set", command] => return Self::set(command, &typed),
             _ => return Err(Failure::internal(format!("no such command: {}", path.join(" ")))),

@@ -2,15 +2,18 @@
 
 use serde_json::json;
 
+use crate::cli::agent::Record;
 use crate::cli::args::DoctorArgs;
 use crate::cli::complaint;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::format::Format;
+use crate::cli::offline;
 use crate::cli::session::{Need, Session};
 use crate::cli::soundness;
 use crate::cli::text::printable;
 use crate::doctor::{Check, Evidence, Health, examine};
+use crate::host::systemd::AGENT;
 
 /// What calms somebody who wanted to change something, and is no way out.
 const CALM: &str = "Nothing was changed; what was in force before still is";
@@ -59,8 +62,33 @@ fn checks(ctx: &Context, session: &mut Session) -> Result<Vec<Check>, Failure> {
         changes: &changes,
         program: &ctx.program,
     }));
+    checks.push(agent(ctx, session));
     checks.extend(rules(ctx, session, &state)?);
     Ok(checks)
+}
+
+/// Whether somebody keeps the rules true.
+fn agent(ctx: &Context, session: &Session) -> Check {
+    let paths = offline::paths(ctx);
+    let start = format!("systemctl start {AGENT}");
+    match Record::of_running(&paths) {
+        Some(Record { failure: Some(failure), .. }) => {
+            Check::not_safe("agent", format!("it runs, and its last pass failed: {failure}"))
+                .fixed_by(format!("journalctl -u {AGENT}"))
+        }
+        Some(record) if !record.connected => Check::note("agent", "it runs, and the engine did not answer it last"),
+        Some(record) => Check::good("agent", format!("it runs (process {})", record.pid)),
+        None if paths.agent_installed_file().exists() => {
+            Check::not_safe("agent", "it is installed and does not run: containers that start are closed and stay so")
+                .fixed_by(start)
+        }
+        None if session.policy().rules.is_empty() => Check::good("agent", "none runs, and there is no rule to keep"),
+        None => Check::note(
+            "agent",
+            "none runs: containers that start or restart have no rules until `apply`, and after a reboot none has any",
+        )
+        .fixed_by(format!("{} service install", ctx.program)),
+    }
 }
 
 /// What the rules say that the world does not bear out.

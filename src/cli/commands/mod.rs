@@ -5,6 +5,7 @@
 
 pub mod allow;
 pub mod apply;
+pub mod completion;
 pub mod default;
 pub mod doctor;
 pub mod ls;

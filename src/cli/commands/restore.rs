@@ -34,6 +34,7 @@ pub fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     let (ledger, remarks, fault) = files.map_err(|error| {
         complaint::config(&error).hinted("The sets of users are not filled, and what was known before is closed")
     })?;
+    let fault = fault.map(|fault| format!("what was last in force counts: {fault}"));
     for remark in remarks.iter().chain(&fault) {
         ctx.output.note(&format!("warning: {remark}"));
     }

@@ -1,16 +1,23 @@
 //! `status`: what is in force, in a few lines.
 
+use std::fmt::Write as _;
+
 use serde_json::json;
 
 use crate::access::{beyond_reach, is_guarded};
+use crate::cli::agent::Record;
 use crate::cli::args::StatusArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::format::Format;
+use crate::cli::offline;
 use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
+use crate::cli::text::printable;
 use crate::inventory::NetworkMode;
 use crate::net::Family;
+use crate::policy::Unseen;
+use crate::resolve::Following;
 use crate::ruleset::{Dump, Table, is_own_rule};
 
 /// Runs it; exits 1 when the kernel does not hold what the policy says.
@@ -30,6 +37,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
         .clone()
         .filter(|container| container.mode == NetworkMode::Host && is_guarded(policy, inventory, container))
         .count();
+    let agent = Record::of_running(&offline::paths(ctx));
     let hooks = hooks(&state);
     let (flavour, reason) = session.capabilities().map_or_else(
         || ("unknown".to_owned(), String::new()),
@@ -48,7 +56,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             "Hooks": hooks, "Rules": policy.rules.len().to_string(), "Sets": config.sets.len().to_string(),
             "Guarded": guarded.to_string(), "GuardedInPart": in_part.to_string(), "Running": running.count().to_string(),
             "InForce": (changes == 0).to_string(), "Changes": changes.to_string(),
-            "WithoutBackstop": without_backstop,
+            "WithoutBackstop": without_backstop, "Unseen": policy.unseen.name(), "Agent": agent,
         }))?;
     } else {
         let in_force = if changes == 0 {
@@ -79,6 +87,8 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             ("Sets", config.sets.len().to_string()),
             ("Default", policy.default.to_string()),
             ("Guarded", guarded_of),
+            ("Unseen", unseen(policy.unseen, session.following)),
+            ("Agent", agent.as_ref().map_or_else(|| "not running".to_owned(), account)),
             ("Hook", policy.hook.to_string()),
             ("Called from", hooked),
             ("Backstop", missing),
@@ -92,6 +102,36 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(if changes == 0 { Exit::Success } else { Exit::SomeFailed })
+}
+
+/// What becomes of addresses that nobody has looked at yet.
+fn unseen(policy: Unseen, following: Following) -> String {
+    match following {
+        Following::Nobody => "open: no agent follows the containers".to_owned(),
+        Following::Agent | Following::Blind => format!("{} until the agent has seen them", policy.name()),
+    }
+}
+
+/// What the agent tells of itself, in one line.
+fn account(record: &Record) -> String {
+    let mut text = format!("running (process {})", record.pid);
+    if let Some(failure) = &record.failure {
+        let _ = write!(text, ", FAILING: {failure}");
+    } else if !record.connected {
+        text.push_str(", without an engine");
+    }
+    if let (Some(half), Some(most)) = (record.reaction(0.5), record.reaction(0.99)) {
+        let times = count(record.reactions_ms.len(), "event", "events");
+        let _ = write!(text, "; the last {times} in force after {half:.0} ms, p99 {most:.0} ms");
+    }
+    if let Some(last) = record.repaired.back() {
+        let _ = write!(text, "; {}, last {}: {}", count_of(record.repairs), last.at, last.cause);
+    }
+    printable(&text).into_owned()
+}
+
+fn count_of(repairs: u64) -> String {
+    count(usize::try_from(repairs).unwrap_or(usize::MAX), "repair", "repairs")
 }
 
 /// The places from which our chains are called now: `IPv4 filter/DOCKER-USER 1`.

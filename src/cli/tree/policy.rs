@@ -2,7 +2,7 @@
 
 use clap::{Arg, Command};
 
-use super::{any_number, at_most_one, command, dry_run, format, list, no_trunc, quiet, some, switch, value};
+use super::{any_number, at_most_one, command, dry_run, format, list, no_trunc, one, quiet, some, switch, value};
 use crate::cli::duration::parse_duration;
 use crate::cli::values;
 use crate::net::parse_ports;
@@ -115,6 +115,13 @@ pub(super) fn commands() -> Vec<Command> {
                  Exits with 0 if nothing is and with 1 otherwise.",
             )
             .arg(format()),
+        command("completion", "Print the script with which a shell completes docker-firewall")
+            .long_about(
+                "Print the script with which a shell completes docker-firewall.\n\n\
+                 `docker firewall` needs none: Docker's own scripts complete it.",
+            )
+            .hide(true)
+            .arg(one("shell", "bash|zsh|fish").value_parser(values::parse_shell)),
         command("version", "Show the version"),
     ]
 }

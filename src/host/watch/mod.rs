@@ -7,4 +7,4 @@ mod ruleset;
 
 pub use files::FileWatch;
 pub use links::LinkWatch;
-pub use ruleset::RulesetWatch;
+pub use ruleset::{RulesetWatch, Touched};

@@ -1,6 +1,6 @@
 //! Notifications of `nf_tables`: whoever changes a rule of iptables-nft, nft or firewalld is heard of at once.
 //!
-//! iptables-legacy and ipset notify nobody; those are for the slow tick.
+//! iptables-legacy and ipset notify nobody; those are looked at every other second.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -9,12 +9,43 @@ use rustix::io::Errno;
 use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
 
+use crate::ruleset::{is_own_chain, names};
+
 /// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h, as a bit.
 const NFTABLES: u32 = 1 << (7 - 1);
+/// `NFNL_SUBSYS_NFTABLES` of the same file: the upper half of a message's type.
+const SUBSYSTEM: u16 = 10;
+/// Messages of `linux/netfilter/nf_tables.h` (`enum nf_tables_msg_types`).
+const DELTABLE: u8 = 2;
+const NEWCHAIN: u8 = 3;
+const DELCHAIN: u8 = 5;
+const NEWRULE: u8 = 6;
+const DELRULE: u8 = 8;
+const NEWGEN: u8 = 15;
+/// `NFTA_RULE_CHAIN`, `NFTA_CHAIN_NAME`, `NFTA_GEN_PROC_PID` and `NFTA_GEN_PROC_NAME` of the same file.
+const RULE_CHAIN: u16 = 2;
+const CHAIN_NAME: u16 = 3;
+const GEN_PROC_PID: u16 = 2;
+const GEN_PROC_NAME: u16 = 3;
+/// Bytes of a `nlmsghdr`, and of it with the `nfgenmsg` that follows.
+const HEADER: usize = 16;
+const BODY: usize = 20;
 
 /// A subscription to changes of this network namespace's `nf_tables` ruleset.
 #[derive(Debug)]
-pub struct RulesetWatch(OwnedFd);
+pub struct RulesetWatch {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+/// A change of a chain that concerns us.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touched {
+    /// The chain's name; `None` for a whole table, or when the kernel could not tell.
+    pub chain: Option<String>,
+    /// Who wrote it: the program's name and process ID, as the kernel knew them.
+    pub by: Option<String>,
+}
 
 impl RulesetWatch {
     /// Subscribes. Fails where the kernel has no `nf_tables`, or forbids it.
@@ -22,20 +53,154 @@ impl RulesetWatch {
         let socket =
             socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::NETFILTER))?;
         bind(&socket, &SocketAddrNetlink::new(0, NFTABLES))?;
-        Ok(Self(socket))
+        Ok(Self { socket, buffer: vec![0; 1 << 16] })
     }
 
-    /// Blocks until there is a change. What it was is not told: the whole is read again.
-    pub fn wait(&self) -> io::Result<()> {
-        // What does not fit is cut off, and not missed.
-        let mut buffer = [0_u8; 4096];
+    /// Blocks until a transaction is over that touched a chain of ours, or one that calls ours. What Docker writes into
+    /// its own chains is passed over.
+    pub fn wait(&mut self) -> io::Result<Touched> {
+        let mut touched: Option<Touched> = None;
         loop {
-            match recv(&self.0, &mut buffer, RecvFlags::empty()) {
+            match recv(&self.socket, &mut self.buffer[..], RecvFlags::TRUNC) {
+                Ok((_, length)) => {
+                    if length > self.buffer.len() {
+                        touched = Some(Touched::default());
+                    }
+                    let read = self.buffer.get(..length.min(self.buffer.len())).unwrap_or_default();
+                    for message in messages(read) {
+                        // Any other chain says more than the one that Docker writes into all day.
+                        if touched.as_ref().is_none_or(|known| known.chain.as_deref() == Some(names::DOCKER)) {
+                            touched = concerns(&message).or(touched);
+                        }
+                        // A generation ends each transaction.
+                        if message.kind == NEWGEN
+                            && let Some(touched) = touched.take()
+                        {
+                            return Ok(Touched { by: writer(&message), ..touched });
+                        }
+                    }
+                }
                 // The kernel's buffer ran over: there were changes, and many.
-                Ok(_) | Err(Errno::NOBUFS) => return Ok(()),
+                Err(Errno::NOBUFS) => return Ok(Touched::default()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+}
+
+/// One message: its kind, and its attributes.
+struct Message<'a> {
+    kind: u8,
+    attributes: &'a [u8],
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+/// The `nf_tables` messages of one datagram, up to the first that makes no sense.
+fn messages(mut rest: &[u8]) -> Vec<Message<'_>> {
+    let mut found = Vec::new();
+    while let (Some(length), Some(kind)) = (rest.get(..4), half(rest, 4)) {
+        let length = length.try_into().map_or(0, u32::from_ne_bytes) as usize;
+        if length < BODY {
+            break;
+        }
+        if kind >> 8 == SUBSYSTEM
+            && let Some(attributes) = rest.get(BODY..length)
+        {
+            found.push(Message { kind: kind.to_le_bytes()[0], attributes });
+        }
+        rest = rest.get(length.next_multiple_of(4).max(HEADER)..).unwrap_or_default();
+    }
+    found
+}
+
+/// The value of the attribute `wanted`.
+fn attribute(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
+    while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
+        let length = usize::from(length);
+        // The two upper bits are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
+        if kind & 0x3fff == wanted {
+            return rest.get(4..length);
+        }
+        rest = rest.get(length.next_multiple_of(4).max(4)..)?;
+    }
+    None
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+}
+
+/// What a message is about if it concerns us. In doubt it does.
+fn concerns(message: &Message<'_>) -> Option<Touched> {
+    let name = match message.kind {
+        DELTABLE => return Some(Touched::default()),
+        NEWRULE | DELRULE => RULE_CHAIN,
+        NEWCHAIN | DELCHAIN => CHAIN_NAME,
+        _ => return None,
+    };
+    let Some(chain) = attribute(message.attributes, name).map(text) else { return Some(Touched::default()) };
+    let calling = [names::FORWARD, names::INPUT, names::OUTPUT, names::DOCKER_USER, names::DOCKER];
+    (is_own_chain(&chain) || calling.contains(&&*chain)).then_some(Touched { chain: Some(chain), by: None })
+}
+
+/// Who made a transaction: `iptables (process 4711)`.
+fn writer(generation: &Message<'_>) -> Option<String> {
+    let name = attribute(generation.attributes, GEN_PROC_NAME).map(text)?;
+    let pid = attribute(generation.attributes, GEN_PROC_PID)?.try_into().map(u32::from_be_bytes).ok()?;
+    Some(format!("{name} (process {pid})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn attribute_of(kind: u16, value: &[u8]) -> Vec<u8> {
+        let mut bytes = u16::try_from(value.len() + 4).unwrap().to_ne_bytes().to_vec();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(value);
+        bytes.resize(bytes.len().next_multiple_of(4), 0);
+        bytes
+    }
+
+    fn message(kind: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
+        let body = attributes.concat();
+        let mut bytes = u32::try_from(BODY + body.len()).unwrap().to_ne_bytes().to_vec();
+        bytes.extend((SUBSYSTEM << 8 | u16::from(kind)).to_ne_bytes());
+        bytes.resize(BODY, 0);
+        bytes.extend(body);
+        bytes
+    }
+
+    fn about(bytes: &[u8]) -> Vec<Option<Touched>> {
+        messages(bytes).iter().map(concerns).collect()
+    }
+
+    #[test]
+    fn tells_our_chains_from_dockers_own() {
+        let rule = |chain: &str| {
+            message(NEWRULE, &[attribute_of(1, b"filter\0"), attribute_of(RULE_CHAIN, format!("{chain}\0").as_bytes())])
+        };
+        let both = [rule("DOCKER-CT"), rule("DOCKER-FIREWALL-TO"), rule("FORWARD")].concat();
+        let named = |name: &str| Some(Touched { chain: Some(name.to_owned()), by: None });
+        assert_eq!(about(&both), [None, named("DOCKER-FIREWALL-TO"), named("FORWARD")]);
+        assert_eq!(about(&message(DELTABLE, &[attribute_of(1, b"filter\0")])), [Some(Touched::default())]);
+        assert_eq!(about(&message(NEWRULE, &[])), [Some(Touched::default())]);
+        let who = message(NEWGEN, &[attribute_of(GEN_PROC_PID, &[0, 0, 1, 2]), attribute_of(GEN_PROC_NAME, b"nft\0")]);
+        assert_eq!(writer(&messages(&who)[0]).as_deref(), Some("nft (process 258)"));
+    }
+
+    #[test]
+    fn cut_off_or_nonsense_harms_nobody() {
+        let whole = message(NEWCHAIN, &[attribute_of(CHAIN_NAME, b"FORWARD\0")]);
+        for length in 0..whole.len() {
+            let _ = about(&whole[..length]);
+        }
+        for byte in 0..=255 {
+            let _ = about(&[byte; 64]);
         }
     }
 }

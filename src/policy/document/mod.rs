@@ -10,6 +10,7 @@ mod layout;
 mod read;
 
 pub use error::{DocumentError, Problem};
+pub use read::{ROOT_KEYS, RULE_KEYS};
 
 use super::rule::Policy;
 use layout::Layout;

@@ -11,13 +11,16 @@ use crate::policy::rule::{DefaultAccess, Hook, Policy, Unseen};
 
 mod rule;
 
+pub use rule::RULE_KEYS;
+
 /// The version of the format.
 const VERSION: i64 = 1;
 
 /// More faults than this help nobody.
 const PROBLEMS_MAX: usize = 100;
 
-const ROOT_KEYS: [&str; 5] = ["version", "default", "unseen", "hook", "rule"];
+/// The keys of a policy file.
+pub const ROOT_KEYS: [&str; 5] = ["version", "default", "unseen", "hook", "rule"];
 
 /// What a text says and where.
 pub(super) struct Reading {

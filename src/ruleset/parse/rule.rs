@@ -75,6 +75,10 @@ impl Reader {
             word = self.words.next()?;
         }
         let target = self.words.next()?;
+        let reset = target == "REJECT";
+        if reset && (self.words.next()? != "--reject-with" || self.words.next()? != "tcp-reset") {
+            return None;
+        }
         let typed = self.matches.iter().any(|each| matches!(each, Match::Icmp6(_)));
         if self.words.next().is_some() || self.icmp6 != typed {
             return None;
@@ -86,6 +90,7 @@ impl Reader {
             ("-g", _) => Action::Goto(target),
             (_, "RETURN") => Action::Return,
             (_, "DROP") => Action::Drop,
+            _ if reset => Action::Reset,
             (_, "ACCEPT") => Action::Accept,
             _ => Action::Jump(target),
         };

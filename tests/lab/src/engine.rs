@@ -35,6 +35,11 @@ impl Engine {
         cache().join("roots").join(self.name())
     }
 
+    /// The layer over that root with other programs that write rules.
+    pub fn tools(self) -> PathBuf {
+        cache().join("tools").join(self.name())
+    }
+
     /// The arguments that give containers IPv6 addresses and let dockerd publish ports by ip6tables.
     pub fn ipv6_args(self) -> Vec<String> {
         let mut args = vec!["--ipv6", "--fixed-cidr-v6", "fd00:d0c::/64", "--ip6tables"];

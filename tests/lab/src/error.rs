@@ -19,6 +19,14 @@ pub enum LabError {
         /// Where its root should be.
         path: PathBuf,
     },
+    /// The layer with other programs that write rules has not been made.
+    #[error("{path} is missing: run tests/engines.sh --tools {engine}")]
+    NoTools {
+        /// The engine asked for.
+        engine: &'static str,
+        /// Where the layer should be.
+        path: PathBuf,
+    },
     /// A word that names nothing.
     #[error("no {what} '{name}' (known: {known})")]
     Unknown {

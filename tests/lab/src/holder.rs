@@ -215,7 +215,7 @@ fn hold(name: &str, dir: &Path, spec: &LabSpec) -> Result<(Child, Process), LabE
         ])
         .arg(&script)
         .arg(dir)
-        .arg(spec.engine.root())
+        .arg(spec.layers())
         .args([name, spec.flavour.name()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Becomes the first process of a lab's host: its own Debian, its own processes, its own mounts, around one network namespace.
 #
-#   holder.sh DIR ROOT NAME FLAVOUR
+#   holder.sh DIR ROOT NAME FLAVOUR      ROOT: one directory or several, the uppermost first, with colons between
 #
 # Called in fresh mount, pid, uts and ipc namespaces and in the lab's network namespace. Says "PID" (as seen from outside)
 # on stdout when the host stands, then stays: whoever kills it kills everything in the host, containers included.

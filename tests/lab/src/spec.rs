@@ -1,5 +1,7 @@
 //! What a lab shall be.
 
+use std::ffi::OsString;
+
 use crate::LabError;
 use crate::engine::{Engine, Flavour};
 
@@ -14,6 +16,8 @@ pub struct LabSpec {
     pub dockerd_args: Vec<String>,
     /// Whether containers get IPv6 addresses and ip6tables rules. On unless said otherwise.
     pub ipv6: bool,
+    /// Whether ufw, firewalld and netfilter-persistent are installed on the host (`tests/engines.sh --tools`).
+    pub tools: bool,
     /// The beginning of the lab's name; the rest makes it unique.
     pub name: String,
 }
@@ -21,7 +25,32 @@ pub struct LabSpec {
 impl LabSpec {
     /// A lab with IPv6, iptables-nft and no arguments of its own.
     pub fn new(engine: Engine) -> Self {
-        Self { engine, flavour: Flavour::default(), dockerd_args: Vec::new(), ipv6: true, name: "lab".to_owned() }
+        Self {
+            engine,
+            flavour: Flavour::default(),
+            dockerd_args: Vec::new(),
+            ipv6: true,
+            tools: false,
+            name: "lab".to_owned(),
+        }
+    }
+
+    /// With other programs that write rules installed.
+    #[must_use]
+    pub fn with_tools(mut self) -> Self {
+        self.tools = true;
+        self
+    }
+
+    /// What the host's file system stands on: directories as overlayfs wants them, the uppermost first.
+    pub(crate) fn layers(&self) -> OsString {
+        let mut layers = OsString::new();
+        if self.tools {
+            layers.push(self.engine.tools());
+            layers.push(":");
+        }
+        layers.push(self.engine.root());
+        layers
     }
 
     /// With the other flavour of iptables.
@@ -65,10 +94,13 @@ impl LabSpec {
             return Err(LabError::BadName(self.name.clone()));
         }
         let root = self.engine.root();
-        if root.join("etc/lab-recipe").is_file() {
-            Ok(())
-        } else {
-            Err(LabError::NoRoot { engine: self.engine.name(), path: root })
+        if !root.join("etc/lab-recipe").is_file() {
+            return Err(LabError::NoRoot { engine: self.engine.name(), path: root });
         }
+        let tools = self.engine.tools();
+        if self.tools && !tools.join("etc/lab-tools").is_file() {
+            return Err(LabError::NoTools { engine: self.engine.name(), path: tools });
+        }
+        Ok(())
     }
 }

@@ -56,8 +56,8 @@ pub(crate) fn write(dir: &Path, spec: &LabSpec, kept: bool) -> Result<(), LabErr
     let owner = Process::of(std::process::id()).map(|owner| owner.to_string()).unwrap_or_default();
     let args: String = spec.dockerd_args.iter().flat_map(|argument| ["arg=", argument, "\n"]).collect();
     let text = format!(
-        "engine={}\nflavour={}\nipv6={}\nkept={kept}\nowner={owner}\nprefix={}\n{args}",
-        spec.engine, spec.flavour, spec.ipv6, spec.name
+        "engine={}\nflavour={}\nipv6={}\ntools={}\nkept={kept}\nowner={owner}\nprefix={}\n{args}",
+        spec.engine, spec.flavour, spec.ipv6, spec.tools, spec.name
     );
     fs::write(dir.join("state"), text).map_err(LabError::io("state"))
 }
@@ -71,6 +71,7 @@ pub(crate) fn read(name: &str) -> Result<Known, LabError> {
         flavour: value("flavour").parse()?,
         dockerd_args: text.lines().filter_map(|line| line.strip_prefix("arg=")).map(str::to_owned).collect(),
         ipv6: value("ipv6") == "true",
+        tools: value("tools") == "true",
         name: value("prefix").to_owned(),
     };
     let (kept, owner) = (value("kept") == "true", Process::parse(value("owner")));

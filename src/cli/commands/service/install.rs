@@ -54,10 +54,12 @@ fn start(ctx: &mut Context) -> Result<Exit, Failure> {
     systemctl(&["daemon-reload"])?;
     systemctl(&["enable", "--quiet", BOOT, AGENT])?;
     mark(ctx)?;
+    let before = systemd::invocation(&tools, AGENT);
     // Not waited for: without an engine it would take for ever.
     systemctl(&["restart", "--no-block", AGENT])?;
     let begun = Instant::now();
-    while systemd::word(&tools, "is-active", AGENT) != "active" {
+    // The one from before is still active for a moment.
+    while systemd::invocation(&tools, AGENT) == before || systemd::word(&tools, "is-active", AGENT) != "active" {
         if begun.elapsed() < START {
             thread::sleep(POLL);
             continue;

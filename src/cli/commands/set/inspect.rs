@@ -1,5 +1,6 @@
 //! `set inspect`: every entry, with whether file and kernel agree on it.
 
+use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use crate::cli::args::SetInspectArgs;
@@ -77,8 +78,15 @@ fn describe(set: &SetFile, config: &Config, name: &SetName, state: Option<&Dump>
 
 /// Whether the file says that the kernel has this entry.
 pub(super) fn is_saved(set: &SetFile, entry: &SetEntry) -> bool {
+    let SetEntry::Net(block) = entry else { return false };
     // A hash:ip set holds the single addresses of a block that its file has whole.
-    matches!(entry, SetEntry::Net(block) if set.entries().any(|saved| saved.block().contains(block) && (saved.block() == *block || set.shape(Family::of(&block.addr())).kind == crate::ruleset::SetKind::Ip)))
+    let singles = set.shape(Family::of(&block.addr())).kind == crate::ruleset::SetKind::Ip;
+    let shortest = if singles { 0 } else { block.prefix_len() };
+    // By index, for there may be as many entries as members.
+    (shortest..=block.prefix_len())
+        .rev()
+        .filter_map(|length| IpNet::new(block.addr(), length).ok())
+        .any(|block| set.contains(block))
 }
 
 fn shown(entry: &SetEntry) -> String {

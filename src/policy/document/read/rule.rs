@@ -12,7 +12,8 @@ use crate::policy::rule::{Ports, Rule, Verdict};
 use crate::policy::source::RuleSource;
 use crate::policy::target::Target;
 
-const RULE_KEYS: [&str; 9] =
+/// The keys of a rule.
+pub const RULE_KEYS: [&str; 9] =
     ["verdict", "target", "from", "port", "published", "interface", "expires", "comment", "pending"];
 
 /// A string of the file and where it stands.

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
             println!("WRONG {wrong}");
         }
         println!(
-            "{title}: {} points, {} runs ({} missed), {} attempts of the stranger, {} wider answers, {} wrong, {} s",
+            "{title}: {} points, {} runs, {} missed, {} attempts of the stranger, {} wider answers, {} wrong, {} s",
             report.points,
             report.runs,
             report.missed,

@@ -5,20 +5,24 @@
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
+use std::fs::OpenOptions;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-const USAGE: &str = "usage: peer serve [name=NAME] [tcp=PORT,..] [stream=PORT,..] [udp=PORT,..]
+const USAGE: &str = "usage: peer serve [name=NAME] [record=FILE] [tcp=PORT,..] [stream=PORT,..] [udp=PORT,..]
        peer connect ADDRESS PORT [TIMEOUT_MS]
        peer udp ADDRESS PORT [TIMEOUT_MS]
 serve    tcp: says who it is, then echoes; stream: says who it is, then pushes data without end;
          udp: answers every datagram, `heard WORD` with whether `hello WORD` ever came, and the datagram `push` with numbered ones, four milliseconds apart, for 20 s or
-         until the datagram `stop`; a datagram that begins with `echo ` comes back as it is
+         until the datagram `stop`; a datagram that begins with `echo ` comes back as it is;
+         record: a line `up NAME NANOSECONDS` in the file when all is bound, and `heard NAME WORD NANOSECONDS` for each
+         WORD that begins with `stranger` and came as `hello WORD`, by tcp or udp
 connect, udp    print the peer's line; exit 1 refused, 2 silent, 3 unreachable, 4 connected but mute";
 
 /// How long a `push` lasts, and how far apart its datagrams are.
@@ -51,11 +55,13 @@ fn usage_error(message: &str) -> ExitCode {
 
 fn serve(options: &[&str]) -> Result<(), String> {
     let mut name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    let mut file = None;
     let mut services: Vec<(&str, u16)> = Vec::new();
     for option in options {
         let (key, value) = option.split_once('=').ok_or_else(|| format!("{option}: not KEY=VALUE\n{USAGE}"))?;
         match key {
             "name" => value.clone_into(&mut name),
+            "record" => file = Some(PathBuf::from(value)),
             "tcp" | "stream" | "udp" => {
                 for port in value.split(',') {
                     services.push((key, port.parse().map_err(|_| format!("{port}: not a port"))?));
@@ -67,25 +73,63 @@ fn serve(options: &[&str]) -> Result<(), String> {
     if services.is_empty() {
         services = vec![("tcp", 80), ("stream", 81), ("udp", 53)];
     }
+    let host = Host { name, file };
     let mut threads = Vec::new();
     for (kind, port) in services {
-        let name = name.clone();
+        let host = host.clone();
         threads.push(if kind == "udp" {
             let socket = bound(UdpSocket::bind, port)?;
-            thread::spawn(move || answer_datagrams(&socket, &name))
+            thread::spawn(move || answer_datagrams(&socket, &host))
         } else {
             let listener = bound(TcpListener::bind, port)?;
             let streams = kind == "stream";
-            thread::spawn(move || accept(&listener, &name, streams))
+            thread::spawn(move || accept(&listener, &host, streams))
         });
     }
     // Everything is bound. A process's name is seen from outside, and unlike a line in a container's log it belongs to
     // this run of it and to no earlier one.
     let _ = std::fs::write("/proc/self/comm", "peer-ready");
+    host.record("up", "");
     for thread in threads {
         let _ = thread.join();
     }
     Ok(())
+}
+
+/// Who serves, and where it writes down what a caller may never get to know.
+#[derive(Clone)]
+struct Host {
+    name: String,
+    file: Option<PathBuf>,
+}
+
+impl Host {
+    fn greeting(&self, from: SocketAddr) -> String {
+        format!("peer {} from {}\n", self.name, from.ip().to_canonical())
+    }
+
+    /// What came as a greeting: an answer may have been lost, and then only this tells of it.
+    fn hear(&self, words: &[u8]) {
+        let Some(word) = words.strip_prefix(b"hello ") else { return };
+        if word.starts_with(b"stranger") {
+            self.record("heard", &format!(" {}", String::from_utf8_lossy(word.trim_ascii())));
+        }
+    }
+
+    fn record(&self, what: &str, word: &str) {
+        let Some(path) = &self.file else { return };
+        let nanoseconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        // One write a line, at the end of the file: several peers share it.
+        let line = format!("{what} {}{word} {nanoseconds}\n", self.name);
+        let written = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .and_then(|mut file| file.write_all(line.as_bytes()));
+        if let Err(error) = written {
+            eprintln!("{}: {error}", path.display());
+        }
+    }
 }
 
 /// Both families on one socket, or IPv4 alone where there is no IPv6.
@@ -95,29 +139,29 @@ fn bound<T>(bind: impl Fn(SocketAddr) -> io::Result<T>, port: u16) -> Result<T, 
         .map_err(|error| format!("port {port}: {error}"))
 }
 
-fn greeting(name: &str, from: SocketAddr) -> String {
-    format!("peer {name} from {}\n", from.ip().to_canonical())
-}
-
-fn accept(listener: &TcpListener, name: &str, streams: bool) {
+fn accept(listener: &TcpListener, host: &Host, streams: bool) {
     loop {
         let Ok((connection, from)) = listener.accept() else { continue };
-        let hello = greeting(name, from);
+        let host = host.clone();
+        let hello = host.greeting(from);
         thread::spawn(move || {
             // The client may go at any time; that ends its thread and is nobody's fault.
-            let _ = if streams { stream(connection, &hello) } else { echo(connection, &hello) };
+            let _ = if streams { stream(connection, &hello) } else { echo(connection, &hello, &host) };
         });
     }
 }
 
-fn echo(mut connection: TcpStream, hello: &str) -> io::Result<()> {
+fn echo(mut connection: TcpStream, hello: &str, host: &Host) -> io::Result<()> {
     connection.set_nodelay(true)?;
     connection.write_all(hello.as_bytes())?;
     let mut buffer = [0; 4096];
     loop {
         match connection.read(&mut buffer)? {
             0 => return Ok(()),
-            length => connection.write_all(&buffer[..length])?,
+            length => {
+                host.hear(&buffer[..length]);
+                connection.write_all(&buffer[..length])?;
+            }
         }
     }
 }
@@ -132,7 +176,7 @@ fn stream(mut connection: TcpStream, hello: &str) -> io::Result<()> {
     }
 }
 
-fn answer_datagrams(socket: &UdpSocket, name: &str) {
+fn answer_datagrams(socket: &UdpSocket, host: &Host) {
     // As long as a datagram can be: some come in fragments.
     let mut buffer = vec![0; 65536];
     let mut heard: BTreeSet<Vec<u8>> = BTreeSet::new();
@@ -159,8 +203,9 @@ fn answer_datagrams(socket: &UdpSocket, name: &str) {
                 let _ = socket.send_to(answer, from);
             }
             words => {
+                host.hear(words);
                 heard.extend(words.strip_prefix(b"hello ").map(<[u8]>::to_vec));
-                let _ = socket.send_to(greeting(name, from).as_bytes(), from);
+                let _ = socket.send_to(host.greeting(from).as_bytes(), from);
             }
         }
     }

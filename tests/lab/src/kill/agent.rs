@@ -63,23 +63,27 @@ impl Run<'_> {
         if last == 0 {
             self.report.wrong.push(format!("{}: nothing was written", scene.name()));
         }
+        let mut written = 0_usize;
         for (index, call) in calls.iter().enumerate().take(last + 1) {
+            written += usize::from(writes(call));
             let long = self.long;
+            // Containers take seconds to move.
+            let every = long || scene != Scene::Moved || written.is_multiple_of(4);
             let hows = [How::Before, How::After, How::Torn, How::Fail].into_iter().filter(|how| match how {
-                How::Before => long || writes(call),
-                How::After => writes(call),
-                // The kernel takes tables whole; sets it takes line by line. Containers take seconds to move.
+                How::Before => long && scene != Scene::Moved || writes(call) && every,
+                How::After => writes(call) && every,
+                // The kernel takes tables whole; sets it takes line by line.
                 How::Torn => writes(call) && call.contains("ipset") && (long || scene != Scene::Moved),
                 How::Fail => long && writes(call) && scene != Scene::Moved,
             });
             let hows: Vec<How> = hows.collect();
             self.report.points += usize::from(!hows.is_empty());
             for how in &hows {
-                self.back_to(&old)?;
+                self.back_to(&old, scene != Scene::Moved)?;
                 self.strike_agent(scene, index + 1, *how, &new)?;
             }
         }
-        self.back_to(&old)?;
+        self.back_to(&old, scene != Scene::Moved)?;
         let (runs, wrong) = (self.report.runs - runs, self.report.wrong.len() - wrong);
         Ok(format!("{}: {} calls; {runs} runs, {wrong} wrong", scene.name(), calls.len()))
     }

@@ -18,6 +18,10 @@ use crate::{Client, Lab, Protocol};
 /// How long one attempt may take: an open port of the next host answers in a fraction of it.
 const BRIEF: Duration = Duration::from_millis(3);
 
+/// After so many successes a thread has shown what there is to show. Through docker-proxy each one takes a port towards the
+/// container for a minute, and without end there would be none left for a friend.
+const ENOUGH: usize = 3000;
+
 /// How often, by what was going on and what succeeded.
 pub type Successes = BTreeMap<(String, String), usize>;
 
@@ -96,11 +100,13 @@ impl Shared {
 
 /// Connects, again and again. A connection is a success, whether or not something is said on it.
 fn knock(shared: &Shared, to: SocketAddr) {
-    while shared.goes_on() {
+    let mut successes = 0;
+    while successes < ENOUGH && shared.goes_on() {
         let Ok(socket) = Socket::new(Domain::for_address(to), Type::STREAM, None) else { continue };
         // A reset instead of a farewell, so that no port of ours stays taken for a minute.
         let _ = socket.set_linger(Some(Duration::ZERO));
         if socket.connect_timeout(&to.into(), BRIEF).is_ok() {
+            successes += 1;
             shared.success(&format!("tcp {to}"));
         }
     }

@@ -1,0 +1,114 @@
+//! What the agent does by the clock, while nobody tells it anything.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// How often it asks how many members the sets have, of which nobody tells: some 20 µs.
+const GLANCE: Duration = Duration::from_millis(200);
+/// How often it looks at rules of iptables-legacy, of which nobody tells either: two processes.
+const LOOK: Duration = Duration::from_secs(2);
+/// Everything is read again at least this often, whatever was told.
+const FULL: Duration = Duration::from_secs(300);
+/// After a pass that failed, the next one comes no later than this.
+const RETRY: Duration = Duration::from_secs(2);
+/// Its account of itself is written no more often than this.
+const RECORD: Duration = Duration::from_secs(1);
+/// The wall clock may run away from the other one by so much between two looks, as clocks that are being slewed do.
+const JUMP: Duration = Duration::from_secs(2);
+
+/// Something that it is time for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Due {
+    /// A sign of life.
+    Alive,
+    /// Its account of itself.
+    Record,
+    /// A look at the sets.
+    Glance,
+    /// A look at rules of iptables-legacy.
+    Look,
+    /// A pass, for somebody set the wall clock.
+    Clock,
+    /// A pass, for long nothing was heard, or the last one failed.
+    Full,
+}
+
+/// When it is time for what.
+#[derive(Debug)]
+pub(super) struct Timers {
+    alive: Option<(Duration, Instant)>,
+    record: Option<Instant>,
+    glance: Instant,
+    look: Instant,
+    full: Instant,
+    /// Both clocks at one moment.
+    clocks: (Instant, SystemTime),
+}
+
+impl Timers {
+    /// From now on; a sign of life every `alive`.
+    pub(super) fn new(alive: Option<Duration>) -> Self {
+        let now = Instant::now();
+        Self {
+            alive: alive.map(|every| (every, now + every)),
+            record: None,
+            glance: now + GLANCE,
+            look: now + LOOK,
+            full: now + FULL,
+            clocks: (now, SystemTime::now()),
+        }
+    }
+
+    /// A pass was made.
+    pub(super) fn passed(&mut self, succeeded: bool) {
+        let now = Instant::now();
+        self.full = now + if succeeded { FULL } else { RETRY };
+        self.record = self.record.or(Some(now + RECORD));
+    }
+
+    /// How long nothing is due.
+    pub(super) fn wait(&self) -> Duration {
+        let alive = self.alive.map(|(_, at)| at);
+        let first = [alive, self.record].into_iter().flatten().chain([self.glance, self.look, self.full]).min();
+        first.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()))
+    }
+
+    /// What is due, one thing at a time.
+    pub(super) fn due(&mut self) -> Option<Due> {
+        let now = Instant::now();
+        if let Some((every, at)) = &mut self.alive
+            && *at <= now
+        {
+            *at = now + *every;
+            return Some(Due::Alive);
+        }
+        if self.record.is_some_and(|at| at <= now) {
+            self.record = None;
+            return Some(Due::Record);
+        }
+        if self.jumped(now) {
+            return Some(Due::Clock);
+        }
+        if self.full <= now {
+            self.full = now + FULL;
+            return Some(Due::Full);
+        }
+        if self.glance <= now {
+            self.glance = now + GLANCE;
+            return Some(Due::Glance);
+        }
+        if self.look <= now {
+            self.look = now + LOOK;
+            return Some(Due::Look);
+        }
+        None
+    }
+
+    /// Whether somebody set the wall clock since this was asked last.
+    fn jumped(&mut self, now: Instant) -> bool {
+        let wall = SystemTime::now();
+        let (at, then) = std::mem::replace(&mut self.clocks, (now, wall));
+        let expected = then + now.duration_since(at);
+        let away = wall.duration_since(expected).unwrap_or_else(|error| error.duration());
+        away > JUMP
+    }
+}

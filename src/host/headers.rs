@@ -1,0 +1,149 @@
+//! The headers of the kernel's sets, asked over netlink: no process, some 20 µs, cheap enough to ask several times a second.
+//! ipset tells nobody when a set changes; its headers say how many members there are.
+
+use std::hash::{DefaultHasher, Hasher as _};
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::io::Errno;
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
+
+/// `NFNL_SUBSYS_IPSET` of `linux/netfilter/nfnetlink.h` and `IPSET_CMD_LIST` of `linux/netfilter/ipset/ip_set.h`.
+const LIST: u16 = (6 << 8) + 7;
+/// `NLM_F_REQUEST | NLM_F_DUMP` of `linux/netlink.h`.
+const DUMP: u16 = 0x301;
+/// `NLMSG_ERROR` and `NLMSG_DONE`.
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+/// `IPSET_ATTR_PROTOCOL`, `IPSET_ATTR_SETNAME`, `IPSET_ATTR_FLAGS` in network byte order, `IPSET_ATTR_DATA`.
+const PROTOCOL: u16 = 1;
+const SETNAME: u16 = 2;
+const FLAGS: u16 = 0x4006;
+const DATA: u16 = 7;
+/// `IPSET_FLAG_LIST_HEADER`.
+const HEADERS_ONLY: u32 = 1 << 2;
+/// `IPSET_ATTR_ELEMENTS`, within the data.
+const ELEMENTS: u16 = 24;
+/// `AF_INET` in the `nfgenmsg`; the answer holds sets of all families.
+const FAMILY: u8 = 2;
+/// Bytes of a `nlmsghdr`, and of it with the `nfgenmsg` that follows.
+const HEADER: usize = 16;
+const BODY: usize = 20;
+
+/// A line to the sets of this network namespace.
+#[derive(Debug)]
+pub struct SetHeaders(OwnedFd);
+
+impl SetHeaders {
+    /// Opens it.
+    pub fn open() -> io::Result<Self> {
+        let socket =
+            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::NETFILTER))?;
+        bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+        Ok(Self(socket))
+    }
+
+    /// A number that is another one when a set that `wanted` names has come, gone, or has other members in number.
+    pub fn digest(&self, wanted: &dyn Fn(&str) -> bool) -> io::Result<u64> {
+        send(&self.0, &question(), SendFlags::empty())?;
+        let mut found = Vec::new();
+        let mut buffer = vec![0_u8; 1 << 15];
+        'answer: loop {
+            let length = match recv(&self.0, &mut buffer[..], RecvFlags::empty()) {
+                Ok((length, _)) => length,
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let mut rest = buffer.get(..length).unwrap_or_default();
+            while let (Some(length), Some(kind)) = (word(rest, 0), half(rest, 4)) {
+                let length = usize::try_from(length).unwrap_or(0).max(HEADER);
+                match kind {
+                    DONE => break 'answer,
+                    // Also where the kernel has no sets at all.
+                    ERROR => return Err(io::Error::other("the kernel does not list its sets")),
+                    _ => {}
+                }
+                if let Some((name, members)) = header(rest.get(BODY..length).unwrap_or_default())
+                    && wanted(&name)
+                {
+                    found.push((name, members));
+                }
+                rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+            }
+        }
+        found.sort_unstable();
+        let mut hasher = DefaultHasher::new();
+        for (name, members) in found {
+            hasher.write(name.as_bytes());
+            hasher.write_u32(members);
+        }
+        Ok(hasher.finish())
+    }
+}
+
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = u16::try_from(4 + value.len()).unwrap_or(u16::MAX).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+fn question() -> Vec<u8> {
+    // Version 6 of the protocol is what every kernel with sets understands.
+    let attributes = [attribute(PROTOCOL, &[6]), attribute(FLAGS, &HEADERS_ONLY.to_be_bytes())].concat();
+    let mut message = u32::try_from(BODY + attributes.len()).unwrap_or(u32::MAX).to_ne_bytes().to_vec();
+    message.extend(LIST.to_ne_bytes());
+    message.extend(DUMP.to_ne_bytes());
+    message.resize(HEADER, 0);
+    message.extend([FAMILY, 0, 0, 0]);
+    message.extend(attributes);
+    message
+}
+
+/// The value of an attribute.
+fn find(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
+    while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
+        let length = usize::from(length);
+        if kind & 0x3fff == wanted {
+            return rest.get(4..length);
+        }
+        rest = rest.get(length.next_multiple_of(4).max(4)..)?;
+    }
+    None
+}
+
+/// A set's name and the number of its members.
+fn header(attributes: &[u8]) -> Option<(String, u32)> {
+    let name = find(attributes, SETNAME)?.split(|byte| *byte == 0).next()?;
+    let members = find(find(attributes, DATA)?, ELEMENTS)?.try_into().map(u32::from_be_bytes).ok()?;
+    Some((String::from_utf8_lossy(name).into_owned(), members))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_a_header_and_no_nonsense() {
+        let data = [attribute(0x4012, &[0, 0, 4, 0]), attribute(ELEMENTS | 0x4000, &[0, 0, 1, 2])].concat();
+        let whole = [attribute(PROTOCOL, &[6]), attribute(SETNAME, b"df4-ruled\0"), attribute(DATA | 0x8000, &data)];
+        let whole = whole.concat();
+        assert_eq!(header(&whole), Some(("df4-ruled".to_owned(), 258)));
+        for length in 0..whole.len() {
+            let _ = header(&whole[..length]);
+        }
+        for byte in 0..=255 {
+            let _ = header(&[byte; 48]);
+        }
+    }
+}
