@@ -107,5 +107,9 @@ other work on the machine slows both alike, so the ratio counts and not the figu
 - `packets`: one thread plays client and server in two network namespaces with a router between, and the kernel carries each
   packet through within the call that sends it. The baseline is Docker's own rules. Every flow is new to the connection
   table, which is emptied between runs. The container in the middle is asked, so a linear search is half through.
+  That way is a bare one (no network card, no waiting), so each rule weighs as much as it can.
+- `commands`: whole processes against an engine that is made up and answers at once, one request after another to a real
+  kernel; the baseline is `ipset restore` and two `iptables -I`, typed one after the other.
+- `sets`: `set import` and `set add` against `ipset restore` of the same entries, with files and record kept and read back.
 - `core`: the pure steps, what one rule costs at a size against what it costs at the first size.
 ";
