@@ -17,7 +17,7 @@ fn documents() -> Vec<String> {
     let mut documents: Vec<String> = fs::read_dir(root().join("docs"))
         .unwrap()
         .map(|entry| format!("docs/{}", entry.unwrap().file_name().into_string().unwrap()))
-        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "md"))
+        .filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "md"))
         .collect();
     documents.sort();
     DOCUMENTS.iter().map(ToString::to_string).chain(documents).collect()

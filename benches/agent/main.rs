@@ -122,23 +122,34 @@ fn measure(count: usize, restarts: u64, rest: Duration) -> Result {
     told
 }
 
+/// The set of the allow rule, once it is there. The rule has one of ports of the host too, which no address alone is in.
+fn allowing(probe: &Probe) -> Result<Option<String>> {
+    let sets = run("ipset", "list -n")?;
+    let first = Ipv4Addr::from(engine::FIRST);
+    let holds = |name: &&str| name.starts_with("df4-allow-") && probe.holds(name, first).unwrap_or(false);
+    Ok(sets.lines().find(holds).map(str::to_owned))
+}
+
 fn measured(engine: &Engine, agent: &Agent, count: usize, restarts: u64, rest: Duration) -> Result {
     if !engine.wait_for_follower() {
         return Err("the agent does not follow the engine".into());
     }
     let probe = Probe::open()?;
+    let begun = Instant::now();
+    let set = loop {
+        match allowing(&probe)? {
+            Some(set) => break set,
+            None if begun.elapsed() > Duration::from_secs(60) => return Err("no set of the allow rule".into()),
+            None => sleep(Duration::from_millis(50)),
+        }
+    };
     sleep(Duration::from_secs(2));
-    let sets = run("ipset", "list -n")?;
-    // The rule has a set of ports of the host too, which no address alone is in.
-    let first = Ipv4Addr::from(engine::FIRST);
-    let allowing = |name: &&str| name.starts_with("df4-allow-") && probe.holds(name, first).unwrap_or(false);
-    let set = sets.lines().find(allowing).ok_or("no set of the allow rule")?;
     let asked = engine.requests();
     let mut times = Vec::new();
     for round in 0..restarts {
         let number = usize::try_from(round)? * 7 % count;
         let (written, address) = engine.restart(number, Duration::from_millis(300));
-        while !probe.holds(set, address)? {
+        while !probe.holds(&set, address)? {
             if written.elapsed() > Duration::from_secs(20) {
                 return Err(format!("c{number} got {address}, and {set} does not hold it").into());
             }

@@ -65,6 +65,19 @@ impl Line {
         }
     }
 
+    /// Asks for the containers, and for the networks only where `networks` says so or a container is on one that is not
+    /// known. Of a line that is open it has been seen where the engine lives.
+    pub(super) fn containers(&mut self, ctx: &Context, networks: bool) -> Result<Inventory, Trouble> {
+        if networks {
+            return self.inventory(ctx);
+        }
+        let Some((runtime, engine)) = self.open.take() else { return self.inventory(ctx) };
+        let answer = runtime.block_on(engine.snapshot_of_containers());
+        let inventory = answer.map_err(|error| Trouble::Unreachable(complaint::engine(&error)))?;
+        self.open = Some((runtime, engine));
+        Ok(inventory)
+    }
+
     /// Ends it: the engine at the other end may be another one by now.
     pub(super) fn hang_up(&mut self) {
         self.open = None;

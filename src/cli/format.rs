@@ -11,6 +11,16 @@ pub enum Format {
     Json,
 }
 
+/// What `--log-format` takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One compact object a line.
+    Json,
+}
+
 /// The one shape a list is printed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shape {

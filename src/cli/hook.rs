@@ -28,7 +28,7 @@ use crate::resolve;
 pub(super) const SUBCOMMAND: &str = "docker-cli-plugin-hooks";
 
 /// The whole answer takes less than 200 ms with this.
-const PATIENCE: Duration = Duration::from_millis(150);
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Older containers are not what the command made, in seconds.
 const JUST_NOW: i64 = 10;
 /// Compose's label of the directory that the project lies in.

@@ -61,7 +61,7 @@ fn perform(called: &Called, words: &[OsString], context: &mut Context) -> Result
         Request::Run(invocation) => {
             context.globals = words.globals;
             // The agent ends in its own time.
-            if invocation != Invocation::Agent {
+            if !matches!(invocation, Invocation::Agent(_)) {
                 context.cancel = Cancel::watch(&context.env)?;
             }
             dispatch(context, invocation)
@@ -91,7 +91,7 @@ fn dispatch(context: &mut Context, invocation: Invocation) -> Result<Exit, Failu
         Invocation::Apply(args) => commands::apply::run(context, args),
         Invocation::Plan(args) => commands::plan::run(context, args),
         Invocation::Reset(args) => commands::reset::run(context, args),
-        Invocation::Agent => super::agent::run(context),
+        Invocation::Agent(args) => super::agent::run(context, args),
         Invocation::Restore => commands::restore::run(context),
         Invocation::ServiceInstall(args) => commands::service::install::run(context, args),
         Invocation::ServiceUninstall(args) => commands::service::uninstall::run(context, args),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::format::Format;
+use super::format::{Format, LogFormat};
 use crate::policy::{
     DefaultAccess, EntryError, FieldError, Hook, RuleSource, SourceEntry, SourceError, check_comment, check_interface,
 };
@@ -182,6 +182,15 @@ pub(super) fn parse_hook(text: &str) -> Result<Hook, String> {
         "docker" => Ok(Hook::Docker),
         "forward" => Ok(Hook::Forward),
         _ => Err("the hooks are docker-user, docker and forward".to_owned()),
+    }
+}
+
+/// `text`, `json`.
+pub(super) fn parse_log_format(text: &str) -> Result<LogFormat, String> {
+    match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err("the formats of a log are text and json".to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The engine: version negotiation and the snapshot.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -56,6 +56,8 @@ pub struct Engine {
     facts: OnceCell<inventory::Engine>,
     /// What stopped containers asked for, by ID: no call of the API can change it.
     requested: Mutex<HashMap<String, Vec<Binding>>>,
+    /// The networks when they were last asked for.
+    networks: Mutex<Arc<Vec<wire::Network>>>,
 }
 
 impl Engine {
@@ -72,6 +74,7 @@ impl Engine {
             api,
             facts: OnceCell::new(),
             requested: Mutex::default(),
+            networks: Mutex::default(),
         })
     }
 
@@ -80,7 +83,40 @@ impl Engine {
     pub async fn snapshot(&self) -> Result<Inventory, EngineError> {
         // Containers before networks: a network that a container is on is in the later list, unless both have gone.
         let (facts, summaries) = tokio::try_join!(self.facts(), self.get::<Vec<wire::Summary>>(CONTAINERS))?;
-        let networks = self.get::<Vec<wire::Network>>(NETWORKS).await?;
+        let networks = self.networks().await?;
+        self.inventory(facts, summaries, &networks).await
+    }
+
+    /// As [`Engine::snapshot`], for who knows that no network changed since: one request, as long as every container is
+    /// on networks that are known, and those for single containers.
+    pub async fn snapshot_of_containers(&self) -> Result<Inventory, EngineError> {
+        let (facts, summaries) = tokio::try_join!(self.facts(), self.get::<Vec<wire::Summary>>(CONTAINERS))?;
+        let known = self.networks.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let ids: BTreeSet<&str> = known.iter().map(|network| &*network.id).collect();
+        // Without an ID it is on none yet.
+        let is_known = |(_, attachment): (_, &wire::Attachment)| {
+            attachment.network_id.is_empty() || ids.contains(&*attachment.network_id)
+        };
+        let networks = if !known.is_empty() && summaries.iter().flat_map(translate::attachments).all(is_known) {
+            known
+        } else {
+            self.networks().await?
+        };
+        self.inventory(facts, summaries, &networks).await
+    }
+
+    async fn networks(&self) -> Result<Arc<Vec<wire::Network>>, EngineError> {
+        let networks = Arc::new(self.get::<Vec<wire::Network>>(NETWORKS).await?);
+        *self.networks.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&networks);
+        Ok(networks)
+    }
+
+    async fn inventory(
+        &self,
+        facts: &inventory::Engine,
+        summaries: Vec<wire::Summary>,
+        networks: &[wire::Network],
+    ) -> Result<Inventory, EngineError> {
         let routed: BTreeSet<&str> =
             networks.iter().filter(|network| translate::is_routed(network)).map(|network| &*network.id).collect();
         let bindings: Vec<Option<Vec<Binding>>> = stream::iter(&summaries)
@@ -89,7 +125,7 @@ impl Engine {
             .try_collect()
             .await?;
         self.forget_all_but(&summaries);
-        let swarm = self.swarm(&summaries, &networks).await?;
+        let swarm = self.swarm(&summaries, networks).await?;
 
         let told = translate::told_gateways(&summaries);
         let network_ids = networks.iter().map(|network| (&*network.name, &*network.id)).collect();

@@ -42,6 +42,8 @@ pub(super) enum Cause {
     Files,
     /// SIGHUP.
     Asked,
+    /// The engine's list may have been late.
+    Again,
     /// Nothing happened for a while.
     Tick,
     /// The wall clock jumped: rules and entries that end at a moment of it end sooner or later than the kernel thinks.
@@ -68,6 +70,7 @@ impl fmt::Display for Cause {
             Self::Links => f.write_str("interfaces came or went"),
             Self::Files => f.write_str("files were written"),
             Self::Asked => f.write_str("SIGHUP"),
+            Self::Again => f.write_str("a second look"),
             Self::Tick => f.write_str("tick"),
             Self::Clock => f.write_str("the clock was set"),
             Self::Stop => f.write_str("stop"),
@@ -76,9 +79,14 @@ impl fmt::Display for Cause {
 }
 
 impl Cause {
+    /// Whether the engine's list may be late.
+    pub(super) fn is_early(&self) -> bool {
+        matches!(self, Self::Event(Event { kind, action, .. }) if kind == "network" && action == "connect")
+    }
+
     /// Whether it can change members of our own sets and nothing else: a container or its place on a network came or went.
     pub(super) fn is_quick(&self) -> bool {
-        let Self::Event(Event { kind, action, .. }) = self else { return false };
+        let Self::Event(Event { kind, action, .. }) = self else { return *self == Self::Again };
         match kind.as_str() {
             "container" => {
                 ["create", "start", "restart", "die", "stop", "destroy", "pause", "unpause", "oom"].contains(&&**action)
@@ -86,6 +94,12 @@ impl Cause {
             "network" => ["connect", "disconnect", "create", "destroy"].contains(&&**action),
             _ => false,
         }
+    }
+
+    /// Whether networks themselves may have come or gone.
+    pub(super) fn is_of_networks(&self) -> bool {
+        let Self::Event(Event { kind, action, .. }) = self else { return true };
+        kind != "container" && !["connect", "disconnect"].contains(&&**action)
     }
 }
 

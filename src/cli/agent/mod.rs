@@ -9,14 +9,15 @@ mod members;
 mod record;
 mod timers;
 
+use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
+use super::args::AgentArgs;
 use super::context::Context;
 use super::engine::{self, Line, Trouble};
 use super::failure::{Exit, Failure};
 use super::offline;
-use super::report::count;
 use super::session::{Need, Session};
 use super::soundness;
 use crate::host::headers::SetHeaders;
@@ -47,7 +48,7 @@ const FIGHT_SPAN: Duration = Duration::from_secs(30);
 const FIGHT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until it is told to stop.
-pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
+pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
     require_net_admin().map_err(|error| super::complaint::privilege(&error))?;
     let paths = offline::paths(ctx);
     let alone = Lock::acquire_file(&paths.agent_file(), ALONE, |_| {});
@@ -56,7 +57,7 @@ pub(super) fn run(ctx: &mut Context) -> Result<Exit, Failure> {
     let (causes, inbox) = cause::post();
     let trouble = |what: &str, error: &std::io::Error| Failure::environment(format!("cannot follow {what}: {error}"));
     cause::signals(causes.clone()).map_err(|error| trouble("signals", &error))?;
-    let mut log = Log::new();
+    let mut log = Log::new(args.log_format);
     if let Err(error) = cause::rules(causes.clone()) {
         log.warning(&format!("changes of rules are found minutes later only: {error}"));
     }
@@ -139,6 +140,13 @@ struct Done {
     quick: bool,
 }
 
+/// Whether any container has another name than before.
+fn is_renamed(before: &Inventory, after: &Inventory) -> bool {
+    let names: HashMap<&str, &str> =
+        before.containers.iter().map(|container| (&*container.id, &*container.name)).collect();
+    after.containers.iter().any(|container| names.get(&*container.id).is_some_and(|name| *name != container.name))
+}
+
 impl Agent<'_> {
     fn follow(&mut self, paths: &Paths) {
         let mut causes = vec![(Instant::now(), Cause::Start)];
@@ -163,6 +171,7 @@ impl Agent<'_> {
                     Due::Glance if self.glance() => causes.push((Instant::now(), Cause::Edited)),
                     Due::Look if self.look() => causes.push((Instant::now(), Cause::Edited)),
                     Due::Glance | Due::Look => {}
+                    Due::Again => causes.push((Instant::now(), Cause::Again)),
                     Due::Clock => causes.push((Instant::now(), Cause::Clock)),
                     Due::Full => causes.push((Instant::now(), Cause::Tick)),
                 }
@@ -240,6 +249,9 @@ impl Agent<'_> {
         self.record.last_pass_ms = record::millis(took);
         self.record.connected = !self.away;
         self.timers.passed(result.is_ok());
+        if causes.iter().any(|(_, cause)| cause.is_early()) {
+            self.timers.again();
+        }
         match result {
             Ok(Done { calls, quick }) => {
                 let heard = causes.iter().filter(|(_, cause)| matches!(cause, Cause::Event(_))).map(|(at, _)| at);
@@ -281,8 +293,7 @@ impl Agent<'_> {
     fn wrote(&mut self, causes: &[(Instant, Cause)], calls: usize, took: Duration) {
         let because: Vec<String> = causes.iter().map(|(_, cause)| cause.to_string()).collect();
         let because = because.join("; ");
-        let calls = count(calls, "call", "calls");
-        self.log.info(&format!("kernel written in {calls}, {:.1} ms, because: {because}", record::millis(took)));
+        self.log.wrote(calls, record::millis(took), &because);
         if causes.iter().all(|(_, cause)| matches!(cause, Cause::Rules(_) | Cause::Edited | Cause::Tick)) {
             self.record.repaired(because);
             let was_fighting = self.is_fighting();
@@ -313,7 +324,12 @@ impl Agent<'_> {
         let changed = std::mem::take(&mut self.changed);
         let line = &mut self.line;
         let known = &mut self.known;
-        let listed = |ctx: &Context| match line.inventory(ctx) {
+        let networks = causes.iter().any(|(_, cause)| cause.is_of_networks());
+        let listed = |ctx: &Context| match line.containers(ctx, networks) {
+            // Its event is on the way, or was lost: who is guarded by the old name takes more than a look at addresses.
+            Ok(inventory) if known.as_ref().is_none_or(|known| is_renamed(known, &inventory)) => {
+                Err(Failure::environment("a container has another name"))
+            }
             Ok(inventory) => {
                 *known = Some(inventory.clone());
                 Ok(inventory)

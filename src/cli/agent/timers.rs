@@ -10,6 +10,9 @@ const LOOK: Duration = Duration::from_secs(2);
 const FULL: Duration = Duration::from_secs(300);
 /// After a pass that failed, the next one comes no later than this.
 const RETRY: Duration = Duration::from_secs(2);
+/// The engine tells of a running container's new place on a network before its list of containers has it, as 28.5 was seen
+/// to do.
+const AGAIN: Duration = Duration::from_millis(250);
 /// Its account of itself is written no more often than this.
 const RECORD: Duration = Duration::from_secs(1);
 /// The wall clock may run away from the other one by so much between two looks, as clocks that are being slewed do.
@@ -22,6 +25,8 @@ pub(super) enum Due {
     Alive,
     /// Its account of itself.
     Record,
+    /// A second look at the engine's list.
+    Again,
     /// A look at the sets.
     Glance,
     /// A look at rules of iptables-legacy.
@@ -37,6 +42,7 @@ pub(super) enum Due {
 pub(super) struct Timers {
     alive: Option<(Duration, Instant)>,
     record: Option<Instant>,
+    again: Option<Instant>,
     glance: Instant,
     look: Instant,
     full: Instant,
@@ -51,6 +57,7 @@ impl Timers {
         Self {
             alive: alive.map(|every| (every, now + every)),
             record: None,
+            again: None,
             glance: now + GLANCE,
             look: now + LOOK,
             full: now + FULL,
@@ -65,10 +72,16 @@ impl Timers {
         self.record = self.record.or(Some(now + RECORD));
     }
 
+    /// The list that was read may be late.
+    pub(super) fn again(&mut self) {
+        self.again = Some(Instant::now() + AGAIN);
+    }
+
     /// How long nothing is due.
     pub(super) fn wait(&self) -> Duration {
         let alive = self.alive.map(|(_, at)| at);
-        let first = [alive, self.record].into_iter().flatten().chain([self.glance, self.look, self.full]).min();
+        let first =
+            [alive, self.record, self.again].into_iter().flatten().chain([self.glance, self.look, self.full]).min();
         first.map_or(LOOK, |at| at.saturating_duration_since(Instant::now()))
     }
 
@@ -84,6 +97,10 @@ impl Timers {
         if self.record.is_some_and(|at| at <= now) {
             self.record = None;
             return Some(Due::Record);
+        }
+        if self.again.is_some_and(|at| at <= now) {
+            self.again = None;
+            return Some(Due::Again);
         }
         if self.jumped(now) {
             return Some(Due::Clock);

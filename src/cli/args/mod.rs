@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::format::{Filters, Format, ListStyle};
+use super::format::{Filters, Format, ListStyle, LogFormat};
 pub use super::values::{EntryArg, Input, RuleName, SetType, Shell, SourceArg};
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
 
@@ -33,7 +33,7 @@ pub enum Invocation {
     /// `status`.
     Status(StatusArgs),
     /// `agent`.
-    Agent,
+    Agent(AgentArgs),
     /// `restore`.
     Restore,
     /// `service install`.
@@ -160,6 +160,13 @@ pub struct ResetArgs {
 pub struct StatusArgs {
     /// `--format`.
     pub format: Format,
+}
+
+/// `agent`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AgentArgs {
+    /// `--log-format`.
+    pub log_format: LogFormat,
 }
 
 /// `doctor`.

@@ -4,9 +4,10 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs,
-    RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs,
-    SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs, VersionArgs,
+    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, Invocation, LsArgs, PlanArgs, ResetArgs, RmArgs,
+    RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs,
+    SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs,
+    VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -109,7 +110,7 @@ impl Invocation {
             }),
             ["plan"] => Self::Plan(PlanArgs),
             ["reset"] => Self::Reset(ResetArgs { force: typed.on("force")? }),
-            ["agent"] => Self::Agent,
+            ["agent"] => Self::Agent(AgentArgs { log_format: typed.maybe("log-format")?.unwrap_or_default() }),
             ["restore"] => Self::Restore,
             ["service", "install"] => Self::ServiceInstall(ServiceInstallArgs {
                 no_systemd: typed.on("no-systemd")?,

@@ -49,6 +49,7 @@ pub(super) fn fixed(path: &[&str], flag: &str) -> Option<&'static [(&'static str
     Some(match (path, flag) {
         (["set", "inspect"], "format") => &[("json", "compact JSON")],
         (_, "format") => &[("json", "one JSON object a line"), ("table", "columns with headings")],
+        (_, "log-format") => &[("json", "one JSON object a line"), ("text", "lines for people")],
         (_, "hook") => &[
             ("docker", "as plain rules at the top of DOCKER"),
             ("docker-user", "first in DOCKER-USER"),

@@ -100,6 +100,10 @@ pub(super) fn commands() -> Vec<Command> {
              Runs until it is told to stop (SIGTERM). Whenever a container starts or stops, somebody\n\
              changes the rules in the kernel or edits the policy, it does what `apply` does. SIGHUP\n\
              makes it look at once.",
+        )
+        .arg(
+            value("log-format", None, "string", "How it tells what it did: text or json, one object a line")
+                .value_parser(values::parse_log_format),
         ),
         command("restore", "Close at boot what is guarded, before there is an engine")
             .long_about(

@@ -210,7 +210,7 @@ impl Hunt {
                 return Ok(());
             }
             if Instant::now() > end {
-                let state = self.world.script("tail -n 20 $LOG; docker ps -a; tail -n 5 /run/dockerd.log || true")?;
+                let state = self.world.script("tail -n 20 $LOG; docker ps -a; ip neigh; ipset save; ip6tables-save; tail -n 5 /run/dockerd.log || true")?;
                 return Err(LabError::NoContainer { name: waiting.join(", "), log: state });
             }
         }
