@@ -9,6 +9,7 @@ pub mod cli;
 pub mod compile;
 pub mod docker;
 pub mod doctor;
+pub mod effective;
 pub mod graph;
 pub mod host;
 pub mod inventory;

@@ -15,6 +15,7 @@ fn pages() {
         "deny",
         "graph",
         "ls",
+        "explain",
         "plan",
         "reset",
         "restore",

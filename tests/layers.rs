@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["net", "text", "template"],
     &["policy", "inventory", "ruleset"],
-    &["resolve", "oracle", "lint", "access"],
+    &["resolve", "oracle", "lint", "access", "effective"],
     &["compile", "plan", "doctor", "page", "graph"],
     &["docker", "host"],
     &["reconcile"],

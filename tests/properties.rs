@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
+#[path = "properties/effective.rs"]
+mod effective;
 mod kernel;
 #[path = "properties/sandbox.rs"]
 mod sandbox;

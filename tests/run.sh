@@ -116,7 +116,7 @@ lab_tests() {
   # One engine after the other within a test, two tests at a time: more would only wait for each other.
   tests lab cargo test --locked --package docker-firewall-lab --test plain --no-fail-fast -- --ignored --test-threads 2
   tests commands cargo test --locked --package docker-firewall-lab --test rules --test sets --test slips --test surroundings \
-    --test agent --test boot --test unseen --test shells --test documents --test hook --test hostnet --test odd --test flows --test nftables --test swarm --test macvlan \
+    --test agent --test boot --test explain --test unseen --test shells --test documents --test hook --test hostnet --test odd --test flows --test nftables --test swarm --test macvlan \
     --no-fail-fast -- --ignored --test-threads 2
   tests crash cargo test --locked --package docker-firewall-lab --test crash --no-fail-fast -- --ignored --test-threads 2 \
     clocks many_at_once a_tool_that_outlives

@@ -12,6 +12,8 @@ pub enum Exit {
     SomeFailed,
     /// `plan` and the dry runs: there is something to do: 2.
     ThingsToDo,
+    /// `explain`: nobody gets through: 3.
+    Denied,
 }
 
 impl Exit {
@@ -21,6 +23,7 @@ impl Exit {
             Self::Success => 0,
             Self::SomeFailed => 1,
             Self::ThingsToDo => 2,
+            Self::Denied => 3,
         }
     }
 }

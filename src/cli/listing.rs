@@ -89,6 +89,13 @@ impl Listing {
     }
 }
 
+/// Prints what is no table for people, in one of the formats of lists.
+pub(super) fn print_objects(ctx: &mut Context, format: Format, objects: Vec<Value>) -> Result<(), Failure> {
+    let entry = |fields| Entry { name: String::new(), fields, cells: Vec::new(), alarming: false };
+    let style = ListStyle { format: Some(format), ..ListStyle::default() };
+    Listing { headings: &[], flexible: &[], entries: objects.into_iter().map(entry).collect() }.print(ctx, &style)
+}
+
 /// `EXPOSED` of `Exposed`, `IPV4` of `IPv4`, `CONTAINER ID` of `ContainerID`.
 fn heading(field: &str) -> String {
     let mut heading = String::new();

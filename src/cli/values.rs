@@ -7,8 +7,10 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::format::LogFormat;
+use crate::net::{PortRange, Protocol, parse_ports};
 use crate::policy::{
-    DefaultAccess, EntryError, FieldError, Hook, RuleSource, SourceEntry, SourceError, check_comment, check_interface,
+    DefaultAccess, EntryError, FieldError, Hook, RuleSource, SourceEntry, SourceError, Target, check_comment,
+    check_interface,
 };
 
 /// A rule as people name it.
@@ -18,6 +20,17 @@ pub enum RuleName {
     Number(usize),
     /// Its ID or the beginning of it, lower-case hexadecimal digits.
     Id(String),
+}
+
+/// Whom somebody wants to reach, as people name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Destination {
+    /// As it was typed.
+    pub text: String,
+    /// Containers; `None`: whoever has this port of the host.
+    pub target: Option<Target>,
+    /// The container's port, or without a target the host's.
+    pub port: Option<(Protocol, u16)>,
 }
 
 /// A file or the standard stream.
@@ -230,6 +243,24 @@ pub(super) fn parse_set_type(text: &str) -> Result<SetType, String> {
     }
 }
 
+/// `TARGET`, `TARGET:PORT[/PROTOCOL]` or `:PORT[/PROTOCOL]`.
+pub(super) fn parse_destination(text: &str) -> Result<Destination, String> {
+    let target = |text: &str| text.parse::<Target>().map_err(|error| error.to_string());
+    let numbered = text.rsplit_once(':').filter(|(head, tail)| {
+        tail.starts_with(|first: char| first.is_ascii_digit()) && !matches!(*head, "label" | "network" | "service")
+    });
+    let Some((head, tail)) = numbered else {
+        return Ok(Destination { text: text.to_owned(), target: Some(target(text)?), port: None });
+    };
+    let ports = parse_ports(tail).map_err(|error| error.to_string())?;
+    let [PortRange { protocol, first, last }] = ports.ranges() else { return Err("name one port".to_owned()) };
+    if first != last {
+        return Err("name one port".to_owned());
+    }
+    let target = if head.is_empty() { None } else { Some(target(head)?) };
+    Ok(Destination { text: text.to_owned(), target, port: Some((*protocol, *first)) })
+}
+
 /// `bash`, `zsh`, `fish`.
 pub(super) fn parse_shell(text: &str) -> Result<Shell, String> {
     match text {
@@ -260,6 +291,19 @@ mod tests {
         assert_eq!(parse_rule_name("AB12").unwrap(), RuleName::Id("ab12".to_owned()));
         for text in ["", "0", "+3", "web", "-1"] {
             assert!(parse_rule_name(text).is_err(), "{text:?} was accepted");
+        }
+    }
+
+    #[test]
+    fn a_destination_may_name_a_port() {
+        let read = |text: &str| parse_destination(text).map(|to| (to.target.map(|target| target.to_string()), to.port));
+        assert_eq!(read("web").unwrap(), (Some("web".to_owned()), None));
+        assert_eq!(read("shop/api:53/udp").unwrap(), (Some("shop/api".to_owned()), Some((Protocol::Udp, 53))));
+        assert_eq!(read("label:a=b:443").unwrap(), (Some("label:a=b".to_owned()), Some((Protocol::Tcp, 443))));
+        assert_eq!(read("label:8080").unwrap(), (Some("label:8080".to_owned()), None));
+        assert_eq!(read(":8443").unwrap(), (None, Some((Protocol::Tcp, 8443))));
+        for text in ["", ":", "web:0", "web:80-90", "web:80,81", "web:80/icmp", "web:99999"] {
+            assert!(read(text).is_err(), "{text:?} was accepted");
         }
     }
 

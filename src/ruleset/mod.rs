@@ -11,6 +11,7 @@ mod render;
 mod rule;
 mod set;
 mod trace;
+mod whole;
 
 pub use desired::{
     Desired, DesiredSet, DesiredTable, HookRules, SET_PREFIXES, is_own_chain, is_own_rule, is_own_set,
@@ -24,4 +25,5 @@ pub use parse::{
 pub use render::{render_rule, render_set_create, render_set_entry, render_set_key};
 pub use rule::{Action, Match, Rule, SetDirection, Table, names};
 pub use set::{IpSet, Member, SetEntry, SetKind, SetShape};
-pub use trace::{Outcome, Step, Trace, forward, through, trace};
+pub use trace::{Outcome, Step, Trace, contains, forward, through, trace};
+pub use whole::{Ask, Condition, NewPort, States, Target, WholeChain, WholeRule, WholeRuleset, parse_whole};

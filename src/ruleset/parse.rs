@@ -15,6 +15,7 @@ use super::rule::{Action, Table};
 use crate::net::Family;
 
 pub use rule::parse_rule;
+pub(super) use rule::words;
 pub use sets::{SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_set_entry};
 
 /// Why a tool's output was not understood.
@@ -31,7 +32,7 @@ pub struct ParseError {
 
 impl ParseError {
     /// An error in `line` (its index and text), at the byte `offset` of it.
-    fn at((index, line): (usize, &str), offset: usize, what: impl Into<String>) -> Self {
+    pub(super) fn at((index, line): (usize, &str), offset: usize, what: impl Into<String>) -> Self {
         let column = line.char_indices().take_while(|(byte, _)| *byte < offset).count() + 1;
         Self { line: index + 1, column, what: what.into() }
     }

@@ -5,6 +5,8 @@
 
 mod matching;
 
+pub use matching::contains;
+
 use super::dump::{Chain, Dump};
 use super::packet::Packet;
 use super::rule::{Action, Table, names};

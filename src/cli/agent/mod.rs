@@ -40,6 +40,9 @@ pub(super) use record::Record;
 const GATHER: Duration = Duration::from_millis(3);
 /// How long another agent may hold on to its lock: a command that asks whether one runs holds it for a moment too.
 const ALONE: Duration = Duration::from_millis(200);
+/// How long the engine may take for one answer; after that, what it held last stands for what it holds. An engine that hangs,
+/// or whose socket somebody else keeps open while it restarts, must not keep rules from being repaired.
+const ANSWER: Duration = Duration::from_secs(5);
 /// More repairs within [`FIGHT_SPAN`] than these are a fight with another program: then passes are kept apart.
 const FIGHT: usize = 10;
 /// See [`FIGHT`].
@@ -72,7 +75,7 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
         timers: Timers::new(manager.watchdog()),
         manager,
         inbox,
-        line: Line::default(),
+        line: Line::patient_for(ANSWER),
         members: None,
         headers: SetHeaders::open().ok(),
         sets: None,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::format::{Filters, Format, ListStyle, LogFormat};
-pub use super::values::{EntryArg, Input, Picture, RuleName, SetType, Shell, SourceArg};
+pub use super::values::{Destination, EntryArg, Input, Picture, RuleName, SetType, Shell, SourceArg};
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
 
 /// One command with its arguments.
@@ -22,6 +22,8 @@ pub enum Invocation {
     Rules(RulesArgs),
     /// `ls`.
     Ls(LsArgs),
+    /// `explain`.
+    Explain(ExplainArgs),
     /// `graph`.
     Graph(GraphArgs),
     /// `default`.
@@ -173,6 +175,21 @@ pub struct ResetArgs {
 pub struct StatusArgs {
     /// `--format`, when given.
     pub format: Option<Format>,
+}
+
+/// `explain TARGET[:PORT]... --from SOURCE`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExplainArgs {
+    /// Whom somebody wants to reach: at least one.
+    pub destinations: Vec<Destination>,
+    /// Who: at least one.
+    pub sources: Vec<SourceArg>,
+    /// `--interface`.
+    pub interface: Option<String>,
+    /// `--verbose`.
+    pub verbose: bool,
+    /// `--format`.
+    pub format: Format,
 }
 
 /// `agent`.

@@ -4,10 +4,10 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, GraphArgs, Invocation, LsArgs, PlanArgs, ResetArgs,
-    RmArgs, RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs, SetDelArgs,
-    SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs,
-    VersionArgs,
+    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, ExplainArgs, GraphArgs, Invocation, LsArgs,
+    PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs,
+    SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs,
+    SourceArg, StatusArgs, VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -107,6 +107,13 @@ impl Invocation {
                 targets: typed.targets("target")?,
                 filters: Filters(typed.all("filter")?),
                 picture: typed.maybe("format")?.unwrap_or_default(),
+            }),
+            ["explain"] => Self::Explain(ExplainArgs {
+                destinations: typed.all("destination")?,
+                sources: typed.all::<Vec<SourceArg>>("from")?.concat(),
+                interface: typed.maybe("interface")?,
+                verbose: typed.on("verbose")?,
+                format: typed.format()?.unwrap_or(Format::Table),
             }),
             ["default"] => Self::Default(DefaultArgs { access: typed.maybe("access")?, dry_run: typed.on("dry-run")? }),
             ["apply"] => Self::Apply(ApplyArgs {

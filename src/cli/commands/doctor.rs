@@ -1,14 +1,14 @@
 //! `doctor`: what could be wrong, check by check, each with its way out.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::agent::Record;
 use crate::cli::args::DoctorArgs;
 use crate::cli::complaint;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::format::{Format, ListStyle};
-use crate::cli::listing::{Entry, Listing};
+use crate::cli::format::Format;
+use crate::cli::listing::print_objects;
 use crate::cli::offline;
 use crate::cli::session::{Need, Session};
 use crate::cli::soundness;
@@ -114,10 +114,8 @@ fn rules(ctx: &Context, session: &Session, state: &crate::ruleset::Dump) -> Resu
 
 /// A sentence a check with its way out; any other format is that of a list.
 fn print(ctx: &mut Context, format: Option<Format>, checks: &[Check]) -> Result<(), Failure> {
-    if !matches!(format, None | Some(Format::Table)) {
-        let style = ListStyle { format, ..ListStyle::default() };
-        return Listing { headings: &[], flexible: &[], entries: checks.iter().map(entry).collect() }
-            .print(ctx, &style);
+    if let Some(format) = format.filter(|format| *format != Format::Table) {
+        return print_objects(ctx, format, checks.iter().map(object).collect());
     }
     for Check { name, health, text, fix } in checks {
         ctx.output.line(&format!("{health:<7} {name:<9} {}", printable(text)));
@@ -128,14 +126,7 @@ fn print(ctx: &mut Context, format: Option<Format>, checks: &[Check]) -> Result<
     Ok(())
 }
 
-fn entry(check: &Check) -> Entry {
-    let fix = check.fix.clone().unwrap_or_default();
-    Entry {
-        name: check.name.to_owned(),
-        fields: json!({
-            "Check": check.name, "Health": check.health.to_string(), "Text": check.text, "Fix": fix,
-        }),
-        cells: Vec::new(),
-        alarming: check.health == Health::Unsafe,
-    }
+fn object(check: &Check) -> Value {
+    let fix = check.fix.as_deref().unwrap_or_default();
+    json!({ "Check": check.name, "Health": check.health.to_string(), "Text": check.text, "Fix": fix })
 }

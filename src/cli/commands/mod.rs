@@ -8,6 +8,7 @@ pub mod apply;
 pub mod completion;
 pub mod default;
 pub mod doctor;
+pub mod explain;
 pub mod graph;
 pub mod ls;
 pub mod plan;

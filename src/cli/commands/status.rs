@@ -9,8 +9,8 @@ use crate::cli::agent::Record;
 use crate::cli::args::StatusArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::format::{Format, ListStyle};
-use crate::cli::listing::{Entry, Listing};
+use crate::cli::format::Format;
+use crate::cli::listing::print_objects;
 use crate::cli::offline;
 use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
@@ -62,9 +62,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
         })
     };
     if let Some(format) = args.format.filter(|format| *format != Format::Table) {
-        let entry = Entry { name: String::new(), fields: fields(), cells: Vec::new(), alarming: false };
-        let style = ListStyle { format: Some(format), ..ListStyle::default() };
-        Listing { headings: &[], flexible: &[], entries: vec![entry] }.print(ctx, &style)?;
+        print_objects(ctx, format, vec![fields()])?;
     } else {
         let in_force = if changes == 0 {
             "yes".to_owned()

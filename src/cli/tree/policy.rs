@@ -30,6 +30,9 @@ const GRAPH: &str = "  docker firewall graph > firewall.svg
   docker firewall graph web --format dot | dot -Tpng > web.png";
 const FILTER: &str = "Filter output: container=NAME, label=KEY[=VALUE], network=NAME, exposed=world|restricted|closed, \
     managed=true|false";
+const EXPLAIN: &str = "  docker firewall explain web:443 --from 203.0.113.7
+  docker firewall explain :8443 --from 203.0.113.7 --verbose
+  docker firewall explain shop/api --from ipfriends --interface eth1";
 const DEFAULT: &str = "  docker firewall default
   docker firewall default closed";
 const APPLY: &str = "  docker firewall apply
@@ -60,16 +63,9 @@ pub(super) fn commands() -> Vec<Command> {
         ]),
         command("rules", "List the rules in order").args([quiet("Only display rule IDs"), format(), no_trunc()]),
         ways(),
+        explain(),
         graph(),
-        command("default", "Show or set what happens to containers without an allow rule")
-            .long_about(
-                "Show or set what happens to containers without an allow rule.\n\n\
-                 open    They stay as Docker left them.\n\
-                 closed  They are guarded like the others. Containers and networks made later are\n        \
-                 guarded from the next `docker firewall apply` on.",
-            )
-            .after_help(DEFAULT)
-            .args([at_most_one("access", "open|closed").value_parser(values::parse_default), dry_run()]),
+        default(),
         command("apply", "Make the kernel hold what the policy says").long_about(
             "Make the kernel hold what the policy says.\n\n\
              Run it after containers, dockerd or the host were started again, unless the agent runs:\n\
@@ -165,6 +161,39 @@ fn graph() -> Command {
             .value_parser(values::parse_picture),
         filter(),
     ])
+}
+
+/// `explain`.
+fn explain() -> Command {
+    command("explain", "Show whether somebody reaches a container, and why")
+        .long_about(
+            "Show whether somebody reaches a container, and why.\n\n\
+             Follows a packet through the kernel as it is, past everybody's rules, on every way in.\n\
+             Exits with 0 if there is a way, with 3 if there is none and with 1 if nobody can tell.\n\n\
+             PORT is the container's; without one every published port is tried. :PORT alone is the host's.",
+        )
+        .after_help(EXPLAIN)
+        .args([
+            some("destination", "TARGET[:PORT[/PROTOCOL]]").value_parser(values::parse_destination),
+            list("from", None, "list", "Who comes: an address, CIDR, range, set or any")
+                .value_parser(values::parse_sources),
+            value("interface", None, "string", "Where it comes in, if not where its answers would go out")
+                .value_parser(values::parse_interface),
+            switch("verbose", None, "Show the way, step by step"),
+            format(),
+        ])
+}
+
+fn default() -> Command {
+    command("default", "Show or set what happens to containers without an allow rule")
+        .long_about(
+            "Show or set what happens to containers without an allow rule.\n\n\
+             open    They stay as Docker left them.\n\
+             closed  They are guarded like the others. Containers and networks made later are\n        \
+             guarded from the next `docker firewall apply` on.",
+        )
+        .after_help(DEFAULT)
+        .args([at_most_one("access", "open|closed").value_parser(values::parse_default), dry_run()])
 }
 
 fn target(text: &str) -> Result<Target, String> {

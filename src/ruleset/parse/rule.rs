@@ -10,7 +10,7 @@ pub fn parse_rule(text: &str) -> Option<Rule> {
 }
 
 /// Splits as the tools do: at blanks, with double quotes and backslashes inside them.
-fn words(text: &str) -> Option<Vec<String>> {
+pub(in crate::ruleset) fn words(text: &str) -> Option<Vec<String>> {
     let mut words = Vec::new();
     let mut letters = text.chars();
     let mut word: Option<String> = None;

@@ -83,7 +83,7 @@ fn dimensions(kind: &SetKind) -> Option<usize> {
 }
 
 /// Membership as `ip_set_test` decides it; `None` for kinds of set that we do not know.
-fn contains(set: &IpSet, family: Family, directions: &[SetDirection], packet: &Packet) -> Option<bool> {
+pub fn contains(set: &IpSet, family: Family, directions: &[SetDirection], packet: &Packet) -> Option<bool> {
     let needed = dimensions(&set.shape.kind)?;
     // Also the kernel takes these for "not in it", so that a negated match holds.
     if directions.len() < needed || set.shape.family != family {

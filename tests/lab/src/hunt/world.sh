@@ -90,7 +90,7 @@ firewalld_start() {
   rm -f /run/dbus/pid
   dbus-daemon --system --fork
   # As with ufw.
-  firewall-offline-cmd --set-default-zone=trusted > /dev/null
+  [ "$(firewall-offline-cmd --get-default-zone)" = trusted ] || firewall-offline-cmd --set-default-zone=trusted > /dev/null
   setsid firewalld --nofork --nopid > /run/firewalld.log 2>&1 < /dev/null &
   until_true firewall-cmd --state > /dev/null 2>&1
 }

@@ -5,6 +5,7 @@
 
 mod baseline;
 mod cell;
+mod explained;
 mod figures;
 mod foreign;
 mod live;

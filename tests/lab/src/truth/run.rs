@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::baseline::{Baseline, Before};
 use super::cell::{Cell, table};
+use super::explained::explained;
 use super::figures::Figures;
 use super::look::Eye;
 use super::model::Model;
@@ -26,6 +27,8 @@ pub struct Report {
     pub cells: usize,
     /// Those that were not met.
     pub wrong: Vec<String>,
+    /// How often `explain` was asked, and how often the kernel said otherwise.
+    pub explained: (usize, usize),
     /// What became of withdrawn sessions.
     pub figures: Figures,
 }
@@ -220,11 +223,18 @@ impl Run<'_> {
             .collect();
         let mut second = self.eye.observe(&self.world, &lost)?.into_iter();
         self.report_strangers(phase.name);
+        let mut kernel: Vec<(Cell, bool)> = Vec::with_capacity(looked.len());
         for ((cell, expected), first) in looked.into_iter().zip(observed) {
             let seen = first || expected && second.next().unwrap_or(false);
+            kernel.push((cell.clone(), seen));
             let word = |open| if open { "open" } else { "closed" };
             let wrong =
                 (seen != expected).then(|| format!("{cell}: expected {}, observed {}", word(expected), word(seen)));
+            self.report.check(phase.name, wrong);
+        }
+        for wrong in explained(&self.world, &kernel)? {
+            self.report.explained.0 += 1;
+            self.report.explained.1 += usize::from(wrong.is_some());
             self.report.check(phase.name, wrong);
         }
         Ok(())

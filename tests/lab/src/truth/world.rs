@@ -164,6 +164,25 @@ impl<'a> World<'a> {
         self.addresses(target).map(|(_, address)| address).find(IpAddr::is_ipv4)
     }
 
+    /// A target's full ID, whatever it is called by now.
+    pub(crate) fn id(&self, target: &Target) -> &str {
+        &self.ids[target.name]
+    }
+
+    /// The address of `like`'s family of a calling container that is on one network only, one of the engine's bridges.
+    pub(crate) fn only_address(&self, caller: &Caller, like: IpAddr) -> Result<Option<IpAddr>, LabError> {
+        let Some((name, networks)) = self.scene.callers.iter().find(|(name, _)| *name == caller.name) else {
+            return Ok(None);
+        };
+        let [network] = networks else { return Ok(None) };
+        let network = self.scene.network(network);
+        if network.on_the_link || network.since > self.lab.spec().engine {
+            return Ok(None);
+        }
+        let own = self.lab.addresses(name, network.name)?;
+        Ok(if like.is_ipv4() { own.v4 } else { own.v6 })
+    }
+
     /// The addresses that a target has, each with its network.
     pub(crate) fn addresses(&self, target: &Target) -> impl Iterator<Item = (&'static str, IpAddr)> {
         let own = self.addresses.iter().filter(|((name, _), _)| *name == target.name);

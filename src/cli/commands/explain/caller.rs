@@ -1,0 +1,91 @@
+//! Who comes: addresses, and those that stand for a block or a set.
+
+use std::collections::BTreeSet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::IpNet;
+
+use crate::cli::args::SourceArg;
+use crate::cli::failure::Failure;
+use crate::cli::session::Session;
+use crate::policy::RuleSource;
+
+/// More addresses than people will wait for; said when there are more.
+const ADDRESSES_MAX: usize = 4096;
+
+/// One address, and what it was named by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Caller {
+    pub(super) source: String,
+    pub(super) address: IpAddr,
+}
+
+/// The addresses to be tried.
+pub(super) fn callers(session: &Session, sources: &[SourceArg]) -> Result<Vec<Caller>, Failure> {
+    let mut callers = Vec::new();
+    for source in sources {
+        let blocks: Vec<IpNet> = match &source.source {
+            // RFC 2544's and RFC 5180's, which the public network never carries: nobody lists them.
+            RuleSource::Any => vec![
+                IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)).into(),
+                IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)).into(),
+            ],
+            RuleSource::Literal { blocks, .. } => blocks.clone(),
+            RuleSource::Set(name) => {
+                let Some(set) = session.config().sets.get(name.as_str()) else {
+                    return Err(Failure::user(format!("there is no set {name}"))
+                        .hinted("`docker firewall set ls` lists sets; addresses are written as such"));
+                };
+                set.entries()
+                    .filter(|entry| !entry.nomatch() && !entry.is_expired(session.now))
+                    .map(crate::policy::SourceEntry::block)
+                    .collect()
+            }
+            RuleSource::Ipset(name) => {
+                return Err(Failure::user(format!("ipset:{name} is another tool's: name an address"))
+                    .hinted(format!("`ipset list {name}` lists its entries")));
+            }
+        };
+        let named = |address| Caller { source: source.source.to_string(), address };
+        callers.extend(standing_for(session, &blocks).into_iter().map(named));
+    }
+    if callers.is_empty() {
+        return Err(Failure::user("the set is empty: nobody comes"));
+    }
+    if callers.len() > ADDRESSES_MAX {
+        return Err(Failure::user(format!("{} addresses are too many to try: name fewer", callers.len())));
+    }
+    Ok(callers)
+}
+
+/// Of each block its ends, and the beginning of every block within it that rules and sets know: between those nothing that
+/// they say changes, except at their ends, where it is what holds outside.
+fn standing_for(session: &Session, blocks: &[IpNet]) -> Vec<IpAddr> {
+    let wide = blocks.iter().any(|block| block.prefix_len() < block.max_prefix_len());
+    let mut known: Vec<IpNet> = Vec::new();
+    if wide {
+        let rules = session.policy().rules.iter().flat_map(|rule| &rule.sources);
+        known.extend(
+            rules
+                .filter_map(|source| match source {
+                    RuleSource::Literal { blocks, .. } => Some(blocks.clone()),
+                    _ => None,
+                })
+                .flatten(),
+        );
+        known.extend(
+            session.config().sets.values().flat_map(|set| set.entries().map(crate::policy::SourceEntry::block)),
+        );
+    }
+    let mut seen = BTreeSet::new();
+    let mut addresses = Vec::new();
+    for block in blocks {
+        let inner = known.iter().filter(|inner| block.contains(*inner) && inner != &block);
+        for address in [block.network(), block.broadcast()].into_iter().chain(inner.map(IpNet::network)) {
+            if seen.insert(address) {
+                addresses.push(address);
+            }
+        }
+    }
+    addresses
+}

@@ -1,0 +1,34 @@
+//! Everything that packets meet, whoever put it there: on the host, and inside of containers.
+
+use super::Session;
+use crate::cli::complaint;
+use crate::cli::failure::Failure;
+use crate::host::kernel::{HostKernel, Kernel as _};
+use crate::host::namespace::{Namespace, NamespaceError, process_lives};
+use crate::host::tools::Tools;
+use crate::host::whole::{self, Whole};
+use crate::inventory::Container;
+use crate::resolve::Interface;
+use crate::ruleset::Dump;
+
+impl Session {
+    /// Every table of the host, whoever wrote into it.
+    pub(in crate::cli) fn whole(&mut self) -> Result<Whole, Failure> {
+        whole::read(&mut self.kernel).map_err(|error| complaint::kernel(&error))
+    }
+
+    /// Tables, sets and links in the network namespace of a container; `None` when it has stopped meanwhile.
+    pub(in crate::cli) fn whole_inside(
+        &mut self,
+        container: &Container,
+    ) -> Result<Option<(Whole, Dump, Vec<Interface>)>, Failure> {
+        let (Some(sandbox), Some(known)) = (&container.sandbox, self.kernel.capabilities()) else { return Ok(None) };
+        let elsewhere = |error: NamespaceError| Failure::environment(format!("container {}: {error}", container.name));
+        let lives = || process_lives(sandbox.pid);
+        let Some(namespace) = Namespace::open(&sandbox.path, lives).map_err(elsewhere)? else { return Ok(None) };
+        let mut kernel = HostKernel::with_flavour(Tools::from_env(), known.flavour.clone());
+        let read = || Ok((whole::read(&mut kernel)?, kernel.observe(&|_| true)?));
+        let (whole, state) = namespace.within(read).map_err(elsewhere)?.map_err(|error| complaint::kernel(&error))?;
+        Ok(Some((whole, state, namespace.links().map_err(elsewhere)?)))
+    }
+}

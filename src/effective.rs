@@ -1,0 +1,20 @@
+//! Who gets through in truth: a packet's whole way through the kernel as it is, past everybody's rules.
+//!
+//! Pure. What was read of the kernel and the host comes in as data ([`Kernel`], [`Host`]); set look-ups and listening
+//! sockets are asked for. An answer is [`Answer::Unknown`] where a rule decides that is not understood: a rule that may
+//! match or not is followed both ways, and only if both end alike is there an answer.
+//!
+//! What a packet meets and this leaves out: policy routing, reverse path filters of the routing code, `IPsec`, `tc` and
+//! eBPF, none of which iptables knows of; and neighbour discovery, which rules can bar too.
+
+mod host;
+mod journey;
+mod judge;
+mod passage;
+mod segment;
+mod walk;
+
+pub use host::{Host, Listener, Route};
+pub use journey::{Kernel, Start, at_hook, inbound, inside};
+pub use passage::{Answer, Cause, Certainty, Passage, Place, Step};
+pub use segment::{Link, Lookup, Segment, Tracking, held};

@@ -1,0 +1,86 @@
+//! The host around the rules: its addresses, its routes, who listens.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::net::Family;
+
+/// A way out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// What it leads to.
+    pub block: IpNet,
+    /// Over this interface.
+    pub device: String,
+}
+
+/// What is known of the host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Host {
+    /// Its own addresses.
+    pub addresses: BTreeSet<IpAddr>,
+    /// The main routing table; the longest block that fits decides. Policy routing is not read.
+    pub routes: Vec<Route>,
+    /// Families that it forwards.
+    pub forwards: BTreeSet<Family>,
+    /// Its bridges, as far as the engine made them.
+    pub bridges: BTreeSet<String>,
+    /// Families of which packets within a bridge meet iptables too (`br_netfilter`).
+    pub filters_bridges: BTreeSet<Family>,
+}
+
+/// Who takes what comes to a port of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// docker-proxy, which calls a container.
+    Proxy {
+        /// The container's address.
+        to: IpAddr,
+        /// Its port.
+        port: u16,
+    },
+    /// The container itself, on the host's network.
+    Container,
+    /// Somebody else, named.
+    Other(String),
+    /// Nobody.
+    Nobody,
+    /// A socket whose process cannot be seen.
+    Unseen,
+}
+
+impl Host {
+    /// Whether a packet to `address` ends here.
+    pub fn is_local(&self, address: &IpAddr) -> bool {
+        address.is_loopback() || self.addresses.contains(address)
+    }
+
+    /// The interface that leads to `address`.
+    pub fn device(&self, address: &IpAddr) -> Option<&str> {
+        self.route(address).map(|route| route.device.as_str())
+    }
+
+    fn route(&self, address: &IpAddr) -> Option<&Route> {
+        let leading = self.routes.iter().filter(|route| route.block.contains(address));
+        // The first of several equal ones is the one that the kernel lists first, of the lowest metric.
+        leading.rev().max_by_key(|route| route.block.prefix_len())
+    }
+
+    /// The address that the host calls `address` from, where both are in one subnet.
+    pub fn source_for(&self, address: &IpAddr) -> Option<IpAddr> {
+        let block = self.route(address)?.block;
+        self.addresses.iter().copied().find(|own| block.contains(own))
+    }
+
+    /// As `-m addrtype` calls it.
+    pub(super) fn kind_of(&self, address: &IpAddr) -> &'static str {
+        match address {
+            _ if self.is_local(address) => "LOCAL",
+            IpAddr::V4(v4) if v4.is_broadcast() => "BROADCAST",
+            _ if address.is_multicast() => "MULTICAST",
+            _ => "UNICAST",
+        }
+    }
+}

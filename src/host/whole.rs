@@ -1,0 +1,122 @@
+//! Everything that packets meet in this network namespace, whoever put it there.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use serde::Deserialize;
+
+use super::flavour::Kind;
+use super::kernel::{HostKernel, KernelError};
+use super::observe;
+use crate::net::Family;
+use crate::ruleset::{WholeRuleset, parse_whole};
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub struct Whole {
+    /// Every table of both families, in the flavour of iptables that is in use.
+    pub rulesets: BTreeMap<Family, WholeRuleset>,
+    /// What judges packets besides and cannot be read here, in words.
+    pub unread: Vec<String>,
+}
+
+/// Reads it.
+pub fn read(kernel: &mut HostKernel) -> Result<Whole, KernelError> {
+    let flavour = observe::flavour(kernel)?;
+    let mut whole = Whole::default();
+    for family in Family::ALL {
+        let program = flavour.program(family, "save");
+        let save = match kernel.call(&program, &[], "") {
+            Ok(ran) => ran.stdout,
+            Err(KernelError::Failed { .. } | KernelError::ToolMissing { .. })
+                if family == Family::V6 && !kernel.has_ipv6() =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let ruleset = parse_whole(&save).map_err(|source| KernelError::Unparsable { tool: program, source })?;
+        whole.unread.extend(ruleset.unreadable.iter().map(|said| format!("a table of native nft rules ({said})")));
+        whole.rulesets.insert(family, ruleset);
+    }
+    whole.unread.extend(other_flavour(kernel, flavour.kind));
+    whole.unread.extend(native(kernel));
+    Ok(whole)
+}
+
+/// The other kind of iptables, if it holds anything: packets meet both.
+fn other_flavour(kernel: &HostKernel, kind: Kind) -> Vec<String> {
+    let other = kind.other();
+    let mut found = Vec::new();
+    for (stem, tables) in [("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names")] {
+        // The kernel lists the legacy tables that somebody has used; asking the tool would make more of them.
+        let used = fs::read_to_string(format!("/proc/thread-self/net/{tables}")).unwrap_or_default();
+        if other == Kind::Legacy && used.trim().is_empty() {
+            continue;
+        }
+        let name = format!("{stem}-{}", other.name());
+        match kernel.call(&format!("{name}-save"), &[], "") {
+            Ok(ran) if bars(&ran.stdout) => found.push(format!("what {name}-save shows")),
+            Err(_) if other == Kind::Legacy => found.push(format!("the tables of {name}, which is not installed,")),
+            _ => {}
+        }
+    }
+    found
+}
+
+/// Whether a save holds more than open chains without a rule.
+fn bars(save: &str) -> bool {
+    save.lines().any(|line| line.starts_with('-') || line.starts_with(':') && line.contains(" DROP"))
+}
+
+#[derive(Deserialize)]
+struct Listing {
+    nftables: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    chain: Option<BaseChain>,
+}
+
+#[derive(Deserialize)]
+struct BaseChain {
+    family: String,
+    table: String,
+    hook: Option<String>,
+}
+
+/// Tables of `nf_tables` that hang in the packets' way and are nobody's iptables. Without the program `nft` nobody can look,
+/// and hardly anybody can have made one.
+fn native(kernel: &HostKernel) -> Vec<String> {
+    let Ok(ran) = kernel.call("nft", &["--json", "list", "chains"], "") else { return Vec::new() };
+    let Ok(listing) = serde_json::from_str::<Listing>(&ran.stdout) else {
+        return vec!["an nftables ruleset that nft cannot list".to_owned()];
+    };
+    let hooked = listing.nftables.into_iter().filter_map(|entry| entry.chain).filter(|chain| chain.hook.is_some());
+    let mut found: Vec<String> = hooked
+        .filter(|chain| !is_iptables(chain) && chain.family != "arp")
+        .map(|chain| format!("the nftables table {} {}", chain.family, chain.table))
+        .collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// Tables that iptables-nft makes. With legacy in use they are the other flavour's, which is looked at as such.
+fn is_iptables(chain: &BaseChain) -> bool {
+    matches!(chain.family.as_str(), "ip" | "ip6")
+        && matches!(chain.table.as_str(), "raw" | "mangle" | "nat" | "filter" | "security")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_empty_tables_from_others() {
+        assert!(!bars("*filter\n:INPUT ACCEPT [0:0]\nCOMMIT\n"));
+        assert!(bars("*filter\n:INPUT DROP [0:0]\nCOMMIT\n"));
+        assert!(bars("*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -j ACCEPT\nCOMMIT\n"));
+    }
+}
