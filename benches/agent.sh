@@ -3,12 +3,8 @@
 # of its own: milliseconds from a container's start said by the engine to its new address in force, memory, and
 # processor time (the agent's and that of the tools it runs) at rest and at ten events a second.
 #   benches/agent.sh [release|debug] [nft|legacy] [RESTARTS] [SECONDS]
-# Or `ls` at 1 to 1,000 containers, without and with a large set: milliseconds of whole processes.
-#   benches/agent.sh ls [release|debug] [nft|legacy] [ROUNDS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
-task=measure
-[[ ${1:-} != ls ]] || { task=ls; shift; }
 profile=${1:-release}
 flavour=${2:-nft}
 options=()
@@ -23,4 +19,4 @@ for name in iptables ip6tables; do
     done
 done
 echo "$profile, $flavour, $(nproc) processors, load $(cut -d' ' -f1 /proc/loadavg)"
-PATH="$tools:$PATH" unshare --net --mount "$program" "$task" "${3:-100}" "${4:-60}"
+PATH="$tools:$PATH" unshare --net --mount "$program" measure "${3:-100}" "${4:-60}"

@@ -201,7 +201,6 @@ fn id(number: usize) -> String {
     format!("{number:064x}")
 }
 
-/// The port of the host that leads to a container.
-pub(crate) fn host_port(number: usize) -> usize {
+fn host_port(number: usize) -> usize {
     20_000 + number
 }

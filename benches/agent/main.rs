@@ -1,11 +1,10 @@
 //! Measures the agent: from a container's start written to the engine's socket until the kernel holds its new address, its
-//! memory, and its processor time at rest and under events. And, by the same means, `ls`. The engine is made up, the
-//! kernel is real: run it by `benches/agent.sh`, which gives it a network namespace of its own.
+//! memory, and its processor time at rest and under events. The engine is made up, the kernel is real: run it by
+//! `benches/agent.sh`, which gives it a network namespace of its own.
 
 #![allow(missing_docs, reason = "a program")]
 
 mod engine;
-mod ls;
 mod probe;
 
 use std::error::Error;
@@ -25,20 +24,14 @@ const POLICY: &str = "version = 1\ndefault = \"closed\"\n\n[[rule]]\nverdict = \
 
 fn main() -> Result {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
+    if arguments.first().map(String::as_str) != Some("measure") {
+        // `cargo bench` and `cargo test --benches` start it bare, on the host's own network.
+        println!("run benches/agent.sh");
+        return Ok(());
+    }
     let number = |at: usize, usual: u64| arguments.get(at).and_then(|word| word.parse().ok()).unwrap_or(usual);
     let (restarts, rest) = (number(1, 100), Duration::from_secs(number(2, 60)));
-    match arguments.first().map(String::as_str) {
-        Some("measure") => prepare()?,
-        Some("ls") => {
-            prepare()?;
-            return ls::measure(usize::try_from(restarts)?);
-        }
-        _ => {
-            // `cargo bench` and `cargo test --benches` start it bare, on the host's own network.
-            println!("run benches/agent.sh");
-            return Ok(());
-        }
-    }
+    prepare()?;
     println!(
         "{:>10} {:>8} {:>8} {:>8} {:>9} {:>10} {:>12}",
         "containers", "p50 ms", "p99 ms", "max ms", "RSS MB", "CPU rest", "CPU 10 ev/s"
@@ -63,29 +56,10 @@ fn prepare() -> Result {
     run("ip", &format!("link add {BRIDGE} type bridge"))?;
     run("ip", &format!("address add {}/{} dev {BRIDGE}", GATEWAY.0, GATEWAY.1))?;
     run("ip", &format!("link set {BRIDGE} up"))?;
-    for words in [
-        "-N DOCKER",
-        "-N DOCKER-USER",
-        "-A FORWARD -j DOCKER-USER",
-        "-A FORWARD -j DOCKER",
-        "-t nat -N DOCKER",
-        "-t nat -A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER",
-    ] {
+    for words in ["-N DOCKER", "-N DOCKER-USER", "-A FORWARD -j DOCKER-USER", "-A FORWARD -j DOCKER"] {
         run("iptables", words)?;
     }
     Ok(())
-}
-
-/// The plugin, with its files in `place` and the engine's socket there.
-fn command(place: &Path) -> Command {
-    // Another build can be measured side by side.
-    let program = std::env::var_os("DOCKER_FIREWALL_PROGRAM");
-    let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_docker-firewall").into()));
-    for (name, directory) in [("CONFIG", "etc"), ("STATE", "lib"), ("RUN", "run")] {
-        command.env(format!("DOCKER_FIREWALL_{name}_DIR"), place.join(directory));
-    }
-    command.env("DOCKER_HOST", format!("unix://{}", place.join("docker.sock").display()));
-    command
 }
 
 struct Agent(Child);
@@ -99,7 +73,13 @@ impl Drop for Agent {
 
 impl Agent {
     fn start(place: &Path) -> Result<Self> {
-        let mut command = command(place);
+        // Another build can be measured side by side.
+        let program = std::env::var_os("DOCKER_FIREWALL_PROGRAM");
+        let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_docker-firewall").into()));
+        for (name, directory) in [("CONFIG", "etc"), ("STATE", "lib"), ("RUN", "run")] {
+            command.env(format!("DOCKER_FIREWALL_{name}_DIR"), place.join(directory));
+        }
+        command.env("DOCKER_HOST", format!("unix://{}", place.join("docker.sock").display()));
         let log = fs::File::create(place.join("log"))?;
         Ok(Self(command.arg("agent").stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?))
     }
