@@ -96,7 +96,8 @@ firewalld_start() {
 }
 firewalld_end() {
   local pid
-  for pid in $(pgrep -x firewalld) $(cat /run/dbus/pid); do kill "$pid"; done
+  # Its children are called as it is until they become another program, and may be gone by now.
+  for pid in $(pgrep -x firewalld) $(cat /run/dbus/pid); do kill "$pid" 2> /dev/null || true; done
   while pgrep -x firewalld > /dev/null; do sleep 0.05; done
   # It leaves what it wrote in the kernel, for others may stand on it.
   rm -f /run/dbus/system_bus_socket
