@@ -90,7 +90,7 @@ fn names(desk: &Desk) -> Result {
         ("ls --filter exposed=all", "Write exposed=world or exposed=restricted or exposed=closed"),
         ("ls --format {{.Container", "template error: unclosed action"),
         ("ls --format {{.Contaner}}", "no field Contaner; did you mean Container?"),
-        ("explain web --from any --format {{.Answr}}", "no field Answr; did you mean Answer?"),
+        ("explain web --from 203.0.113.10 --format {{.Answr}}", "no field Answr; did you mean Answer?"),
         ("graph wbe", "Did you mean web?"),
         ("ls --filter managed=maybe", "Write managed=true or managed=false"),
         ("default ajar", "neither open nor closed"),
