@@ -250,7 +250,7 @@ pub(super) const EVENTS: &[Event] = &[
     },
     Event {
         name: "delete-member",
-        act: "ipset save | sed -nE '/^add df4-ruled/{s/^add/del/;s/ comment.*//;p;q}' | ipset restore",
+        act: "ipset save | sed -nE '/^add df4-ruled/{/nomatch/!{s/^add/del/;s/ comment.*//;p;q}}' | ipset restore",
         mended: "ipset list df4-ruled | grep -A9 Members | grep -q /",
         bare: Bare::Always,
         ..NOTHING
