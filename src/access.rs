@@ -14,9 +14,13 @@ use crate::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, Transport, th
 
 mod ingress;
 mod inside;
+mod way;
+mod ways;
 
 pub use ingress::{ServiceAccess, service_access, strangers_pass_ingress};
 pub use inside::{access_inside, ports_named, strangers_enter};
+pub use way::{Exposure, Resident, Road, Way};
+pub use ways::{View, pending_ways, service_ways, ways, withheld_ways};
 
 /// Who reaches one port.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -100,8 +100,15 @@ fn flags_are_read_as_pflag_reads_them() {
         ("ls --debug", "unknown flag: --debug"),
         ("ls -q=maybe", "invalid argument \"maybe\" for \"-q, --quiet\" flag: \"maybe\" is neither true nor false"),
         ("ls -f foo", "invalid argument \"foo\" for \"-f, --filter\" flag: bad format of filter (expected name=value)"),
-        ("ls --format yaml", "invalid argument \"yaml\" for \"--format\" flag: only table and json are supported"),
-        ("set inspect x --format table", "invalid argument \"table\" for \"--format\" flag: only json is supported"),
+        (
+            "ls --format yaml",
+            "invalid argument \"yaml\" for \"--format\" flag: formats are table, json, html and templates such as \
+             '{{json .}}'",
+        ),
+        (
+            "set inspect x --format table",
+            "invalid argument \"table\" for \"--format\" flag: formats are json and templates such as '{{json .}}'",
+        ),
         ("--bogus ls", "unknown flag: --bogus"),
         ("set --bogus", "unknown flag: --bogus"),
         ("allow web --from any --before 0", "invalid argument \"0\" for \"--before\" flag: rules are counted from 1"),

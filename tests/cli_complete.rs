@@ -115,7 +115,9 @@ fn cobra_dialect() {
             "import\tMake a set hold what a file says and nothing else\ninspect\tDisplay detailed information on one or more sets\n:4\n",
         ),
         ("firewall ls --no", "--no-trunc\tDon't truncate output\n:4\n"),
-        ("firewall ls --format ''", "json\tone JSON object a line\ntable\tcolumns with headings\n:4\n"),
+        ("firewall rules --format ''", "json\tone JSON object a line\ntable\tcolumns with headings\n:4\n"),
+        ("firewall graph --format ''", "dot\tfor Graphviz\nmermaid\tfor Markdown\nsvg\tfor browsers\n:4\n"),
+        ("firewall ls --format=h", "html\tone page for a browser\n:4\n"),
         ("firewall ls --format=j", "json\tone JSON object a line\n:4\n"),
         ("firewall default open ''", ":4\n"),
         ("firewall allow --comment set ''", ":4\n"),
@@ -167,6 +169,7 @@ fn names_that_mean_something_at_that_place() {
         ("firewall set add ipfriends ''", ""),
         ("firewall ls --filter c", "container=db container=old container=web"),
         ("firewall ls --filter managed", "managed=false managed=true"),
+        ("firewall ls --filter exposed", "exposed=closed exposed=restricted exposed=world"),
     ] {
         let offered = offered.replace("* ", "");
         assert_eq!(host.words("__complete", line), offered, "{line}");

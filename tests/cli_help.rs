@@ -13,6 +13,7 @@ fn pages() {
         "apply",
         "default",
         "deny",
+        "graph",
         "ls",
         "explain",
         "plan",

@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 
 /// Modules from the bottom up; those in one row may use one another.
 const LAYERS: &[&[&str]] = &[
-    &["net"],
+    &["net", "text", "template"],
     &["policy", "inventory", "ruleset"],
     &["resolve", "oracle", "lint", "access", "effective"],
-    &["compile", "plan", "doctor"],
+    &["compile", "plan", "doctor", "page", "graph"],
     &["docker", "host"],
     &["reconcile"],
     &["cli"],

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Every test there is, and one number in the end: `N passed, M failed`. What was skipped counts as failed.
 #
-#   tests/run.sh [STEP...]      STEP: style unit lab truth kill hunt; all of them without arguments; or truth-all, kill-long,
+#   tests/run.sh [STEP...]      STEP: style unit lab truth kill hunt; all of them without arguments; or page, truth-all, kill-long,
 #                               hunt-all, hunt-soak
 #
 # Needs root, Debian 12 or later and cargo; the rest is installed. The steps:
@@ -13,6 +13,10 @@
 #           where it bites most; some thousand cells each
 #   kill    the plugin and the agent killed at every point of their work
 #   hunt    a stranger at every door while containers, engines and other tools do what they do: some events, once
+#
+# Only when asked for, because it needs a browser (Debian's chromium, which it installs):
+#
+#   page    what `ls --format html` and `graph` write, in chromium
 #
 # Only when asked for, because they take long:
 #
@@ -40,8 +44,8 @@ steps=("$@")
 [[ ${#steps[@]} -gt 0 ]] || steps=(style unit lab truth kill hunt)
 for step in "${steps[@]}"; do
   case $step in
-    style | unit | lab | truth | truth-all | kill | kill-long | hunt | hunt-all | hunt-soak) ;;
-    *) die "no step '$step': style, unit, lab, truth, truth-all, kill, kill-long, hunt, hunt-all or hunt-soak" ;;
+    style | unit | lab | page | truth | truth-all | kill | kill-long | hunt | hunt-all | hunt-soak) ;;
+    *) die "no step '$step': style, unit, lab, page, truth, truth-all, kill, kill-long, hunt, hunt-all or hunt-soak" ;;
   esac
 done
 wanted() { [[ " ${steps[*]} " == *" $1 "* ]]; }
@@ -94,7 +98,7 @@ tests() {
 sum() { awk '{ all += $1 } END { print all + 0 }'; }
 
 # Tests that are ignored because other tests run them, because they only measure, or because `lab` asks for them.
-readonly KNOWN='"run by |"a measurement|"needs root and the engines|"needs the docker CLI"'
+readonly KNOWN='"run by |"a measurement|"needs root and the engines|"needs the docker CLI"|"needs chromium'
 
 unit_tests() {
   local skipped
@@ -117,6 +121,16 @@ lab_tests() {
   tests crash cargo test --locked --package docker-firewall-lab --test crash --no-fail-fast -- --ignored --test-threads 2 \
     clocks many_at_once a_tool_that_outlives
   tests docker-cli cargo test --locked --test docker_engine --no-fail-fast -- --ignored through_the_real_docker
+}
+
+page_tests() {
+  if ! command -v chromium > /dev/null; then
+    say "installing chromium"
+    export DEBIAN_FRONTEND=noninteractive
+    { apt-get update -q && apt-get install -q -y --no-install-recommends chromium; } > "$LOGS/apt.log" 2>&1 ||
+      die "apt-get could not install chromium: see $LOGS/apt.log"
+  fi
+  tests page cargo test --locked --test page --no-fail-fast -- --ignored --test-threads 1
 }
 
 # A program of the lab in the background; its last line says how it ended.
@@ -211,6 +225,7 @@ say build
 cargo build --locked --workspace --all-targets > "$LOGS/build.log" 2>&1 || { tail -n 40 "$LOGS/build.log"; count build 0 1; }
 if wanted unit; then say unit; unit_tests; fi
 if wanted lab; then say lab; lab_tests; fi
+if wanted page; then say page; page_tests; fi
 if wanted kill-long; then
   say "crash"
   tests crash-long cargo test --locked --package docker-firewall-lab --test crash --no-fail-fast -- --ignored --test-threads 2 \

@@ -1,6 +1,7 @@
 //! Commands as whole processes, beside what a person would type instead. The engine is made up, the kernel is real, in a
 //! network namespace of its own.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -163,13 +164,43 @@ fn with_containers(count: usize, rounds: usize) -> Result<Vec<Figure>> {
             values.push(desk.time(step)?);
         }
     }
+    let most = ls_at_most(&desk, count, rounds)?;
     desk.time(&["reset", "--force"])?;
     let with = format!("{count} containers, against the recipe's three commands");
     let figures = steps.iter().zip(&values).enumerate().map(|(index, (step, values))| {
         let bound = if index == 0 { Bound::AtMost(1.0) } else { Bound::None };
         Figure::paired(&step.join(" "), &with, "ms", values, &base, bound)
     });
-    Ok(figures.collect())
+    Ok(figures.chain([most]).collect())
+}
+
+/// `ls` where every container is guarded and the kernel holds Docker's rules for every port: the most that it reads.
+fn ls_at_most(desk: &Desk, count: usize, rounds: usize) -> Result<Figure> {
+    run(&["iptables-nft-restore", "--noflush"], &publishing(count)?)?;
+    desk.time(&["default", "closed"])?;
+    let (mut values, mut base) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        let reading = ["iptables-save", "ip6tables-save", "ipset"].map(|program| {
+            let mut command = Command::new(program);
+            command.args((program == "ipset").then_some("save")).stdout(Stdio::null());
+            timed(&mut command).map(|(time, _)| time)
+        });
+        base.push(reading.into_iter().sum::<Result<f64>>()?);
+        values.push(desk.time(&["ls"])?);
+    }
+    let with = format!("{count} containers, all guarded, against iptables-save, ip6tables-save and ipset save");
+    Ok(Figure::paired("ls", &with, "ms", &values, &base, Bound::None))
+}
+
+/// What Docker writes for the ports of `count` containers.
+fn publishing(count: usize) -> Result<String> {
+    let (mut nat, mut filter) = ("*nat\n:DOCKER - [0:0]\n".to_owned(), "*filter\n:DOCKER - [0:0]\n".to_owned());
+    for number in 0..count {
+        let (to, port) = (address(number), 20_000 + number);
+        writeln!(nat, "-A DOCKER ! -i {BRIDGE} -p tcp -m tcp --dport {port} -j DNAT --to-destination {to}:80")?;
+        writeln!(filter, "-A DOCKER -d {to}/32 ! -i {BRIDGE} -o {BRIDGE} -p tcp -m tcp --dport 80 -j ACCEPT")?;
+    }
+    Ok(format!("{nat}COMMIT\n{filter}-A DOCKER ! -i {BRIDGE} -o {BRIDGE} -j DROP\nCOMMIT\n"))
 }
 
 /// Sets at growing sizes, against plain `ipset restore` of the same text.

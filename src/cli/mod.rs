@@ -8,6 +8,8 @@ use std::env;
 use std::ffi::OsStr;
 use std::process::ExitCode;
 
+pub use crate::text;
+
 mod agent;
 pub mod args;
 pub mod argv;
@@ -25,6 +27,7 @@ pub mod globals;
 mod help;
 mod hook;
 mod listening;
+mod listing;
 pub mod metadata;
 mod offline;
 pub mod output;
@@ -36,8 +39,8 @@ mod report;
 pub mod run;
 mod session;
 mod soundness;
+mod survey;
 pub mod table;
-pub mod text;
 mod tree;
 mod values;
 

@@ -11,6 +11,7 @@ use serde_json::ser::PrettyFormatter;
 use super::environment::Env;
 use super::failure::Failure;
 use super::table::Table;
+use super::text::printable_json;
 
 /// Columns of a page when nobody knows better, as in Docker.
 const DEFAULT_WIDTH: usize = 80;
@@ -102,15 +103,16 @@ impl Output {
         self.attempt(|out| writeln!(out, "{text}"));
     }
 
-    /// Prints a table to stdout.
+    /// Prints a table to stdout: on a terminal as wide as that is, whole everywhere else.
     pub fn table(&mut self, table: &Table) {
-        self.print(&table.render());
+        let width = self.terminal.stdout.then_some(self.terminal.width);
+        self.print(&table.render(width, self.terminal.colour));
     }
 
     /// Prints one compact object on a line of its own, keys sorted as Docker's are.
     pub fn json_line(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let value = serde_json::to_value(value).map_err(|error| Failure::internal(error.to_string()))?;
-        self.line(&value.to_string());
+        self.line(&printable_json(&value.to_string()));
         Ok(())
     }
 
@@ -125,7 +127,7 @@ impl Output {
         };
         result.map_err(|error| Failure::internal(error.to_string()))?;
         text.push(b'\n');
-        self.attempt(|out| out.write_all(&text));
+        self.print(&printable_json(&String::from_utf8_lossy(&text)));
         Ok(())
     }
 

@@ -139,7 +139,7 @@ mod tests {
     use std::time::Duration;
 
     use super::super::args::{ApplyArgs, Input, LsArgs, RmArgs, RuleName, SetType, StatusArgs};
-    use super::super::format::{Filters, Format, ListStyle, Shape};
+    use super::super::format::{Filters, Format, ListStyle};
     use super::*;
     use crate::policy::{DefaultAccess, Hook, Verdict};
 
@@ -200,14 +200,13 @@ mod tests {
             line("list -q --format json web --no-trunc -f NETWORK=front=1"),
             Invocation::Ls(LsArgs { targets, style, filters })
         );
-        assert_eq!(style.shape(), Shape::Json);
         let Invocation::SetLs(args) = line("set list -q --quiet=false") else { panic!() };
-        assert_eq!(args.style.shape(), Shape::Table);
+        assert_eq!(args.style, ListStyle::default());
         let Invocation::Rules(args) = line("rules -q --format table") else { panic!() };
-        assert_eq!(args.style.shape(), Shape::Names);
-        assert_eq!(line("status --format json"), Invocation::Status(StatusArgs { format: Format::Json }));
+        assert!(args.style.quiet && args.style.format == Some(Format::Table));
+        assert_eq!(line("status --format json"), Invocation::Status(StatusArgs { format: Some(Format::Json) }));
         let Invocation::SetInspect(args) = line("set inspect a b --format json") else { panic!() };
-        assert!(args.compact && args.names.len() == 2);
+        assert!(args.format == Some(Format::Json) && args.names.len() == 2);
     }
 
     #[test]

@@ -88,6 +88,7 @@ fn dispatch(context: &mut Context, invocation: Invocation) -> Result<Exit, Failu
         Invocation::Rules(args) => commands::rules::run(context, args),
         Invocation::Ls(args) => commands::ls::run(context, args),
         Invocation::Explain(args) => commands::explain::run(context, args),
+        Invocation::Graph(args) => commands::graph::run(context, args),
         Invocation::Default(args) => commands::default::run(context, args),
         Invocation::Apply(args) => commands::apply::run(context, args),
         Invocation::Plan(args) => commands::plan::run(context, args),

@@ -26,6 +26,7 @@ use crate::reconcile::{self, Applied, Boot, Config, Ledger, Pass, Record, Sandbo
 use crate::resolve::{self, BootRecord, Following, Owner, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
 
+mod glance;
 mod sight;
 
 /// How long a command waits for another one that holds the lock.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use jiff::Timestamp;
 
-use super::format::{Format, LogFormat};
+use super::format::LogFormat;
 use crate::net::{PortRange, Protocol, parse_ports};
 use crate::policy::{
     DefaultAccess, EntryError, FieldError, Hook, RuleSource, SourceEntry, SourceError, Target, check_comment,
@@ -74,6 +74,18 @@ pub enum SetType {
     Ip,
 }
 
+/// What `graph` draws.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Picture {
+    /// Graphviz's language.
+    Dot,
+    /// For Markdown that shows diagrams.
+    Mermaid,
+    /// For browsers.
+    #[default]
+    Svg,
+}
+
 /// A shell that there is a completion script for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shell {
@@ -94,22 +106,37 @@ pub(super) fn parse_bool(text: &str) -> Result<bool, String> {
     }
 }
 
-/// `table`, `json`; nothing means the default.
-pub(super) fn parse_format(text: &str) -> Result<Option<Format>, String> {
-    match text {
-        "" => Ok(None),
-        "table" => Ok(Some(Format::Table)),
-        "json" => Ok(Some(Format::Json)),
-        _ => Err("only table and json are supported".to_owned()),
-    }
+/// `table`, `json` or a template; nothing means the default. The template itself is understood later, for its faults are
+/// none of a flag, as in Docker.
+pub(super) fn parse_format(text: &str) -> Result<String, String> {
+    formats(text, &["table", "json"])
 }
 
-/// `json` without indentation; nothing means with.
-pub(super) fn parse_inspect_format(text: &str) -> Result<Option<Format>, String> {
+/// The same with `html`.
+pub(super) fn parse_page_format(text: &str) -> Result<String, String> {
+    formats(text, &["table", "json", "html"])
+}
+
+/// `json` without indentation, or a template; nothing means with.
+pub(super) fn parse_inspect_format(text: &str) -> Result<String, String> {
+    formats(text, &["json"])
+}
+
+/// Docker prints a word that it does not know once for each line of the list; that helps nobody.
+fn formats(text: &str, words: &[&str]) -> Result<String, String> {
+    if text.is_empty() || text.contains("{{") || words.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    Err(format!("formats are {} and templates such as '{{{{json .}}}}'", words.join(", ")))
+}
+
+/// `dot`, `mermaid`, `svg`.
+pub(super) fn parse_picture(text: &str) -> Result<Picture, String> {
     match text {
-        "" => Ok(None),
-        "json" => Ok(Some(Format::Json)),
-        _ => Err("only json is supported".to_owned()),
+        "dot" => Ok(Picture::Dot),
+        "mermaid" => Ok(Picture::Mermaid),
+        "svg" => Ok(Picture::Svg),
+        _ => Err("pictures are dot, mermaid and svg".to_owned()),
     }
 }
 

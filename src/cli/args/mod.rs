@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::format::{Filters, Format, ListStyle, LogFormat};
-pub use super::values::{Destination, EntryArg, Input, RuleName, SetType, Shell, SourceArg};
+pub use super::values::{Destination, EntryArg, Input, Picture, RuleName, SetType, Shell, SourceArg};
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
 
 /// One command with its arguments.
@@ -24,6 +24,8 @@ pub enum Invocation {
     Ls(LsArgs),
     /// `explain`.
     Explain(ExplainArgs),
+    /// `graph`.
+    Graph(GraphArgs),
     /// `default`.
     Default(DefaultArgs),
     /// `apply`.
@@ -109,7 +111,7 @@ pub struct RmArgs {
 }
 
 /// `rules`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RulesArgs {
     /// How to print them.
     pub style: ListStyle,
@@ -124,6 +126,17 @@ pub struct LsArgs {
     pub style: ListStyle,
     /// `--filter`.
     pub filters: Filters,
+}
+
+/// `graph [TARGET...]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GraphArgs {
+    /// Only these; none means all.
+    pub targets: Vec<Target>,
+    /// `--filter`.
+    pub filters: Filters,
+    /// `--format`.
+    pub picture: Picture,
 }
 
 /// `default [open|closed]`.
@@ -158,10 +171,10 @@ pub struct ResetArgs {
 }
 
 /// `status`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatusArgs {
-    /// `--format`.
-    pub format: Format,
+    /// `--format`, when given.
+    pub format: Option<Format>,
 }
 
 /// `explain TARGET[:PORT]... --from SOURCE`.
@@ -187,10 +200,10 @@ pub struct AgentArgs {
 }
 
 /// `doctor`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DoctorArgs {
-    /// `--format`.
-    pub format: Format,
+    /// `--format`, when given.
+    pub format: Option<Format>,
 }
 
 /// `service install`.
@@ -254,7 +267,7 @@ pub struct SetDelArgs {
 }
 
 /// `set ls`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SetLsArgs {
     /// How to print them.
     pub style: ListStyle,
@@ -265,8 +278,8 @@ pub struct SetLsArgs {
 pub struct SetInspectArgs {
     /// At least one.
     pub names: Vec<SetName>,
-    /// `--format json`: without indentation.
-    pub compact: bool,
+    /// `--format`; nothing means with indentation.
+    pub format: Option<Format>,
 }
 
 /// `set rm NAME...`.

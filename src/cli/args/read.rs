@@ -4,10 +4,10 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, ExplainArgs, Invocation, LsArgs, PlanArgs,
-    ResetArgs, RmArgs, RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs, SetCreateArgs,
-    SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs, SourceArg, StatusArgs,
-    VersionArgs,
+    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, ExplainArgs, GraphArgs, Invocation, LsArgs,
+    PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs,
+    SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs,
+    SourceArg, StatusArgs, VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -45,7 +45,8 @@ impl Typed<'_> {
     }
 
     fn format(&self) -> Result<Option<Format>, Failure> {
-        Ok(self.maybe::<Option<Format>>("format")?.flatten())
+        let text = self.maybe::<String>("format")?.filter(|text| !text.is_empty());
+        text.map(|text| Format::parse(&text)).transpose()
     }
 
     fn style(&self) -> Result<ListStyle, Failure> {
@@ -102,6 +103,11 @@ impl Invocation {
                 style: typed.style()?,
                 filters: Filters(typed.all("filter")?),
             }),
+            ["graph"] => Self::Graph(GraphArgs {
+                targets: typed.targets("target")?,
+                filters: Filters(typed.all("filter")?),
+                picture: typed.maybe("format")?.unwrap_or_default(),
+            }),
             ["explain"] => Self::Explain(ExplainArgs {
                 destinations: typed.all("destination")?,
                 sources: typed.all::<Vec<SourceArg>>("from")?.concat(),
@@ -125,8 +131,8 @@ impl Invocation {
             }),
             ["service", "uninstall"] => Self::ServiceUninstall(ServiceUninstallArgs { dry_run: typed.on("dry-run")? }),
             ["service", "status"] => Self::ServiceStatus,
-            ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()?.unwrap_or(Format::Table) }),
-            ["status"] => Self::Status(StatusArgs { format: typed.format()?.unwrap_or(Format::Table) }),
+            ["doctor"] => Self::Doctor(DoctorArgs { format: typed.format()? }),
+            ["status"] => Self::Status(StatusArgs { format: typed.format()? }),
             ["completion"] => Self::Completion(CompletionArgs { shell: typed.must("shell")? }),
             ["version"] => Self::Version(VersionArgs),
             ["set", command] => return Self::set(command, &typed),
@@ -149,10 +155,7 @@ impl Invocation {
             }),
             "del" => Self::SetDel(SetDelArgs { name: typed.must("name")?, entries: typed.all("entry")? }),
             "ls" => Self::SetLs(SetLsArgs { style: typed.style()? }),
-            "inspect" => Self::SetInspect(SetInspectArgs {
-                names: typed.all("name")?,
-                compact: typed.format()? == Some(Format::Json),
-            }),
+            "inspect" => Self::SetInspect(SetInspectArgs { names: typed.all("name")?, format: typed.format()? }),
             "rm" => Self::SetRm(SetRmArgs { names: typed.all("name")? }),
             "import" => Self::SetImport(SetImportArgs { name: typed.must("name")?, from: typed.must("file")? }),
             "export" => Self::SetExport(SetExportArgs { name: typed.must("name")? }),

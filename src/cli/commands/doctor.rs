@@ -1,6 +1,6 @@
 //! `doctor`: what could be wrong, check by check, each with its way out.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::agent::Record;
 use crate::cli::args::DoctorArgs;
@@ -8,6 +8,7 @@ use crate::cli::complaint;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::format::Format;
+use crate::cli::listing::print_objects;
 use crate::cli::offline;
 use crate::cli::session::{Need, Session};
 use crate::cli::soundness;
@@ -111,19 +112,21 @@ fn rules(ctx: &Context, session: &Session, state: &crate::ruleset::Dump) -> Resu
     Ok(checks)
 }
 
-fn print(ctx: &mut Context, format: Format, checks: &[Check]) -> Result<(), Failure> {
-    for check in checks {
-        let Check { name, health, text, fix } = check;
-        if format == Format::Json {
-            ctx.output.json_line(&json!({
-                "Check": name, "Health": health.to_string(), "Text": text, "Fix": fix.clone().unwrap_or_default(),
-            }))?;
-            continue;
-        }
+/// A sentence a check with its way out; any other format is that of a list.
+fn print(ctx: &mut Context, format: Option<Format>, checks: &[Check]) -> Result<(), Failure> {
+    if let Some(format) = format.filter(|format| *format != Format::Table) {
+        return print_objects(ctx, format, checks.iter().map(object).collect());
+    }
+    for Check { name, health, text, fix } in checks {
         ctx.output.line(&format!("{health:<7} {name:<9} {}", printable(text)));
         if let Some(fix) = fix {
             ctx.output.line(&format!("{:17} -> {}", "", printable(fix)));
         }
     }
     Ok(())
+}
+
+fn object(check: &Check) -> Value {
+    let fix = check.fix.as_deref().unwrap_or_default();
+    json!({ "Check": check.name, "Health": check.health.to_string(), "Text": check.text, "Fix": fix })
 }

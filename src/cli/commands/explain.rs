@@ -8,7 +8,7 @@ mod world;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use caller::{Caller, callers};
 use reason::{Reason, change, reason};
@@ -19,6 +19,7 @@ use crate::cli::args::ExplainArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::format::Format;
+use crate::cli::listing::print_objects;
 use crate::cli::session::{Need, Session};
 use crate::cli::text::printable;
 use crate::effective::{Answer, Certainty, Passage, Step};
@@ -47,7 +48,8 @@ pub fn run(ctx: &mut Context, args: ExplainArgs) -> Result<Exit, Failure> {
     let mut world = World::read(&mut session, args.interface.clone())?;
     let callers = callers(&session, &args.sources)?;
     world.check(&callers)?;
-    let mut answers = Vec::new();
+    let sentences = args.format == Format::Table;
+    let (mut answers, mut listed) = (Vec::new(), Vec::new());
     for destination in &args.destinations {
         let found = match ways(&session, &world, destination) {
             Ok(found) => found,
@@ -64,9 +66,16 @@ pub fn run(ctx: &mut Context, args: ExplainArgs) -> Result<Exit, Failure> {
             for group in groups(&session, &world, &all, &callers)? {
                 answers.push(overall(&group.trials));
                 let shown = Shown { ctx, args: &args, world: &world, port: &port, group: &group };
-                shown.print()?;
+                if sentences {
+                    shown.text();
+                } else {
+                    listed.extend(shown.objects());
+                }
             }
         }
+    }
+    if !sentences {
+        print_objects(ctx, args.format, listed)?;
     }
     Ok(match answers.iter().max_by_key(|answer| (**answer == Answer::Unknown, **answer == Answer::Denied)) {
         None | Some(Answer::Unknown) => Exit::SomeFailed,
@@ -121,17 +130,10 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    fn print(self) -> Result<(), Failure> {
-        if self.args.format == Format::Json {
-            return self.json();
-        }
-        self.text();
-        Ok(())
-    }
-
-    fn json(self) -> Result<(), Failure> {
-        let Some(first) = self.group.callers.first() else { return Ok(()) };
-        for Trial { way, passage, reason } in &self.group.trials {
+    /// An object for each way.
+    fn objects(self) -> Vec<Value> {
+        let Some(first) = self.group.callers.first() else { return Vec::new() };
+        let object = |Trial { way, passage, reason }: &Trial| {
             let mut line = json!({
                 "Container": way.container, "Port": way.port_text(), "From": first.source,
                 "Address": first.address.to_string(), "Addresses": self.group.callers.len().to_string(),
@@ -146,9 +148,9 @@ impl Shown<'_> {
             if self.args.verbose {
                 line["Path"] = passage.steps.iter().map(step).collect();
             }
-            self.ctx.output.json_line(&line)?;
-        }
-        Ok(())
+            line
+        };
+        self.group.trials.iter().map(object).collect()
     }
 
     fn text(self) {

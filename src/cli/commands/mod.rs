@@ -9,6 +9,7 @@ pub mod completion;
 pub mod default;
 pub mod doctor;
 pub mod explain;
+pub mod graph;
 pub mod ls;
 pub mod plan;
 pub mod reset;

@@ -10,6 +10,7 @@ use crate::cli::args::StatusArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::format::Format;
+use crate::cli::listing::print_objects;
 use crate::cli::offline;
 use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
@@ -49,15 +50,19 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
         .map(|family| family.to_string())
         .collect();
     let backend = inventory.engine.firewall_backend.clone().unwrap_or_else(|| "iptables".to_owned());
-    if args.format == Format::Json {
-        ctx.output.json_line(&json!({
+    let fields = || {
+        json!({
             "Engine": inventory.engine.version, "Api": inventory.engine.api, "Backend": backend,
             "Flavour": flavour, "Default": policy.default.name(), "Hook": policy.hook.name(),
             "Hooks": hooks, "Rules": policy.rules.len().to_string(), "Sets": config.sets.len().to_string(),
-            "Guarded": guarded.to_string(), "GuardedInPart": in_part.to_string(), "Running": running.count().to_string(),
-            "InForce": (changes == 0).to_string(), "Changes": changes.to_string(),
-            "WithoutBackstop": without_backstop, "Unseen": policy.unseen.name(), "Agent": agent,
-        }))?;
+            "Guarded": guarded.to_string(), "GuardedInPart": in_part.to_string(),
+            "Running": running.clone().count().to_string(), "InForce": (changes == 0).to_string(),
+            "Changes": changes.to_string(), "WithoutBackstop": without_backstop,
+            "Unseen": policy.unseen.name(), "Agent": agent,
+        })
+    };
+    if let Some(format) = args.format.filter(|format| *format != Format::Table) {
+        print_objects(ctx, format, vec![fields()])?;
     } else {
         let in_force = if changes == 0 {
             "yes".to_owned()

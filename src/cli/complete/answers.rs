@@ -7,6 +7,7 @@ use clap::{Arg, Command};
 use super::names::{Names, interface_names};
 use super::place::{Place, Slot};
 use super::{Answer, Candidate};
+use crate::access::Exposure;
 use crate::cli::help::value_name;
 use crate::inventory::{Binding, Container, Inventory, NetworkMode};
 use crate::policy::Rule;
@@ -48,6 +49,12 @@ fn words(words: &[(&str, &str)]) -> Answer {
 pub(super) fn fixed(path: &[&str], flag: &str) -> Option<&'static [(&'static str, &'static str)]> {
     Some(match (path, flag) {
         (["set", "inspect"], "format") => &[("json", "compact JSON")],
+        (["graph"], "format") => &[("dot", "for Graphviz"), ("mermaid", "for Markdown"), ("svg", "for browsers")],
+        (["ls"], "format") => &[
+            ("html", "one page for a browser"),
+            ("json", "one JSON object a line"),
+            ("table", "columns with headings"),
+        ],
         (_, "format") => &[("json", "one JSON object a line"), ("table", "columns with headings")],
         (_, "log-format") => &[("json", "one JSON object a line"), ("text", "lines for people")],
         (_, "hook") => &[
@@ -179,7 +186,12 @@ fn filters(names: &Names<'_>) -> Answer {
     let containers = names.inventory().containers.iter();
     let mut all: Vec<Candidate> =
         containers.map(|one| Candidate::new(format!("container={}", one.name), state(one))).collect();
+    let exposures = Exposure::ALL.map(|exposure| format!("exposed={}", exposure.name()));
+    all.extend(exposures.map(|word| Candidate::new(word, "how far a way is open")));
     all.extend(["managed=false", "managed=true"].map(|word| Candidate::new(word, "whether a rule decides")));
+    let networks = names.inventory().networks.iter();
+    all.extend(networks.map(|network| Candidate::new(format!("network={}", network.name), &*network.driver)));
+    all.push(Candidate::new("label=", "KEY or KEY=VALUE"));
     Answer::of(all)
 }
 

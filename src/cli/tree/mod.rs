@@ -8,8 +8,17 @@ mod policy;
 mod service;
 mod sets;
 
-const FORMAT: &str =
-    "Format output:\n'table': Print columns with headings (default)\n'json':  Print one JSON object a line";
+const FORMAT: &str = "Format output:\n\
+    'table':           Columns with headings (default)\n\
+    'table TEMPLATE':  Columns of a Go template\n\
+    'json':            One JSON object a line\n\
+    'TEMPLATE':        A line of a Go template each";
+const PAGE_FORMAT: &str = "Format output:\n\
+    'table':           Columns with headings (default)\n\
+    'table TEMPLATE':  Columns of a Go template\n\
+    'json':            One JSON object a line\n\
+    'html':            One page for a browser\n\
+    'TEMPLATE':        A line of a Go template each";
 
 /// The whole tree. Its root stands for `docker firewall`.
 pub(super) fn root() -> Command {
@@ -74,6 +83,11 @@ fn any_number(id: &'static str, kind: &'static str) -> Arg {
 /// `--format` of lists.
 fn format() -> Arg {
     value("format", None, "string", FORMAT).value_parser(values::parse_format)
+}
+
+/// `--format` of lists that are a page too.
+fn page_format() -> Arg {
+    value("format", None, "string", PAGE_FORMAT).value_parser(values::parse_page_format)
 }
 
 /// `-q`.

@@ -2,7 +2,9 @@
 
 use clap::{Arg, Command};
 
-use super::{any_number, at_most_one, command, dry_run, format, list, no_trunc, one, quiet, some, switch, value};
+use super::{
+    any_number, at_most_one, command, dry_run, format, list, no_trunc, one, page_format, quiet, some, switch, value,
+};
 use crate::cli::duration::parse_duration;
 use crate::cli::values;
 use crate::net::parse_ports;
@@ -20,7 +22,14 @@ const RM: &str = "  docker firewall rm 3
   docker firewall rm --target web";
 const LS: &str = "  docker firewall ls
   docker firewall ls web shop/api
-  docker firewall ls --filter managed=false --format json";
+  docker firewall ls --filter exposed=world
+  docker firewall ls --format 'table {{.Container}}\\t{{.Port}}\\t{{.From}}'
+  docker firewall ls --format html > access.html";
+const GRAPH: &str = "  docker firewall graph > firewall.svg
+  docker firewall graph --format mermaid --filter exposed=world
+  docker firewall graph web --format dot | dot -Tpng > web.png";
+const FILTER: &str = "Filter output: container=NAME, label=KEY[=VALUE], network=NAME, exposed=world|restricted|closed, \
+    managed=true|false";
 const EXPLAIN: &str = "  docker firewall explain web:443 --from 203.0.113.7
   docker firewall explain :8443 --from 203.0.113.7 --verbose
   docker firewall explain shop/api --from ipfriends --interface eth1";
@@ -53,14 +62,9 @@ pub(super) fn commands() -> Vec<Command> {
             dry_run(),
         ]),
         command("rules", "List the rules in order").args([quiet("Only display rule IDs"), format(), no_trunc()]),
-        command("ls", "List published ports and who can reach them").visible_alias("list").after_help(LS).args([
-            targets(any_number("target", "TARGET")),
-            quiet("Only display container names"),
-            format(),
-            no_trunc(),
-            filter(),
-        ]),
+        ways(),
         explain(),
+        graph(),
         default(),
         command("apply", "Make the kernel hold what the policy says").long_about(
             "Make the kernel hold what the policy says.\n\n\
@@ -126,6 +130,40 @@ pub(super) fn commands() -> Vec<Command> {
     ]
 }
 
+/// `ls`.
+fn ways() -> Command {
+    command("ls", "List published ports and who can reach them")
+        .visible_alias("list")
+        .long_about(
+            "List published ports and who can reach them.\n\n\
+             A row is a way in. PATH says how packets get there: dnat (the kernel rewrites a port of\n\
+             the host), proxy (docker-proxy answers on it), direct (the container's own address,\n\
+             where the engine leaves it open), host, macvlan, ipvlan, ingress or shared.\n\
+             Fields of templates: Container, ID, State, Networks, Labels, Published, Port, Path,\n\
+             Family, From, Exposed, Rules, Managed.\n\
+             The kernel counts packets by rule and not by port: iptables -nvL DOCKER-FIREWALL-TO.",
+        )
+        .after_help(LS)
+        .args([
+            targets(any_number("target", "TARGET")),
+            quiet("Only display container names"),
+            page_format(),
+            no_trunc(),
+            filter(),
+        ])
+}
+
+/// `graph`.
+fn graph() -> Command {
+    command("graph", "Draw who can reach which container").after_help(GRAPH).args([
+        targets(any_number("target", "TARGET")),
+        value("format", None, "string", "Picture to draw: svg (default), dot or mermaid")
+            .value_parser(values::parse_picture),
+        filter(),
+    ])
+}
+
+/// `explain`.
 fn explain() -> Command {
     command("explain", "Show whether somebody reaches a container, and why")
         .long_about(
@@ -167,8 +205,7 @@ fn targets(arg: Arg) -> Arg {
 }
 
 fn filter() -> Arg {
-    list("filter", Some('f'), "filter", "Filter output: \"container=NAME\", \"managed=true\" or \"managed=false\"")
-        .value_parser(values::parse_filter)
+    list("filter", Some('f'), "filter", FILTER).value_parser(values::parse_filter)
 }
 
 /// `allow` and `deny` differ in their verdict only.

@@ -123,7 +123,7 @@ fn friends_only(desk: &Desk) -> Result {
     only(desk, NEAR, 80, true, true)?;
     let listed = desk.idle("ls mac")?.stdout;
     let row = listed.lines().nth(1).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(row, "mac macvlan lan0 203.0.113.200 all ipfriends 1 yes", "{listed}");
+    assert_eq!(row, "mac macvlan lan0 203.0.113.200 all macvlan ipfriends 1 yes", "{listed}");
     assert_eq!(desk.run("status")?.code, 0);
     assert_eq!(desk.done("apply")?, "Nothing to do: 1 rule in force.");
     // What the container starts is its own affair, and so are its neighbours of the same engine.
@@ -164,7 +164,7 @@ fn ports_interfaces_and_the_default(desk: &Desk) -> Result {
     let rows: Vec<String> =
         listed.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
     let expected = |address: &str| {
-        ["80/tcp ipfriends 1 yes", "53/udp everyone 2 yes", "all others nobody yes"]
+        ["80/tcp macvlan ipfriends 1 yes", "53/udp macvlan everyone 2 yes", "all others macvlan nobody yes"]
             .map(|rest| format!("mac macvlan lan0 {address} {rest}"))
     };
     assert_eq!(rows, MAC.map(expected).concat(), "{listed}");

@@ -36,6 +36,8 @@ fn all_of_it(desk: &Desk) -> Result {
     desk.clear()?;
     what_no_rule_reaches(desk)?;
     desk.clear()?;
+    addresses_left_open_are_listed(desk)?;
+    desk.clear()?;
     plans_write_nothing(desk)?;
     desk.clear()?;
     reset_leaves_what_is_not_ours(desk)
@@ -209,14 +211,30 @@ fn what_no_rule_reaches(desk: &Desk) -> Result {
         let found = listed.lines().find(|line| line.split_whitespace().next() == Some(name));
         found.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(row("hosty"), "hosty host network everyone (not guarded) no");
-    assert_eq!(row("homely"), "homely 127.0.0.1:8700 80/tcp host only 1 yes");
-    assert_eq!(row("bound"), "bound 203.0.113.1:8701 80/tcp 203.0.113.10 1 yes");
+    assert_eq!(row("hosty"), "hosty host network host everyone (not guarded) no");
+    assert_eq!(row("homely"), "homely 127.0.0.1:8700 80/tcp dnat host only 1 yes");
+    assert_eq!(row("bound"), "bound 203.0.113.1:8701 80/tcp dnat 203.0.113.10 1 yes");
     assert!(listed.contains("[::]:8080"), "{listed}");
     for line in desk.idle("ls --format json")?.stdout.lines() {
         assert!(line.starts_with("{\"Container\":\"") && line.ends_with('}'), "{line}");
     }
     desk.lab.docker(&["rm", "-f", "hosty", "lodger", "homely", "bound"])?.require("docker rm").map(drop)
+}
+
+/// Engines up to 27 leave containers' own addresses to whoever is routed to them: `ls` says so where it is so.
+fn addresses_left_open_are_listed(desk: &Desk) -> Result {
+    let shown = desk.lab.docker(&["inspect", "-f", "{{.NetworkSettings.IPAddress}}", "web2"])?;
+    let address: std::net::IpAddr = shown.require("docker inspect")?.trim().parse().expect("an address");
+    let reached = |client| Ok::<_, lab::LabError>(desk.lab.tcp(client, address, 80)?.reached());
+    let listed = |exposure: &str| {
+        let listed = desk.idle("ls web2 --format {{.Published}}={{.Path}}={{.Exposed}}")?.stdout;
+        Ok::<_, lab::LabError>(listed.contains(&format!("{address}=direct={exposure}")))
+    };
+    assert_eq!(listed("world")?, reached(Client::Stranger)?);
+    desk.done("allow web2 --from 203.0.113.10")?;
+    assert!(!listed("world")? && !reached(Client::Stranger)?);
+    assert_eq!(listed("restricted")?, reached(Client::Friend)?);
+    desk.done("rm 1").map(drop)
 }
 
 fn plans_write_nothing(desk: &Desk) -> Result {

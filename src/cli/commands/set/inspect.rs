@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::cli::args::SetInspectArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
+use crate::cli::format::Format;
 use crate::cli::offline;
 use crate::cli::session::{Need, Session};
 use crate::net::Family;
@@ -31,7 +32,14 @@ pub fn run(ctx: &mut Context, args: SetInspectArgs) -> Result<Exit, Failure> {
             Err(failure) => complaints.push(failure),
         }
     }
-    ctx.output.json_array(&found, args.compact)?;
+    match &args.format {
+        Some(Format::Lines(template)) => {
+            for set in &found {
+                ctx.output.line(&Format::said(template, set)?);
+            }
+        }
+        format => ctx.output.json_array(&found, format.is_some())?,
+    }
     for failure in &complaints {
         ctx.output.failure(failure);
     }

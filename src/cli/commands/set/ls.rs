@@ -5,9 +5,8 @@ use serde_json::json;
 use crate::cli::args::SetLsArgs;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
-use crate::cli::format::Shape;
+use crate::cli::listing::{Entry, Listing};
 use crate::cli::offline;
-use crate::cli::table::Table;
 use crate::cli::text::natural_order;
 use crate::net::Family;
 
@@ -16,22 +15,20 @@ pub fn run(ctx: &mut Context, args: SetLsArgs) -> Result<Exit, Failure> {
     let config = offline::config(ctx)?;
     let mut sets: Vec<_> = config.sets.values().collect();
     sets.sort_by(|a, b| natural_order(a.name().as_str(), b.name().as_str()));
-    let mut table = Table::new(&["NAME", "TYPE", "IPV4", "IPV6", "RULES"]);
-    for set in sets {
+    let entries = sets.into_iter().map(|set| {
         let (v4, v6) = (set.count(Family::V4).to_string(), set.count(Family::V6).to_string());
         let kind = set.shape(Family::V4).kind.name().to_owned();
         let users = super::users(config.document.policy(), set.name());
         let rules = users.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
-        match args.style.shape() {
-            Shape::Names => ctx.output.line(set.name().as_str()),
-            Shape::Json => ctx.output.json_line(
-                &json!({"Name": set.name().as_str(), "Type": kind, "IPv4": v4, "IPv6": v6, "Rules": rules}),
-            )?,
-            Shape::Table => table.row([set.name().to_string(), kind, v4, v6, rules]),
+        let name = set.name().to_string();
+        Entry {
+            fields: json!({"Name": name, "Type": kind, "IPv4": v4, "IPv6": v6, "Rules": rules}),
+            cells: vec![name.clone(), kind, v4, v6, rules],
+            name,
+            alarming: false,
         }
-    }
-    if args.style.shape() == Shape::Table {
-        ctx.output.table(&table);
-    }
+    });
+    let headings = &["NAME", "TYPE", "IPV4", "IPV6", "RULES"];
+    Listing { headings, flexible: &[4], entries: entries.collect() }.print(ctx, &args.style)?;
     Ok(Exit::Success)
 }

@@ -38,7 +38,8 @@ fn digits(text: &str) -> &str {
 /// Whether a character may move the cursor, hide text or change its direction on a terminal.
 fn is_dangerous(c: char) -> bool {
     c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+        || matches!(c, '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
 /// `text` with everything escaped that could forge lines or colours: names and comments come from others.
@@ -58,6 +59,43 @@ pub fn printable(text: &str) -> Cow<'_, str> {
         }
     }
     Cow::Owned(clean)
+}
+
+/// JSON that says the same and holds nothing that a terminal would obey: JSON leaves all but ASCII's controls as they are.
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_dangerous) {
+        return Cow::Borrowed(json);
+    }
+    let mut clean = String::with_capacity(json.len() + 8);
+    for c in json.chars() {
+        // Line ends and indentation lie between values, never within one.
+        if is_dangerous(c) && !matches!(c, '\n' | '\r' | '\t') {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let _ = write!(clean, "\\u{unit:04x}");
+            }
+        } else {
+            clean.push(c);
+        }
+    }
+    Cow::Owned(clean)
+}
+
+/// `text` as the content or the quoted attribute of an HTML, XML or SVG element: [`printable`], and nothing of it markup.
+pub fn markup(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len() + 8);
+    for c in printable(text).chars() {
+        match c {
+            '&' => clean.push_str("&amp;"),
+            '<' => clean.push_str("&lt;"),
+            '>' => clean.push_str("&gt;"),
+            '"' => clean.push_str("&quot;"),
+            '\'' => clean.push_str("&#39;"),
+            // No XML may hold these.
+            '\u{fffe}' | '\u{ffff}' => clean.push('\u{fffd}'),
+            c => clean.push(c),
+        }
+    }
+    clean
 }
 
 /// `text` cut to `most` characters, the last of them `…`, unless it fits.
@@ -85,6 +123,14 @@ mod tests {
     fn nobody_forges_a_line() {
         assert_eq!(printable("web"), "web");
         assert_eq!(printable("a\u{1b}[31m\nb\u{202e}\u{7f}\u{9b}"), "a\\x1b[31m\\nb\\u{202e}\\x7f\\u{9b}");
+    }
+
+    #[test]
+    fn json_means_the_same_and_moves_no_cursor() {
+        let value = serde_json::json!({"n": "a\u{1b}[31m\u{202e}\u{7f}\u{9b}\u{e0041}\n"});
+        let text = printable_json(&value.to_string()).into_owned();
+        assert_eq!(text, r#"{"n":"a\u001b[31m\u202e\u007f\u009b\udb40\udc41\n"}"#);
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), value);
     }
 
     #[test]

@@ -1,0 +1,126 @@
+//! The ways into containers as this moment shows them: what `ls` lists and `graph` draws.
+
+use jiff::Timestamp;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::format::Filters;
+use super::report::count;
+use super::session::{Need, Session};
+use super::text::{natural_order, printable};
+use crate::access::{Exposure, View, Way, pending_ways, service_ways, ways, withheld_ways};
+use crate::inventory::{Container, Inventory, Service};
+use crate::policy::{Policy, Target, nearest};
+use crate::resolve::{selects, selects_service};
+use crate::ruleset::Dump;
+
+/// What was found.
+pub(super) struct Survey {
+    /// The ways, sorted by whom they lead to.
+    pub(super) ways: Vec<Way>,
+    /// The rules that they were read off.
+    pub(super) policy: Policy,
+    /// The engine's host.
+    pub(super) host: String,
+    /// When.
+    pub(super) now: Timestamp,
+    /// What a reader should know: that the kernel was not asked, or holds something else.
+    pub(super) remarks: Vec<String>,
+}
+
+/// Keys of `--filter`.
+const FILTERS: [&str; 5] = ["container", "label", "network", "exposed", "managed"];
+
+/// Looks around. Without privileges the policy alone is read.
+pub(super) fn survey(ctx: &mut Context, targets: &[Target], filters: &Filters) -> Result<Survey, Failure> {
+    filters.only(&FILTERS)?;
+    filters.only_values("managed", &["true", "false"])?;
+    filters.only_values("exposed", &Exposure::ALL.map(Exposure::name))?;
+    let mut remarks = Vec::new();
+    let (session, kernel, changes) = if Session::is_privileged() {
+        let mut session = Session::open(ctx, Need::Engine)?;
+        let (state, changes) = session.rules_in_force()?;
+        (session, Some(state), changes)
+    } else {
+        remarks.push("note: read from the policy, not from the kernel, which needs CAP_NET_ADMIN (sudo)".to_owned());
+        (Session::look(ctx, Need::Engine)?, None, 0)
+    };
+    if changes > 0 {
+        let lines = count(changes, "line", "lines");
+        let program = &ctx.program;
+        remarks.push(format!(
+            "warning: the kernel differs from the policy in {lines}: `{program} plan` shows the difference, `{program} apply` mends it"
+        ));
+    }
+    let mut ways = found(&session, kernel.as_ref(), changes > 0, targets)?;
+    ways.retain(|way| passes(way, filters));
+    let host = session.containers()?.engine.name.clone();
+    Ok(Survey { ways, policy: session.policy().clone(), host, now: session.now, remarks })
+}
+
+fn found(session: &Session, kernel: Option<&Dump>, differs: bool, targets: &[Target]) -> Result<Vec<Way>, Failure> {
+    let inventory = session.containers()?;
+    let known = session.services(inventory);
+    let pending: Vec<Target> = session.policy().rules.iter().flat_map(|rule| rule.targets.clone()).collect();
+    refuse_unknown(targets, inventory, &known, &pending)?;
+    let mut view = View::new((session.policy(), inventory), kernel, differs, session.now);
+    view.inside = session.sandboxes().iter().map(|inside| (inside.id.as_str(), &inside.state)).collect();
+    let is_meant = |service: &Service| {
+        targets.is_empty() || targets.iter().any(|target| selects_service(target, service, inventory))
+    };
+    let mut containers: Vec<&Container> = inventory
+        .containers
+        .iter()
+        .filter(|container| targets.is_empty() || targets.iter().any(|target| selects(target, container, inventory)))
+        .collect();
+    containers.sort_by(|a, b| natural_order(&a.name, &b.name));
+    let mut services: Vec<&Service> = known.iter().filter(|service| is_meant(service)).collect();
+    services.sort_by(|a, b| natural_order(&a.name, &b.name));
+    let mut all = ways(&view, &containers);
+    all.extend(service_ways(&view, &services));
+    all.extend(withheld_ways(&view, &known, &is_meant));
+    let waits = |way: &Way| targets.is_empty() || targets.iter().any(|target| target.to_string() == way.to.name);
+    all.extend(pending_ways(&view, &known).into_iter().filter(waits));
+    Ok(all)
+}
+
+/// Refuses targets that mean nobody, and that no rule speaks of either.
+fn refuse_unknown(
+    targets: &[Target],
+    inventory: &Inventory,
+    known: &[Service],
+    pending: &[Target],
+) -> Result<(), Failure> {
+    let means_somebody = |target: &Target| {
+        pending.contains(target)
+            || inventory.containers.iter().any(|container| selects(target, container, inventory))
+            || known.iter().any(|service| selects_service(target, service, inventory))
+    };
+    let Some(target) = targets.iter().find(|target| !means_somebody(target)) else { return Ok(()) };
+    let name = target.to_string();
+    let failure = Failure::user(format!("no container is meant by {}", printable(&name)));
+    let names = inventory.containers.iter().map(|container| container.name.as_str());
+    Err(match nearest(&name, names) {
+        Some(near) => failure.hinted(format!("Did you mean {}?", printable(near))),
+        None => failure.hinted("`docker ps -a` lists containers"),
+    })
+}
+
+fn passes(way: &Way, filters: &Filters) -> bool {
+    let to = &way.to;
+    filters.pass(|key, value| match key {
+        "container" => to.name == value || (value.len() >= 4 && !to.id.is_empty() && starts_alike(&to.id, value)),
+        "label" => match value.split_once('=') {
+            Some((label, wanted)) => to.labels.get(label).is_some_and(|own| own == wanted),
+            None => to.labels.contains_key(value),
+        },
+        "network" => to.networks.iter().any(|network| network == value),
+        "exposed" => way.exposure.name() == value,
+        _ => (value == "true") == way.managed,
+    })
+}
+
+/// Whether an ID of 12 digits and the one that was typed, short or long, are the same as far as they go.
+fn starts_alike(id: &str, typed: &str) -> bool {
+    id.starts_with(typed) || typed.starts_with(id)
+}
