@@ -7,6 +7,7 @@
 //! What a packet meets and this leaves out: policy routing, reverse path filters of the routing code, `IPsec`, `tc` and
 //! eBPF, none of which iptables knows of; and neighbour discovery, which rules can bar too.
 
+mod exchange;
 mod host;
 mod journey;
 mod judge;
@@ -17,4 +18,4 @@ mod walk;
 pub use host::{Host, Listener, Route};
 pub use journey::{Kernel, Start, at_hook, inbound, inside};
 pub use passage::{Answer, Cause, Certainty, Passage, Place, Step};
-pub use segment::{Link, Lookup, Segment, Tracking, held};
+pub use segment::{ACK, Link, Lookup, SYN, Segment, Tracking, held};

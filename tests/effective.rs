@@ -180,10 +180,36 @@ fn a_rule_that_may_match_makes_an_answer_unknown_only_if_it_decides() {
         // The answer counts too.
         ("filter", vec!["FORWARD -i docker0 -j DROP".to_owned()], Denied),
         ("raw", vec!["PREROUTING -i docker0 -j CT --notrack".to_owned()], Denied),
+        // And so does what comes after it.
+        ("filter", vec!["FORWARD -i br-ext -m conntrack --ctstate ESTABLISHED -j DROP".to_owned()], Denied),
+        ("filter", vec!["FORWARD -i br-ext -p tcp -m tcp ! --tcp-flags SYN,ACK SYN -j DROP".to_owned()], Denied),
+        (
+            "filter",
+            vec![
+                "FORWARD -i br-ext -m conntrack --ctstate NEW -j ACCEPT".to_owned(),
+                "FORWARD -i docker0 -j ACCEPT".to_owned(),
+                "FORWARD -j DROP".to_owned(),
+            ],
+            Denied,
+        ),
     ] {
         let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
         assert_eq!(answer(table, &rules), expected, "{table} {rules:?}");
     }
+}
+
+/// The tracker takes the data that a container sends for a new connection of its own, which Docker hides behind the host.
+#[test]
+fn a_connection_that_is_not_tracked_may_lose_its_name() {
+    let untracked = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 203.0.113.66/32 -j CT --notrack\nCOMMIT\n";
+    let hiding =
+        "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\nCOMMIT\n";
+    let to = |text: &str| follow(parse_whole(text).unwrap(), "203.0.113.66", ("172.17.0.2", 80));
+    assert_eq!(to(untracked).answer, Answer::Allowed);
+    assert_eq!(to(hiding).answer, Answer::Allowed);
+    let lost = to(&format!("{untracked}{hiding}"));
+    assert_eq!(lost.answer, Answer::Unknown);
+    assert!(matches!(&lost.cause, Cause::Rule(place) if place.hook == "POSTROUTING"), "{lost:?}");
 }
 
 #[test]
