@@ -25,6 +25,9 @@ impl Course<'_> {
     fn answer(&mut self, segment: &Segment, hook: &'static str, behind: Option<IpAddr>) -> Result<Segment, Cause> {
         let mut answer = segment.answer();
         self.turn(format!("its answer, from {}", answer.source));
+        if hook != INPUT {
+            answer.out_link = self.way_back(segment)?;
+        }
         if let Some(behind) = behind {
             let out = std::mem::replace(&mut answer.out_link, Link::Absent);
             let client = std::mem::replace(&mut answer.destination, behind);
@@ -43,6 +46,19 @@ impl Course<'_> {
             self.table("mangle", POSTROUTING, &mut answer)?;
         }
         Ok(answer)
+    }
+
+    /// Answers go where their routes lead, which need not be where the call came in.
+    fn way_back(&self, segment: &Segment) -> Result<Link, Cause> {
+        let (host, client) = (self.kernel.host, &segment.source);
+        let on_link = matches!(client, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        if on_link || host.routes.is_empty() {
+            return Ok(segment.in_link.clone());
+        }
+        match host.device(client) {
+            Some(device) => Ok(Link::Named(device.to_owned())),
+            None => Err(Cause::Host(format!("no route leads back to {client}"))),
+        }
     }
 
     /// What the caller sends once it has an answer, without which it is none: it comes as the first packet came, and rules

@@ -1,6 +1,6 @@
 //! The host around the rules: its addresses, its routes, who listens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -12,8 +12,8 @@ use crate::net::Family;
 pub struct Route {
     /// What it leads to.
     pub block: IpNet,
-    /// Over this interface.
-    pub device: String,
+    /// Over this interface; `None`: nowhere (`ip route add blackhole`, `unreachable`, `prohibit`).
+    pub device: Option<String>,
 }
 
 /// What is known of the host.
@@ -21,8 +21,11 @@ pub struct Route {
 pub struct Host {
     /// Its own addresses.
     pub addresses: BTreeSet<IpAddr>,
-    /// The main routing table; the longest block that fits decides. Policy routing is not read.
+    /// The main routing table; the longest block that fits decides. Empty: not known.
     pub routes: Vec<Route>,
+    /// Interfaces that ask whether an IPv4 packet's source is routed back (`rp_filter`), and whether that has to be through
+    /// them.
+    pub asks_back: BTreeMap<String, bool>,
     /// Families that it forwards.
     pub forwards: BTreeSet<Family>,
     /// Its bridges, as far as the engine made them.
@@ -59,7 +62,7 @@ impl Host {
 
     /// The interface that leads to `address`.
     pub fn device(&self, address: &IpAddr) -> Option<&str> {
-        self.route(address).map(|route| route.device.as_str())
+        self.route(address)?.device.as_deref()
     }
 
     fn route(&self, address: &IpAddr) -> Option<&Route> {
@@ -72,6 +75,15 @@ impl Host {
     pub fn source_for(&self, address: &IpAddr) -> Option<IpAddr> {
         let block = self.route(address)?.block;
         self.addresses.iter().copied().find(|own| block.contains(own))
+    }
+
+    /// Whether the routing code throws a packet away for where it comes from.
+    pub(super) fn disbelieves(&self, source: &IpAddr, interface: &str) -> bool {
+        let back = self.device(source);
+        match self.asks_back.get(interface) {
+            Some(strict) if source.is_ipv4() => back.is_none() || *strict && back != Some(interface),
+            _ => false,
+        }
     }
 
     /// As `-m addrtype` calls it.

@@ -91,7 +91,7 @@ pub fn at_hook(kernel: &Kernel<'_>, hook: &'static str, segment: &Segment) -> Pa
 /// A journey under way.
 #[derive(Clone)]
 pub(super) struct Course<'a> {
-    kernel: Kernel<'a>,
+    pub(super) kernel: Kernel<'a>,
     log: Log,
     /// The first rule of which nobody can tell what it does to this packet.
     pub(super) doubt: Option<Cause>,
@@ -248,6 +248,15 @@ impl<'a> Course<'a> {
         if segment.translated {
             let port = segment.destination_port.map_or_else(|| "?".to_owned(), |port| port.to_string());
             self.turn(format!("rewritten to {} port {port}", segment.destination));
+        }
+        if let Link::Named(name) = &segment.in_link
+            && self.kernel.host.disbelieves(&segment.source, name)
+        {
+            let text = format!(
+                "{name} takes nothing from {}, to which answers would not go there (rp_filter)",
+                segment.source
+            );
+            return self.end(Err(Cause::Host(text)), &segment, false);
         }
         if self.kernel.host.is_local(&segment.destination) {
             return self.taken(segment);

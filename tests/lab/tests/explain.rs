@@ -240,6 +240,57 @@ fn what_explain_says_past_rules_of_others_is_what_happens() -> Result {
     Ok(())
 }
 
+#[test]
+#[ignore = "needs root and the engines: tests/run.sh runs it"]
+fn routes_that_keep_somebody_out_are_seen() -> Result {
+    let desk = Desk::up(Engine::V28_5, Flavour::Nft, "explain")?;
+    desk.lab.run("web", &["-p", "8080:80"], &[])?;
+    let said = |client: Client| desk.run(&format!("explain :8080 --from {} --interface br-ext", client.v4()));
+    let reaches = |client: Client| Ok::<_, lab::LabError>(desk.lab.tcp(client, Client::Host.v4(), 8080)?.reached());
+    let stranger = Client::Stranger.v4();
+    for (make, take, code) in [
+        (format!("ip route add blackhole {stranger}"), format!("ip route del blackhole {stranger}"), 3),
+        (format!("ip route add unreachable {stranger}"), format!("ip route del unreachable {stranger}"), 3),
+        (
+            // Its answers would go out elsewhere.
+            format!(
+                "set -e; ip link add aside type bridge; ip link set aside up; ip route add {stranger} dev aside
+                 echo 1 > /proc/sys/net/ipv4/conf/br-ext/rp_filter"
+            ),
+            "ip link del aside; echo 0 > /proc/sys/net/ipv4/conf/br-ext/rp_filter".to_owned(),
+            3,
+        ),
+        // Other tables are not read: nothing is said.
+        (
+            format!("ip route add blackhole default table 100; ip rule add to {stranger} lookup 100"),
+            format!("ip rule del to {stranger} lookup 100"),
+            1,
+        ),
+    ] {
+        assert!(reaches(Client::Stranger)? && said(Client::Stranger)?.code == 0, "before {make}");
+        desk.shell(&make)?;
+        let output = said(Client::Stranger)?;
+        assert_eq!(
+            (output.code, reaches(Client::Stranger)?),
+            (code, false),
+            "{make}: {} {}",
+            output.stdout,
+            output.stderr
+        );
+        let friend = i32::from(code == 1);
+        let output = said(Client::Friend)?;
+        assert_eq!(
+            (output.code, reaches(Client::Friend)?),
+            (friend, true),
+            "{make}: {} {}",
+            output.stdout,
+            output.stderr
+        );
+        desk.shell(&take)?;
+    }
+    Ok(())
+}
+
 /// Puts the rules in, asks `explain`, tries, and takes the rules out.
 fn compare(lab: &Lab, desk: &Desk, name: &str, texts: &[(&str, String)], tally: &mut Tally) -> Result {
     for (program, text) in texts {

@@ -115,6 +115,7 @@ impl World {
             host: Host {
                 addresses: own.addresses,
                 routes: routes::read().map_err(|error| unreadable(format!("cannot read the routes: {error}")))?,
+                asks_back: routes::asking_back(),
                 forwards: routes::forwarded(),
                 bridges,
                 filters_bridges: routes::filtered_on_bridges(),
