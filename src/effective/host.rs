@@ -65,10 +65,13 @@ impl Host {
         self.route(address)?.device.as_deref()
     }
 
+    /// Where packets from `address` are likely to come in: the way to it, were it not barred by a route that leads nowhere.
+    pub fn entrance(&self, address: &IpAddr) -> Option<&str> {
+        longest(self.routes.iter().filter(|route| route.device.is_some()), address)?.device.as_deref()
+    }
+
     fn route(&self, address: &IpAddr) -> Option<&Route> {
-        let leading = self.routes.iter().filter(|route| route.block.contains(address));
-        // The first of several equal ones is the one that the kernel lists first, of the lowest metric.
-        leading.rev().max_by_key(|route| route.block.prefix_len())
+        longest(self.routes.iter(), address)
     }
 
     /// The address that the host calls `address` from, where both are in one subnet.
@@ -95,4 +98,9 @@ impl Host {
             _ => "UNICAST",
         }
     }
+}
+
+/// The longest route that fits; the first of several equal ones is the one that the kernel lists first, of the lowest metric.
+fn longest<'a>(routes: impl DoubleEndedIterator<Item = &'a Route>, address: &IpAddr) -> Option<&'a Route> {
+    routes.filter(|route| route.block.contains(address)).rev().max_by_key(|route| route.block.prefix_len())
 }

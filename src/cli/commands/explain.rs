@@ -45,7 +45,7 @@ pub fn run(ctx: &mut Context, args: ExplainArgs) -> Result<Exit, Failure> {
     }
     let mut session = Session::open(ctx, Need::Engine)?;
     let mut world = World::read(&mut session, args.interface.clone())?;
-    let callers = callers(&session, &args.sources)?;
+    let callers = callers(&session, &world, &args.sources)?;
     world.check(&callers)?;
     let mut answers = Vec::new();
     for destination in &args.destinations {

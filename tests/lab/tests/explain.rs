@@ -245,12 +245,12 @@ fn what_explain_says_past_rules_of_others_is_what_happens() -> Result {
 fn routes_that_keep_somebody_out_are_seen() -> Result {
     let desk = Desk::up(Engine::V28_5, Flavour::Nft, "explain")?;
     desk.lab.run("web", &["-p", "8080:80"], &[])?;
-    let said = |client: Client| desk.run(&format!("explain :8080 --from {} --interface br-ext", client.v4()));
+    let said = |client: Client, over: &str| desk.run(&format!("explain :8080 --from {}{over}", client.v4()));
     let reaches = |client: Client| Ok::<_, lab::LabError>(desk.lab.tcp(client, Client::Host.v4(), 8080)?.reached());
     let stranger = Client::Stranger.v4();
-    for (make, take, code) in [
-        (format!("ip route add blackhole {stranger}"), format!("ip route del blackhole {stranger}"), 3),
-        (format!("ip route add unreachable {stranger}"), format!("ip route del unreachable {stranger}"), 3),
+    for (make, take, over, code) in [
+        (format!("ip route add blackhole {stranger}"), format!("ip route del blackhole {stranger}"), "", 3),
+        (format!("ip route add unreachable {stranger}"), format!("ip route del unreachable {stranger}"), "", 3),
         (
             // Its answers would go out elsewhere.
             format!(
@@ -258,18 +258,20 @@ fn routes_that_keep_somebody_out_are_seen() -> Result {
                  echo 1 > /proc/sys/net/ipv4/conf/br-ext/rp_filter"
             ),
             "ip link del aside; echo 0 > /proc/sys/net/ipv4/conf/br-ext/rp_filter".to_owned(),
+            " --interface br-ext",
             3,
         ),
         // Other tables are not read: nothing is said.
         (
             format!("ip route add blackhole default table 100; ip rule add to {stranger} lookup 100"),
             format!("ip rule del to {stranger} lookup 100"),
+            "",
             1,
         ),
     ] {
-        assert!(reaches(Client::Stranger)? && said(Client::Stranger)?.code == 0, "before {make}");
+        assert!(reaches(Client::Stranger)? && said(Client::Stranger, "")?.code == 0, "before {make}");
         desk.shell(&make)?;
-        let output = said(Client::Stranger)?;
+        let output = said(Client::Stranger, over)?;
         assert_eq!(
             (output.code, reaches(Client::Stranger)?),
             (code, false),
@@ -278,7 +280,13 @@ fn routes_that_keep_somebody_out_are_seen() -> Result {
             output.stderr
         );
         let friend = i32::from(code == 1);
-        let output = said(Client::Friend)?;
+        let among = desk.run(&format!("explain :8080 --from {stranger}/26"))?;
+        assert!(
+            (over, code) != ("", 3) || among.stdout.contains(": denied") && among.stdout.contains(": allowed"),
+            "{}",
+            among.stdout
+        );
+        let output = said(Client::Friend, "")?;
         assert_eq!(
             (output.code, reaches(Client::Friend)?),
             (friend, true),
