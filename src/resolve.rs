@@ -19,6 +19,7 @@ mod boot;
 mod host;
 mod ingress;
 mod sandbox;
+mod selecting;
 mod unseen;
 
 pub use boot::{BootRecord, BootRecordError};
@@ -27,6 +28,7 @@ pub use ingress::{
     IngressMemory, IngressOwner, IngressPort, SHARED, rule_selects_service, selects_service, services, speaks_of,
 };
 pub use sandbox::{Interface, Sandboxed, needs_sandbox, sandboxed};
+use selecting::Selecting;
 pub use unseen::Following;
 
 /// What rules are resolved against.
@@ -229,6 +231,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
     let mut places: BTreeMap<IpAddr, Place> = BTreeMap::new();
     let mut owners: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
     let closes_unseen = facts.following.closes(policy.unseen);
+    let selecting = Selecting::new(&policy.rules);
 
     // Those that run come last: an address is theirs, even if one that is stopped had it.
     let (running, stopped): (Vec<_>, Vec<_>) = inventory.containers.iter().partition(|container| container.running);
@@ -238,8 +241,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         }
     }
     for container in stopped.into_iter().chain(running) {
-        let rules: Vec<usize> =
-            (0..policy.rules.len()).filter(|&i| rule_selects(&policy.rules[i], container, inventory)).collect();
+        let rules = selecting.of(container, inventory);
         // An expired allow keeps its container guarded: access that ends must not open the door to everybody.
         let guarded = policy.guards(rules.iter().map(|&i| &policy.rules[i]));
         if rules.is_empty() && !guarded {

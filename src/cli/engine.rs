@@ -30,14 +30,22 @@ pub(super) fn address(ctx: &Context) -> Result<docker::EngineAddress, Failure> {
 #[derive(Default)]
 pub(super) struct Line {
     open: Option<(tokio::runtime::Runtime, docker::Engine)>,
+    /// How long each request may take, where that is not left to what people wait at a terminal.
+    patience: Option<Duration>,
 }
 
 impl Line {
+    /// One for requests that take no longer than `patience` each.
+    pub(super) fn patient_for(patience: Duration) -> Self {
+        Self { open: None, patience: Some(patience) }
+    }
+
     /// Asks the engine, and refuses one that lives elsewhere.
     pub(super) fn inventory(&mut self, ctx: &Context) -> Result<Inventory, Trouble> {
         let environment = docker::Environment::of_process();
         let address = address(ctx).map_err(Trouble::Refused)?;
-        let options = docker::ConnectOptions::from_environment(&environment);
+        let mut options = docker::ConnectOptions::from_environment(&environment);
+        options.patience = self.patience.unwrap_or(options.patience);
         let unreachable = |error: EngineError| Trouble::Unreachable(complaint::engine(&error));
         let mut second = false;
         loop {

@@ -4,6 +4,7 @@
 //! arguments nor the engine meant; so what is looked at is what was made just now. One line, or nothing: nothing also
 //! where the engine takes its time, for the command's own end waits for us.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -110,7 +111,8 @@ fn rules(paths: &Paths) -> Rules {
 /// The running containers that the command made: of `run` the newest, of Compose those of the project.
 fn made_by<'a>(request: &Request, glance: &'a Glance, here: &Path, now: i64) -> Vec<&'a Container> {
     let containers = || glance.inventory.containers.iter();
-    let newest = containers().zip(&glance.created).max_by_key(|(_, created)| **created);
+    // Of those made within the same second the first, for the engine lists them so.
+    let newest = containers().zip(&glance.created).min_by_key(|(_, created)| Reverse(**created));
     let newest = newest.filter(|(_, created)| now - **created <= JUST_NOW).map(|(container, _)| container);
     if request.root_cmd.ends_with("run") {
         return newest.into_iter().filter(|container| container.running).collect();
@@ -219,6 +221,13 @@ mod tests {
     }
 
     const GUARDED: &str = "version = 1\n[[rule]]\nverdict = \"allow\"\ntarget = \"web\"\nfrom = \"192.0.2.1\"\n";
+
+    #[test]
+    fn of_those_made_within_the_same_second_the_last_is_meant() {
+        let world =
+            glance(vec![container("local", "127.0.0.1", &[]), container("web", "0.0.0.0", &[])], vec![100, 100]);
+        assert_eq!(said(&world, &known("version = 1", true)), None);
+    }
 
     #[test]
     fn an_open_port_is_named_with_the_way_out() {

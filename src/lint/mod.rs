@@ -3,6 +3,10 @@
 mod finding;
 mod shadow;
 
+use std::collections::HashMap;
+
+use shadow::Earlier;
+
 use crate::inventory::{Container, Inventory, NetworkMode};
 use crate::net::Protocol;
 use crate::policy::{Policy, Rule, RuleSource, Target};
@@ -14,25 +18,58 @@ pub use finding::Finding;
 /// Everything that does not fit, rule by rule.
 pub fn findings(policy: &Policy, facts: &Facts<'_>) -> Vec<Finding> {
     let mut found = Vec::new();
+    let named = Named::new(facts.inventory);
+    let mut earlier = Earlier::default();
     for (index, rule) in policy.rules.iter().enumerate() {
         for target in &rule.targets {
-            target_findings((index, rule), target, facts, &mut found);
+            target_findings((index, rule), target, facts, &named, &mut found);
         }
         source_findings(index, rule, facts, &mut found);
-        published_findings(index, rule, facts, &mut found);
-        if let Some(because) = shadow::shadowed_by(&policy.rules[..index], rule, facts.now) {
+        published_findings(index, rule, facts, &named, &mut found);
+        if let Some(because) = earlier.shadows(rule, facts.now) {
             found.push(Finding::NeverMatches { rule: index, because });
         }
+        earlier.add(rule);
     }
     let contested = contested(policy, facts.inventory).into_iter();
     found.extend(contested.map(|(ports, containers)| Finding::SharedPorts { ports: ports.to_string(), containers }));
     found
 }
 
-fn target_findings((rule, text): (usize, &Rule), target: &Target, facts: &Facts<'_>, found: &mut Vec<Finding>) {
+/// Containers by name, so that a rule that says one asks no other.
+struct Named<'a> {
+    inventory: &'a Inventory,
+    by_name: HashMap<&'a str, Vec<&'a Container>>,
+}
+
+impl<'a> Named<'a> {
+    fn new(inventory: &'a Inventory) -> Self {
+        let mut by_name: HashMap<&str, Vec<&Container>> = HashMap::new();
+        for container in &inventory.containers {
+            by_name.entry(&container.name).or_default().push(container);
+        }
+        Self { inventory, by_name }
+    }
+
+    /// Those that `target` means.
+    fn meant(&self, target: &Target) -> Vec<&'a Container> {
+        let inventory = self.inventory;
+        match target {
+            Target::Container(name) => self.by_name.get(name.as_str()).cloned().unwrap_or_default(),
+            _ => inventory.containers.iter().filter(|container| selects(target, container, inventory)).collect(),
+        }
+    }
+}
+
+fn target_findings(
+    (rule, text): (usize, &Rule),
+    target: &Target,
+    facts: &Facts<'_>,
+    named: &Named<'_>,
+    found: &mut Vec<Finding>,
+) {
     let inventory = facts.inventory;
-    let meant: Vec<&Container> =
-        inventory.containers.iter().filter(|container| selects(target, container, inventory)).collect();
+    let meant = named.meant(target);
     // A network that exists without containers is a name that means something.
     let known = match target {
         Target::All => true,
@@ -163,12 +200,12 @@ fn source_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: &mu
 }
 
 /// Reports host ports that no target publishes; silent while a target is away, for then nobody can know.
-fn published_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: &mut Vec<Finding>) {
+fn published_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, named: &Named<'_>, found: &mut Vec<Finding>) {
     let Some(wanted) = &rule.ports.published else { return };
     let inventory = facts.inventory;
     // On the host's network every port is the host's.
-    let meant = |container: &&Container| rule_selects(rule, container, inventory);
-    if inventory.containers.iter().filter(meant).any(|container| container.mode == NetworkMode::Host) {
+    let meant: Vec<&Container> = rule.targets.iter().flat_map(|target| named.meant(target)).collect();
+    if meant.iter().any(|container| container.mode == NetworkMode::Host) {
         return;
     }
     if inventory.services_withheld().is_some()
@@ -176,10 +213,8 @@ fn published_findings(rule_index: usize, rule: &Rule, facts: &Facts<'_>, found: 
     {
         return;
     }
-    let bindings = inventory
-        .containers
+    let bindings = meant
         .iter()
-        .filter(|container| rule_selects(rule, container, inventory))
         .flat_map(|container| &container.bindings)
         .filter_map(|binding| Some((binding.protocol, binding.host_port?)));
     let services = inventory

@@ -3,27 +3,59 @@
 //! Judged by what the rules say, not by what containers exist today: a rule is shadowed only if it would be in every
 //! world, so nothing is reported that tomorrow's containers would make wrong.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use crate::net::PortSet;
 use crate::policy::{Ports, Rule, RuleSource, Target};
 
-/// The index in `earlier` of one rule that takes every packet that `rule` could.
-pub(super) fn shadowed_by(earlier: &[Rule], rule: &Rule, now: Timestamp) -> Option<usize> {
-    earlier.iter().position(|other| {
-        // One that ends will let this one through some day, unless this one ends no later.
-        let outlives = match (other.expires, rule.expires) {
-            (None, _) => true,
-            (Some(other), Some(own)) => other >= own && other > now,
-            (Some(_), None) => false,
-        };
-        let same_way_in = other.interface.is_none() || other.interface == rule.interface;
-        outlives
-            && same_way_in
-            && rule.targets.iter().all(|target| other.targets.iter().any(|wider| target_covers(wider, target)))
-            && rule.sources.iter().all(|source| source_covered(&other.sources, source))
-            && ports_cover(&other.ports, &rule.ports)
-    })
+/// The rules before one, by their targets: what covers a rule covers its first target, so few have to be compared.
+#[derive(Default)]
+pub(super) struct Earlier<'a> {
+    rules: Vec<&'a Rule>,
+    by_target: HashMap<&'a Target, Vec<usize>>,
+}
+
+impl<'a> Earlier<'a> {
+    /// Adds the rule that comes next.
+    pub(super) fn add(&mut self, rule: &'a Rule) {
+        for target in &rule.targets {
+            self.by_target.entry(target).or_default().push(self.rules.len());
+        }
+        self.rules.push(rule);
+    }
+
+    /// The index of the first rule that takes every packet that `rule` could.
+    pub(super) fn shadows(&self, rule: &Rule, now: Timestamp) -> Option<usize> {
+        let first = rule.targets.first()?;
+        // Whatever `target_covers` says yes to for this target.
+        let mut wider = vec![first.clone(), Target::All];
+        if let Target::Label(key, Some(_)) = first {
+            wider.push(Target::Label(key.clone(), None));
+        }
+        let found = wider.iter().filter_map(|target| {
+            let known = self.by_target.get(target)?;
+            known.iter().copied().find(|&index| takes_all(self.rules[index], rule, now))
+        });
+        found.min()
+    }
+}
+
+/// Whether `other` takes every packet that `rule` could.
+fn takes_all(other: &Rule, rule: &Rule, now: Timestamp) -> bool {
+    // One that ends will let this one through some day, unless this one ends no later.
+    let outlives = match (other.expires, rule.expires) {
+        (None, _) => true,
+        (Some(other), Some(own)) => other >= own && other > now,
+        (Some(_), None) => false,
+    };
+    let same_way_in = other.interface.is_none() || other.interface == rule.interface;
+    outlives
+        && same_way_in
+        && rule.targets.iter().all(|target| other.targets.iter().any(|wider| target_covers(wider, target)))
+        && rule.sources.iter().all(|source| source_covered(&other.sources, source))
+        && ports_cover(&other.ports, &rule.ports)
 }
 
 fn target_covers(wider: &Target, target: &Target) -> bool {

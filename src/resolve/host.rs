@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use super::selecting::Selecting;
 use super::{HostPort, Owner, host_block, rule_selects, selects};
 use crate::inventory::{Container, Inventory, NetworkMode};
 use crate::net::{Family, PortRange, PortSet, Protocol};
@@ -141,9 +142,9 @@ impl Claims {
     fn publish(&mut self, policy: &Policy, inventory: &Inventory, running: bool) {
         // `--network host` throws published ports away.
         let here = |container: &&Container| container.mode != NetworkMode::Host && container.running == running;
+        let selecting = Selecting::new(&policy.rules);
         for container in inventory.containers.iter().filter(here) {
-            let rules: Vec<usize> =
-                (0..policy.rules.len()).filter(|&i| rule_selects(&policy.rules[i], container, inventory)).collect();
+            let rules = selecting.of(container, inventory);
             // An expired allow keeps its container guarded: access that ends must not open the door to everybody.
             let guarded = policy.guards(rules.iter().map(|&i| &policy.rules[i]));
             for binding in &container.bindings {

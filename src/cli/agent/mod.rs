@@ -40,6 +40,9 @@ pub(super) use record::Record;
 const GATHER: Duration = Duration::from_millis(3);
 /// How long another agent may hold on to its lock: a command that asks whether one runs holds it for a moment too.
 const ALONE: Duration = Duration::from_millis(200);
+/// How long the engine may take for one answer; after that, what it held last stands for what it holds. An engine that hangs,
+/// or whose socket somebody else keeps open while it restarts, must not keep rules from being repaired.
+const ANSWER: Duration = Duration::from_secs(5);
 /// More repairs within [`FIGHT_SPAN`] than these are a fight with another program: then passes are kept apart.
 const FIGHT: usize = 10;
 /// See [`FIGHT`].
@@ -72,7 +75,7 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
         timers: Timers::new(manager.watchdog()),
         manager,
         inbox,
-        line: Line::default(),
+        line: Line::patient_for(ANSWER),
         members: None,
         headers: SetHeaders::open().ok(),
         sets: None,
@@ -218,7 +221,7 @@ impl Agent<'_> {
             Some(before) => (self.sets, self.legacy) = before,
             None => {
                 (self.sets, self.legacy) = (None, None);
-                self.timers.confirm();
+                self.timers.confirm(self.members.is_some());
             }
         }
     }
@@ -230,10 +233,13 @@ impl Agent<'_> {
         now.is_some() && std::mem::replace(&mut self.sets, now).is_some_and(|before| Some(before) != now)
     }
 
-    /// Whether rules of iptables-legacy are not as they were left.
+    /// Whether rules of iptables-legacy are not as they were left. Where that is not known yet, the pass that finds out
+    /// is on its way: what stands there now may be somebody's work already.
     fn look(&mut self) -> bool {
-        let now = self.members.as_ref().and_then(Members::legacy_rules);
-        now.is_some() && std::mem::replace(&mut self.legacy, now).is_some_and(|before| Some(before) != now)
+        let Some(before) = self.legacy else { return false };
+        let Some(now) = self.members.as_ref().and_then(Members::legacy_rules) else { return false };
+        self.legacy = Some(now);
+        now != before
     }
 
     /// Whether a cause is one, as things stand.
@@ -280,7 +286,10 @@ impl Agent<'_> {
         self.record.last_pass = record::now();
         self.record.last_pass_ms = record::millis(took);
         self.record.connected = !self.away;
-        self.timers.passed(result.is_ok());
+        match &result {
+            Ok(done) if done.quick => self.timers.record(),
+            _ => self.timers.passed(result.is_ok()),
+        }
         if causes.iter().any(|(_, cause)| cause.is_early()) {
             self.timers.again();
         }
@@ -343,7 +352,8 @@ impl Agent<'_> {
 
     /// A pass that follows containers and reads nothing else, where that is enough and works.
     fn quick(&mut self, causes: &[(Instant, Cause)]) -> Option<Done> {
-        if self.away || !causes.iter().all(|(_, cause)| cause.is_quick()) {
+        // What it left is what it goes by: after somebody else's work that is not enough.
+        if self.away || !causes.iter().all(|(_, cause)| cause.is_quick()) || self.glance() {
             return None;
         }
         let mut members = self.members.take()?;

@@ -10,7 +10,7 @@ const LOOK: Duration = Duration::from_secs(2);
 const FULL: Duration = Duration::from_secs(300);
 /// After a whole pass that wrote something, the next one comes no later than this, to see that nothing is left to write.
 const CONFIRM: Duration = Duration::from_millis(100);
-/// After a pass that failed, the next one comes no later than this.
+/// After a pass that failed, or left nothing to go by, the next one comes no later than this.
 const RETRY: Duration = Duration::from_secs(2);
 /// The engine tells of a running container's new place on a network before its list of containers has it, as 28.5 was seen
 /// to do.
@@ -67,16 +67,20 @@ impl Timers {
         }
     }
 
-    /// A whole pass is due in a moment.
-    pub(super) fn confirm(&mut self) {
-        self.full = self.full.min(Instant::now() + CONFIRM);
+    /// A whole pass is due in a moment; not as soon when the last one left nothing to go by.
+    pub(super) fn confirm(&mut self, soon: bool) {
+        self.full = self.full.min(Instant::now() + if soon { CONFIRM } else { RETRY });
     }
 
-    /// A pass was made.
+    /// A whole pass was made.
     pub(super) fn passed(&mut self, succeeded: bool) {
-        let now = Instant::now();
-        self.full = now + if succeeded { FULL } else { RETRY };
-        self.record = self.record.or(Some(now + RECORD));
+        self.full = Instant::now() + if succeeded { FULL } else { RETRY };
+        self.record();
+    }
+
+    /// There is something to give account of.
+    pub(super) fn record(&mut self) {
+        self.record = self.record.or(Some(Instant::now() + RECORD));
     }
 
     /// The list that was read may be late.

@@ -30,8 +30,10 @@ fn all_of_it(desk: &Desk) -> Result {
     another_name(desk)?;
     somebody_flushes(desk)?;
     somebody_empties_a_set(desk)?;
+    somebody_flushes_amid_events(desk)?;
     somebody_edits(desk)?;
     commands_meanwhile(desk)?;
+    the_engine_hangs(desk)?;
     the_engine_restarts(desk)?;
     stop(desk, &agent)
 }
@@ -131,6 +133,19 @@ fn somebody_empties_a_set(desk: &Desk) -> Result {
     desk.only(8080, "web", true, false)
 }
 
+/// Events that follow a repair at once do not keep the agent from looking whether it holds.
+fn somebody_flushes_amid_events(desk: &Desk) -> Result {
+    for _ in 0..3 {
+        desk.shell(
+            "(for n in $(seq 20); do docker pause web; docker unpause web; done) > /dev/null &
+             ipset flush df4-guarded; sleep 0.5; iptables -F DOCKER-USER; wait",
+        )?;
+        let hooked = || Ok(desk.shell("iptables -S DOCKER-USER")?.contains("-j DOCKER-FIREWALL"));
+        until(desk, "a flush amid events is mended", LATER, hooked)?;
+    }
+    until(desk, "all is mended", LATER, || in_force(desk)).map(drop)
+}
+
 fn somebody_edits(desk: &Desk) -> Result {
     desk.shell(&format!("sed -i 's/ipfriends/any/' {POLICY}"))?;
     until(desk, "an edit is in force", SOON, || desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web"))?;
@@ -153,6 +168,17 @@ fn commands_meanwhile(desk: &Desk) -> Result {
         assert!(!desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web")?);
     }
     Ok(())
+}
+
+/// It takes requests and answers none: what it held last stands.
+fn the_engine_hangs(desk: &Desk) -> Result {
+    desk.shell("kill -STOP $(cat /run/docker.pid); iptables -F DOCKER-USER")?;
+    let hooked = || Ok(desk.shell("iptables -S DOCKER-USER")?.contains("-j DOCKER-FIREWALL"));
+    let took = until(desk, "a flush is repaired while the engine hangs", LATER, hooked);
+    desk.shell("kill -CONT $(cat /run/docker.pid)")?;
+    took?;
+    desk.only(8080, "web", true, false)?;
+    until(desk, "all is in force after that", LATER, || in_force(desk)).map(drop)
 }
 
 fn the_engine_restarts(desk: &Desk) -> Result {

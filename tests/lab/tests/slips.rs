@@ -152,8 +152,8 @@ fn broken_policies(desk: &Desk) -> Result {
     let half = &good[..good.len() - 8];
     for (text, says) in [
         (half.to_owned(), "line "),
-        (good[..200].to_owned(), "it is empty, cut off, or not a policy file"),
-        (String::new(), "it is empty, cut off, or not a policy file"),
+        (good[..200].to_owned(), "it was cut while it was written"),
+        (String::new(), "breaks off after 0 bytes"),
         (format!("colour = 1\n{good}"), "line 1: unknown key `colour`"),
         (good.replace("\nfrom", "\nform"), "unknown key `form`, did you mean `from`"),
         (good.replace("\"allow\"\ntarget", "\"alow\"\ntarget"), "alow"),

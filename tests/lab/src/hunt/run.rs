@@ -18,6 +18,9 @@ const LIMIT: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_millis(150);
 /// As often a control event is tried until it leaks.
 const CONTROLS: usize = 4;
+/// As long each time it may take: a host that looked for an address in vain asks for it again only after a second, and
+/// engines before 27 do not tell it that a container has it now.
+const CONTROL_WAIT: Duration = Duration::from_millis(1500);
 
 /// Does it all; tells one line an event.
 pub fn run(errand: &Errand, tell: &mut dyn FnMut(&str)) -> Result<Report, LabError> {
@@ -119,15 +122,15 @@ impl Hunt {
         self.world.script(event.act)?;
         let mut mended = Duration::ZERO;
         if !event.mended.is_empty() && self.world.agent {
-            self.world.script(&format!("look() {{ {}; }}; until_true look", event.mended))?;
+            self.mended(event.mended)?;
             mended = begun.elapsed();
         }
         let row = self.rows.entry(event.name).or_insert_with(|| Row::new(event.name));
         row.times += 1;
-        if self.world.agent && event.closed != Closed::Everywhere {
-            self.measure(event, begun, mended)?;
-        } else {
-            thread::sleep(PATIENCE);
+        match (self.world.agent, event.closed) {
+            (true, Closed::Everywhere) => thread::sleep(PATIENCE),
+            (true, _) => self.measure(event, begun, mended)?,
+            (false, _) => self.wait_for_leak(event.name),
         }
         thread::sleep(REST);
         self.read_record(event.name)?;
@@ -144,6 +147,29 @@ impl Hunt {
         self.read_record(&format!("{} (after)", event.name))?;
         self.stranger.during("nothing");
         Ok(())
+    }
+
+    /// Waits until a look of the shell's sees what was broken whole again.
+    fn mended(&self, look: &str) -> Result<(), LabError> {
+        match self.world.script(&format!("look() {{ {look}; }}; until_true look")) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(LabError::NoContainer { name: error.to_string(), log: self.state()? }),
+        }
+    }
+
+    /// For whoever has to find out why something did not come back.
+    fn state(&self) -> Result<String, LabError> {
+        let look = "tail -n 20 $LOG; docker ps -a; ip neigh; ipset save; iptables-save; ip6tables-save
+                    tail -n 5 /run/dockerd.log || true";
+        self.world.script(look)
+    }
+
+    /// Waits until something got through.
+    fn wait_for_leak(&self, stage: &str) {
+        let end = Instant::now() + CONTROL_WAIT;
+        while Instant::now() < end && self.stranger.seen(|seen| seen.leaks_of(stage)) == 0 {
+            thread::sleep(PATIENCE);
+        }
     }
 
     /// Waits until the friend is served again, and writes down what that took.
@@ -210,8 +236,7 @@ impl Hunt {
                 return Ok(());
             }
             if Instant::now() > end {
-                let state = self.world.script("tail -n 20 $LOG; docker ps -a; ip neigh; ipset save; ip6tables-save; tail -n 5 /run/dockerd.log || true")?;
-                return Err(LabError::NoContainer { name: waiting.join(", "), log: state });
+                return Err(LabError::NoContainer { name: waiting.join(", "), log: self.state()? });
             }
         }
     }

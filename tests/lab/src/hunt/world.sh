@@ -69,7 +69,7 @@ hooked_everywhere() {
   done
 }
 until_true() {
-  for _ in $(seq 4000); do
+  for _ in $(seq 1500); do
     if "$@"; then return 0; fi
     sleep 0.01
   done
@@ -90,13 +90,14 @@ firewalld_start() {
   rm -f /run/dbus/pid
   dbus-daemon --system --fork
   # As with ufw.
-  firewall-offline-cmd --set-default-zone=trusted > /dev/null
+  [ "$(firewall-offline-cmd --get-default-zone)" = trusted ] || firewall-offline-cmd --set-default-zone=trusted > /dev/null
   setsid firewalld --nofork --nopid > /run/firewalld.log 2>&1 < /dev/null &
   until_true firewall-cmd --state > /dev/null 2>&1
 }
 firewalld_end() {
   local pid
-  for pid in $(pgrep -x firewalld) $(cat /run/dbus/pid); do kill "$pid"; done
+  # Its children are called as it is until they become another program, and may be gone by now.
+  for pid in $(pgrep -x firewalld) $(cat /run/dbus/pid); do kill "$pid" 2> /dev/null || true; done
   while pgrep -x firewalld > /dev/null; do sleep 0.05; done
   # It leaves what it wrote in the kernel, for others may stand on it.
   rm -f /run/dbus/system_bus_socket

@@ -1,0 +1,175 @@
+//! The ways in which a firewall can be laid out for N containers, of which the friends may reach one port.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use docker_firewall::host::kernel::HostKernel;
+use docker_firewall::host::tools::Tools;
+use docker_firewall::reconcile;
+
+use crate::Result;
+use crate::wires::{CLIENT, PORT, Wires, run};
+use crate::world::{self, DOCKERS_RULES, FRIENDS, World, address};
+
+/// Which iptables writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Flavour {
+    Nft,
+    Legacy,
+}
+
+impl Flavour {
+    pub(crate) const ALL: [Self; 2] = [Self::Nft, Self::Legacy];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Nft => "nft",
+            Self::Legacy => "legacy",
+        }
+    }
+}
+
+/// A layout, of so many containers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// Docker's own rules and nothing else: the baseline.
+    Docker,
+    /// This program's, with so many entries in the set of friends.
+    Ours { containers: usize, friends: usize },
+    /// Two rules a container: who may, and nobody else. What is known passes before.
+    Linear(usize),
+    /// As ufw-docker lays them: `DOCKER-USER` asks `ufw-user-forward`, a rule a container, then closes private networks.
+    UfwDocker(usize),
+    /// As whalewall lays them: a map from addresses to a chain a container. nft only.
+    Whalewall(usize),
+}
+
+impl Layout {
+    pub(crate) fn name(self) -> String {
+        match self {
+            Self::Docker => "Docker alone".to_owned(),
+            Self::Ours { containers, friends: 1 } => format!("docker-firewall, {containers} containers"),
+            Self::Ours { containers, friends } => {
+                format!("docker-firewall, {containers} containers, {friends} friends")
+            }
+            Self::Linear(count) => format!("linear rules, {count} containers"),
+            Self::UfwDocker(count) => format!("ufw-docker's layout, {count} containers"),
+            Self::Whalewall(count) => format!("whalewall's layout, {count} containers"),
+        }
+    }
+
+    /// The container that is asked: the middle one, so that a linear search is half through.
+    pub(crate) fn target(self) -> std::net::Ipv4Addr {
+        match self {
+            Self::Docker => address(0),
+            Self::Ours { containers: count, .. }
+            | Self::Linear(count)
+            | Self::UfwDocker(count)
+            | Self::Whalewall(count) => address(count / 2),
+        }
+    }
+
+    /// Writes it in this network namespace.
+    pub(crate) fn load(self, wires: &Wires, flavour: Flavour) -> Result {
+        wires.at_router(|| {
+            restore(flavour, DOCKERS_RULES)?;
+            // The engine makes DOCKER-USER in both families.
+            run(
+                &[&format!("ip6tables-{}-restore", flavour.name())],
+                "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n",
+            )?;
+            match self {
+                Self::Docker => Ok(()),
+                Self::Ours { containers, friends } => ours(containers, friends),
+                Self::Linear(count) => restore(flavour, &linear(count)),
+                Self::UfwDocker(count) => restore(flavour, &ufw_docker(count)),
+                Self::Whalewall(count) => run(&["nft", "-f", "-"], &whalewall(count)).map(drop),
+            }
+        })
+    }
+}
+
+fn restore(flavour: Flavour, text: &str) -> Result {
+    run(&[&format!("iptables-{}-restore", flavour.name()), "--noflush"], text).map(drop)
+}
+
+/// By the program's own pass, plan and apply.
+fn ours(containers: usize, friends: usize) -> Result {
+    let set = world::set_file(CLIENT, friends)?;
+    let world = World {
+        policy: world::friends_only()?,
+        sets: BTreeMap::from([(FRIENDS.to_owned(), set)]),
+        inventory: world::inventory(containers)?,
+    };
+    apply(&world)
+}
+
+/// Puts a world in force in this thread's network namespace.
+pub(crate) fn apply(world: &World) -> Result {
+    let pass = world.pass();
+    let users = pass.users();
+    let mut kernel = HostKernel::new(Tools::from_env());
+    let before = reconcile::observe(&mut kernel, &users)?;
+    reconcile::apply(&mut kernel, &users, &before, &|state| pass.desired(state), &|| false)?;
+    Ok(())
+}
+
+fn linear(count: usize) -> String {
+    let mut text = "*filter\n-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n".to_owned();
+    for number in 0..count {
+        let address = address(number);
+        let _ =
+            write!(text, "-A DOCKER-USER -s {CLIENT} -d {address} -j RETURN\n-A DOCKER-USER -d {address} -j DROP\n");
+    }
+    text + "COMMIT\n"
+}
+
+/// After ufw-docker's `after.rules`; `ufw route allow` writes a rule a protocol.
+fn ufw_docker(count: usize) -> String {
+    let mut text = "*filter\n:ufw-user-forward - [0:0]\n:ufw-docker-logging-deny - [0:0]\n\
+        -A DOCKER-USER -j ufw-user-forward\n-A DOCKER-USER -m conntrack --ctstate RELATED,ESTABLISHED -j RETURN\n\
+        -A DOCKER-USER -m conntrack --ctstate INVALID -j DROP\n-A DOCKER-USER -i br-ffffffffffff -o br-ffffffffffff -j ACCEPT\n"
+        .to_owned();
+    for private in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"] {
+        let _ = writeln!(text, "-A DOCKER-USER -j RETURN -s {private}");
+    }
+    for private in ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"] {
+        let _ = writeln!(text, "-A DOCKER-USER -j ufw-docker-logging-deny -m conntrack --ctstate NEW -d {private}");
+    }
+    text.push_str("-A DOCKER-USER -j RETURN\n-A ufw-docker-logging-deny -j DROP\n");
+    for number in 0..count {
+        for protocol in ["tcp", "udp"] {
+            let _ = writeln!(
+                text,
+                "-A ufw-user-forward -s {CLIENT} -d {} -p {protocol} --dport {PORT} -j ACCEPT",
+                address(number)
+            );
+        }
+    }
+    text + "COMMIT\n"
+}
+
+/// After whalewall's `base.go` and `create.go`.
+fn whalewall(count: usize) -> String {
+    let mut text = "table ip filter {\n map whalewall-container-addrs {\n  type ipv4_addr : verdict\n }\n".to_owned();
+    for number in 0..count {
+        let address = address(number);
+        let _ = writeln!(text, " chain whalewall-c{number} {{");
+        for protocol in ["tcp", "udp"] {
+            let _ = write!(
+                text,
+                "  ip saddr {CLIENT} ip daddr {address} {protocol} dport {PORT} ct state new,established counter accept\n  \
+                 ip saddr {address} ip daddr {CLIENT} {protocol} sport {PORT} ct state established counter accept\n"
+            );
+        }
+        text.push_str("  counter drop\n }\n");
+    }
+    text.push_str(
+        " chain whalewall {\n  ip saddr vmap @whalewall-container-addrs\n  ip daddr vmap @whalewall-container-addrs\n }\n}\n",
+    );
+    text.push_str("add element ip filter whalewall-container-addrs {\n");
+    for number in 0..count {
+        let _ = writeln!(text, "{} : jump whalewall-c{number},", address(number));
+    }
+    text + "}\ninsert rule ip filter DOCKER-USER counter jump whalewall\n"
+}
