@@ -4,9 +4,10 @@
 //! sockets are asked for. An answer is [`Answer::Unknown`] where a rule decides that is not understood: a rule that may
 //! match or not is followed both ways, and only if both end alike is there an answer.
 //!
-//! What a packet meets and this leaves out: policy routing, reverse path filters of the routing code, `IPsec`, `tc` and
-//! eBPF, none of which iptables knows of; and neighbour discovery, which rules can bar too.
+//! What a packet meets and this leaves out: `IPsec`, `tc` and eBPF, none of which iptables knows of; and neighbour
+//! discovery, which rules can bar too. Policy routing is not read either: where there is some, it is named as unread.
 
+mod exchange;
 mod host;
 mod journey;
 mod judge;
@@ -17,4 +18,4 @@ mod walk;
 pub use host::{Host, Listener, Route};
 pub use journey::{Kernel, Start, at_hook, inbound, inside};
 pub use passage::{Answer, Cause, Certainty, Passage, Place, Step};
-pub use segment::{Link, Lookup, Segment, Tracking, held};
+pub use segment::{ACK, Link, Lookup, SYN, Segment, Tracking, held};

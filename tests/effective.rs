@@ -38,7 +38,7 @@ impl Lookup for Sets {
 }
 
 fn host() -> Host {
-    let route = |block: &str, device: &str| Route { block: block.parse().unwrap(), device: device.to_owned() };
+    let route = |block: &str, device: &str| Route { block: block.parse().unwrap(), device: Some(device.to_owned()) };
     Host {
         addresses: ["203.0.113.1", "172.17.0.1", "fd00:1::1", "fd00:30::1"].map(|own| own.parse().unwrap()).into(),
         routes: vec![
@@ -47,6 +47,7 @@ fn host() -> Host {
             route("fd00:1::/64", "br-ext"),
             route("fd00:30::/64", "br-64f47a0aa2fb"),
         ],
+        asks_back: BTreeMap::new(),
         forwards: Family::ALL.into(),
         bridges: BTreeSet::from(["docker0".to_owned(), "br-64f47a0aa2fb".to_owned()]),
         filters_bridges: BTreeSet::new(),
@@ -54,14 +55,17 @@ fn host() -> Host {
 }
 
 fn follow(ruleset: WholeRuleset, from: &str, to: (&str, u16)) -> Passage {
+    follow_at(&host(), ruleset, from, to)
+}
+
+fn follow_at(host: &Host, ruleset: WholeRuleset, from: &str, to: (&str, u16)) -> Passage {
     let source: IpAddr = from.parse().unwrap();
     let rulesets = BTreeMap::from([(Family::of(&source), ruleset)]);
-    let host = host();
     let proxy = |_, _, port| match port {
         8080 => Listener::Proxy { to: "172.17.0.2".parse().unwrap(), port: 80 },
         _ => Listener::Nobody,
     };
-    let kernel = Kernel { rulesets: &rulesets, host: &host, sets: &Sets, listeners: &proxy, unread: &[] };
+    let kernel = Kernel { rulesets: &rulesets, host, sets: &Sets, listeners: &proxy, unread: &[] };
     let interface = Link::Named("br-ext".to_owned());
     inbound(&kernel, &Start { source, interface, protocol: Protocol::Tcp, to: (to.0.parse().unwrap(), to.1) })
 }
@@ -180,10 +184,54 @@ fn a_rule_that_may_match_makes_an_answer_unknown_only_if_it_decides() {
         // The answer counts too.
         ("filter", vec!["FORWARD -i docker0 -j DROP".to_owned()], Denied),
         ("raw", vec!["PREROUTING -i docker0 -j CT --notrack".to_owned()], Denied),
+        // And so does what comes after it.
+        ("filter", vec!["FORWARD -i br-ext -m conntrack --ctstate ESTABLISHED -j DROP".to_owned()], Denied),
+        ("filter", vec!["FORWARD -i br-ext -p tcp -m tcp ! --tcp-flags SYN,ACK SYN -j DROP".to_owned()], Denied),
+        (
+            "filter",
+            vec![
+                "FORWARD -i br-ext -m conntrack --ctstate NEW -j ACCEPT".to_owned(),
+                "FORWARD -i docker0 -j ACCEPT".to_owned(),
+                "FORWARD -j DROP".to_owned(),
+            ],
+            Denied,
+        ),
     ] {
         let rules: Vec<&str> = rules.iter().map(String::as_str).collect();
         assert_eq!(answer(table, &rules), expected, "{table} {rules:?}");
     }
+}
+
+/// The tracker takes the data that a container sends for a new connection of its own, which Docker hides behind the host.
+#[test]
+fn a_connection_that_is_not_tracked_may_lose_its_name() {
+    let untracked = "*raw\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -s 203.0.113.66/32 -j CT --notrack\nCOMMIT\n";
+    let hiding =
+        "*nat\n:POSTROUTING ACCEPT [0:0]\n-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE\nCOMMIT\n";
+    let to = |text: &str| follow(parse_whole(text).unwrap(), "203.0.113.66", ("172.17.0.2", 80));
+    assert_eq!(to(untracked).answer, Answer::Allowed);
+    assert_eq!(to(hiding).answer, Answer::Allowed);
+    let lost = to(&format!("{untracked}{hiding}"));
+    assert_eq!(lost.answer, Answer::Unknown);
+    assert!(matches!(&lost.cause, Cause::Rule(place) if place.hook == "POSTROUTING"), "{lost:?}");
+}
+
+#[test]
+fn routes_that_lead_nowhere_or_elsewhere_stop_packets() {
+    let from = |host: &Host, from: &str| follow_at(host, with("filter", &[]), from, ("203.0.113.1", 8080)).answer;
+    let mut host = host();
+    assert_eq!(from(&host, "203.0.113.66"), Answer::Allowed);
+    assert_eq!(from(&host, "198.51.100.7"), Answer::Denied, "no way back");
+    host.routes.push(Route { block: "203.0.113.66/32".parse().unwrap(), device: None });
+    assert_eq!(from(&host, "203.0.113.66"), Answer::Denied, "a blackhole");
+    assert_eq!(from(&host, "203.0.113.67"), Answer::Allowed);
+    host.routes.push(Route { block: "198.51.100.0/24".parse().unwrap(), device: Some("eth1".to_owned()) });
+    assert_eq!(from(&host, "198.51.100.7"), Answer::Allowed, "answers go out elsewhere");
+    host.asks_back.insert("br-ext".to_owned(), false);
+    assert_eq!(from(&host, "198.51.100.7"), Answer::Allowed);
+    host.asks_back.insert("br-ext".to_owned(), true);
+    assert_eq!(from(&host, "198.51.100.7"), Answer::Denied, "rp_filter");
+    assert_eq!(from(&host, "203.0.113.67"), Answer::Allowed);
 }
 
 #[test]

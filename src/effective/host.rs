@@ -1,6 +1,6 @@
 //! The host around the rules: its addresses, its routes, who listens.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -12,8 +12,8 @@ use crate::net::Family;
 pub struct Route {
     /// What it leads to.
     pub block: IpNet,
-    /// Over this interface.
-    pub device: String,
+    /// Over this interface; `None`: nowhere (`ip route add blackhole`, `unreachable`, `prohibit`).
+    pub device: Option<String>,
 }
 
 /// What is known of the host.
@@ -21,8 +21,11 @@ pub struct Route {
 pub struct Host {
     /// Its own addresses.
     pub addresses: BTreeSet<IpAddr>,
-    /// The main routing table; the longest block that fits decides. Policy routing is not read.
+    /// The main routing table; the longest block that fits decides. Empty: not known.
     pub routes: Vec<Route>,
+    /// Interfaces that ask whether an IPv4 packet's source is routed back (`rp_filter`), and whether that has to be through
+    /// them.
+    pub asks_back: BTreeMap<String, bool>,
     /// Families that it forwards.
     pub forwards: BTreeSet<Family>,
     /// Its bridges, as far as the engine made them.
@@ -59,19 +62,31 @@ impl Host {
 
     /// The interface that leads to `address`.
     pub fn device(&self, address: &IpAddr) -> Option<&str> {
-        self.route(address).map(|route| route.device.as_str())
+        self.route(address)?.device.as_deref()
+    }
+
+    /// Where packets from `address` are likely to come in: the way to it, were it not barred by a route that leads nowhere.
+    pub fn entrance(&self, address: &IpAddr) -> Option<&str> {
+        longest(self.routes.iter().filter(|route| route.device.is_some()), address)?.device.as_deref()
     }
 
     fn route(&self, address: &IpAddr) -> Option<&Route> {
-        let leading = self.routes.iter().filter(|route| route.block.contains(address));
-        // The first of several equal ones is the one that the kernel lists first, of the lowest metric.
-        leading.rev().max_by_key(|route| route.block.prefix_len())
+        longest(self.routes.iter(), address)
     }
 
     /// The address that the host calls `address` from, where both are in one subnet.
     pub fn source_for(&self, address: &IpAddr) -> Option<IpAddr> {
         let block = self.route(address)?.block;
         self.addresses.iter().copied().find(|own| block.contains(own))
+    }
+
+    /// Whether the routing code throws a packet away for where it comes from.
+    pub(super) fn disbelieves(&self, source: &IpAddr, interface: &str) -> bool {
+        let back = self.device(source);
+        match self.asks_back.get(interface) {
+            Some(strict) if source.is_ipv4() => back.is_none() || *strict && back != Some(interface),
+            _ => false,
+        }
     }
 
     /// As `-m addrtype` calls it.
@@ -83,4 +98,9 @@ impl Host {
             _ => "UNICAST",
         }
     }
+}
+
+/// The longest route that fits; the first of several equal ones is the one that the kernel lists first, of the lowest metric.
+fn longest<'a>(routes: impl DoubleEndedIterator<Item = &'a Route>, address: &IpAddr) -> Option<&'a Route> {
+    routes.filter(|route| route.block.contains(address)).rev().max_by_key(|route| route.block.prefix_len())
 }

@@ -41,13 +41,13 @@ pub struct Start {
 }
 
 /// After the packet has come in and before it is decided where it goes.
-const PREROUTING: &str = "PREROUTING";
-const INPUT: &str = "INPUT";
-const FORWARD: &str = "FORWARD";
-const OUTPUT: &str = "OUTPUT";
-const POSTROUTING: &str = "POSTROUTING";
+pub(super) const PREROUTING: &str = "PREROUTING";
+pub(super) const INPUT: &str = "INPUT";
+pub(super) const FORWARD: &str = "FORWARD";
+pub(super) const OUTPUT: &str = "OUTPUT";
+pub(super) const POSTROUTING: &str = "POSTROUTING";
 /// The tables that filter, in the order of their priorities (`linux/netfilter_ipv4.h`: -150, 0, 50).
-const FILTERS: [&str; 3] = ["mangle", "filter", "security"];
+pub(super) const FILTERS: [&str; 3] = ["mangle", "filter", "security"];
 
 /// Somebody's packet to the host or through it.
 pub fn inbound(kernel: &Kernel<'_>, start: &Start) -> Passage {
@@ -72,7 +72,11 @@ pub fn inbound(kernel: &Kernel<'_>, start: &Start) -> Passage {
 pub fn inside(kernel: &Kernel<'_>, start: &Start) -> Passage {
     let mut segment = Segment::opening(start.protocol, start.source, start.to, start.interface.clone());
     let mut course = Course::new(*kernel);
-    let result = course.hook(&FILTERS, INPUT, &mut segment).and_then(|()| course.answered(&segment, OUTPUT, None));
+    let result = course
+        .raw(PREROUTING, &mut segment)
+        .and_then(|()| course.table("mangle", PREROUTING, &mut segment))
+        .and_then(|()| course.hook(&FILTERS, INPUT, &mut segment))
+        .and_then(|()| course.answered(&segment, OUTPUT, None));
     course.end(result, &segment, false)
 }
 
@@ -86,17 +90,17 @@ pub fn at_hook(kernel: &Kernel<'_>, hook: &'static str, segment: &Segment) -> Pa
 
 /// A journey under way.
 #[derive(Clone)]
-struct Course<'a> {
-    kernel: Kernel<'a>,
+pub(super) struct Course<'a> {
+    pub(super) kernel: Kernel<'a>,
     log: Log,
     /// The first rule of which nobody can tell what it does to this packet.
-    doubt: Option<Cause>,
+    pub(super) doubt: Option<Cause>,
     /// What let it pass at the hook that matters.
-    passed: Cause,
+    pub(super) passed: Cause,
 }
 
 /// Goes on, or is gone because of this.
-type Onward = Result<(), Cause>;
+pub(super) type Onward = Result<(), Cause>;
 
 impl<'a> Course<'a> {
     fn new(kernel: Kernel<'a>) -> Self {
@@ -104,7 +108,7 @@ impl<'a> Course<'a> {
         Self { kernel, log, doubt: None, passed: Cause::Nothing }
     }
 
-    fn walk(&mut self, table: &'static str, hook: &'static str, segment: &mut Segment) -> Vec<Ending> {
+    pub(super) fn walk(&mut self, table: &'static str, hook: &'static str, segment: &mut Segment) -> Vec<Ending> {
         let judge = Judge { host: self.kernel.host, sets: self.kernel.sets };
         let Some(ruleset) = self.kernel.rulesets.get(&segment.family()) else {
             return vec![Ending { verdict: Verdict::Pass, cause: Cause::Nothing, doubt: None }];
@@ -119,7 +123,7 @@ impl<'a> Course<'a> {
     }
 
     /// One table at one hook, which can only drop or let pass.
-    fn table(&mut self, table: &'static str, hook: &'static str, segment: &mut Segment) -> Onward {
+    pub(super) fn table(&mut self, table: &'static str, hook: &'static str, segment: &mut Segment) -> Onward {
         let endings = self.walk(table, hook, segment);
         let mut dropping = endings.iter().filter(|ending| ending.verdict == Verdict::Drop);
         if let Some(drop) = dropping.next_back().filter(|_| endings.iter().all(|each| each.verdict == Verdict::Drop)) {
@@ -127,18 +131,18 @@ impl<'a> Course<'a> {
         }
         if endings.iter().any(|ending| ending.verdict != Verdict::Pass) {
             self.suspect(endings.iter().find_map(|ending| ending.doubt.as_ref()));
-        } else if let (Some(last), true) = (endings.last(), table == "filter" && segment.tracking != Tracking::Answer) {
+        } else if let (Some(last), true) = (endings.last(), table == "filter") {
             self.passed = last.cause.clone();
         }
         Ok(())
     }
 
-    fn hook(&mut self, tables: &[&'static str], hook: &'static str, segment: &mut Segment) -> Onward {
+    pub(super) fn hook(&mut self, tables: &[&'static str], hook: &'static str, segment: &mut Segment) -> Onward {
         tables.iter().try_for_each(|table| self.table(table, hook, segment))
     }
 
     /// `raw` comes before connections are told apart.
-    fn raw(&mut self, hook: &'static str, segment: &mut Segment) -> Onward {
+    pub(super) fn raw(&mut self, hook: &'static str, segment: &mut Segment) -> Onward {
         let tracking = std::mem::replace(&mut segment.tracking, Tracking::NotYet);
         let result = self.table("raw", hook, segment);
         if segment.tracking == Tracking::NotYet {
@@ -147,7 +151,7 @@ impl<'a> Course<'a> {
         result
     }
 
-    fn turn(&mut self, text: impl Into<String>) {
+    pub(super) fn turn(&mut self, text: impl Into<String>) {
         self.log.push(Step::Turn(text.into()));
     }
 
@@ -245,6 +249,15 @@ impl<'a> Course<'a> {
             let port = segment.destination_port.map_or_else(|| "?".to_owned(), |port| port.to_string());
             self.turn(format!("rewritten to {} port {port}", segment.destination));
         }
+        if let Link::Named(name) = &segment.in_link
+            && self.kernel.host.disbelieves(&segment.source, name)
+        {
+            let text = format!(
+                "{name} takes nothing from {}, to which answers would not go there (rp_filter)",
+                segment.source
+            );
+            return self.end(Err(Cause::Host(text)), &segment, false);
+        }
         if self.kernel.host.is_local(&segment.destination) {
             return self.taken(segment);
         }
@@ -292,47 +305,6 @@ impl<'a> Course<'a> {
             self.suspect(endings.iter().find_map(|ending| ending.doubt.as_ref()));
         }
         sources.last().copied().unwrap_or(segment.source)
-    }
-
-    /// TCP opens nothing unless the answer comes back; a datagram has done its work by then.
-    /// `behind`: an answer that comes in over a link comes to this address, until it is rewritten back.
-    fn answered(&mut self, segment: &Segment, hook: &'static str, behind: Option<IpAddr>) -> Onward {
-        if segment.protocol == Protocol::Udp {
-            return Ok(());
-        }
-        let mut answer = segment.answer();
-        self.turn(format!("its answer, from {}", answer.source));
-        if let Some(behind) = behind {
-            let out = std::mem::replace(&mut answer.out_link, Link::Absent);
-            let client = std::mem::replace(&mut answer.destination, behind);
-            self.raw(PREROUTING, &mut answer)?;
-            self.translated_back(segment, &answer)?;
-            self.table("mangle", PREROUTING, &mut answer)?;
-            answer.out_link = out;
-            answer.destination = client;
-        } else {
-            self.raw(hook, &mut answer)?;
-            self.translated_back(segment, &answer)?;
-        }
-        self.hook(&FILTERS, hook, &mut answer)?;
-        if hook == INPUT {
-            return Ok(());
-        }
-        answer.in_link = if hook == OUTPUT { Link::Absent } else { answer.in_link };
-        self.table("mangle", POSTROUTING, &mut answer)
-    }
-
-    /// What was rewritten on its way in is rewritten back only if the tracker knows the answer.
-    fn translated_back(&mut self, segment: &Segment, answer: &Segment) -> Onward {
-        if !segment.translated || answer.tracking == Tracking::Answer {
-            return Ok(());
-        }
-        let cause = Cause::Host("its answer is not tracked, so it is not rewritten back".to_owned());
-        if answer.tracking == Tracking::Untracked {
-            return Err(cause);
-        }
-        self.doubt.get_or_insert(cause);
-        Ok(())
     }
 
     fn taken(mut self, mut segment: Segment) -> Passage {

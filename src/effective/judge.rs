@@ -31,7 +31,7 @@ impl Judge<'_> {
     }
 
     fn ask(self, ask: &Ask, segment: &Segment) -> Option<bool> {
-        let tracked = matches!(segment.tracking, Tracking::New | Tracking::Answer);
+        let tracked = matches!(segment.tracking, Tracking::New | Tracking::Answer | Tracking::Later);
         let known = segment.tracking != Tracking::Unknown;
         match ask {
             Ask::Source(net) => Some(net.contains(&segment.source)),
@@ -46,7 +46,7 @@ impl Judge<'_> {
             Ask::EitherPorts(ranges) => {
                 either(ports(ranges, segment.source_port), ports(ranges, segment.destination_port))
             }
-            Ask::TcpFlags { mask, set } => Some(segment.protocol == Protocol::Tcp && segment.flags() & mask == *set),
+            Ask::TcpFlags { mask, set } => Some(segment.protocol == Protocol::Tcp && segment.flags & mask == *set),
             Ask::State(states) => known.then(|| states.meets(states_of(segment))),
             Ask::Direction { reply } => known.then(|| tracked && (segment.tracking == Tracking::Answer) == *reply),
             Ask::OriginalSource(net) => known.then(|| tracked && net.contains(&segment.original_source)),
@@ -136,10 +136,10 @@ fn either(one: Option<bool>, other: Option<bool>) -> Option<bool> {
 fn states_of(segment: &Segment) -> States {
     let state = match segment.tracking {
         Tracking::New => States::NEW,
-        Tracking::Answer => States::ESTABLISHED,
+        Tracking::Answer | Tracking::Later => States::ESTABLISHED,
         Tracking::Untracked => States::UNTRACKED,
         Tracking::NotYet | Tracking::Unknown => States::INVALID,
     };
-    let tracked = matches!(segment.tracking, Tracking::New | Tracking::Answer);
+    let tracked = matches!(segment.tracking, Tracking::New | Tracking::Answer | Tracking::Later);
     if tracked && segment.translated { state.and(States::DNAT) } else { state }
 }

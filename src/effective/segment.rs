@@ -25,6 +25,8 @@ pub enum Tracking {
     New,
     /// The answer to it.
     Answer,
+    /// What the caller sends once it was answered.
+    Later,
     /// It was told to look away.
     Untracked,
     /// Nobody can tell.
@@ -58,7 +60,14 @@ pub struct Segment {
     pub translated: bool,
     /// The mark; `None` when a doubtful rule wrote it.
     pub mark: Option<u32>,
+    /// The control bits of TCP ([`SYN`], [`ACK`]).
+    pub flags: u8,
 }
+
+/// Control bits of TCP (RFC 9293, 3.1).
+pub const SYN: u8 = 0x02;
+/// As above.
+pub const ACK: u8 = 0x10;
 
 impl Segment {
     /// The first packet of a connection.
@@ -77,6 +86,7 @@ impl Segment {
             original: (address, Some(port)),
             translated: false,
             mark: Some(0),
+            flags: SYN,
         }
     }
 
@@ -94,6 +104,7 @@ impl Segment {
             // Of a connection that it did not see begin, the tracker may think anything.
             tracking: if tracked { Tracking::Answer } else { Tracking::Unknown },
             mark: Some(0),
+            flags: SYN | ACK,
             ..self.clone()
         }
     }
@@ -103,9 +114,19 @@ impl Segment {
         Family::of(&self.destination)
     }
 
-    /// Bits of the TCP header: SYN, or SYN and ACK.
-    pub(super) fn flags(&self) -> u8 {
-        if self.tracking == Tracking::Answer { 0x12 } else { 0x02 }
+    /// What its sender sends next, once it was answered as `answer` was: on the wire again, and not rewritten yet.
+    pub(super) fn next(&self, answer: &Self) -> Self {
+        let tracked = self.tracking == Tracking::New && answer.tracking == Tracking::Answer;
+        let (destination, destination_port) = self.original;
+        Self {
+            destination,
+            destination_port,
+            out_link: Link::Absent,
+            tracking: if tracked { Tracking::Later } else { Tracking::Unknown },
+            mark: Some(0),
+            flags: ACK,
+            ..self.clone()
+        }
     }
 
     /// In the words of sets; a port that is not known is 0.
@@ -117,6 +138,7 @@ impl Segment {
         let (state, direction) = match self.tracking {
             Tracking::New => (ConnState::New, Some(ConnDirection::Original)),
             Tracking::Answer => (ConnState::Established, Some(ConnDirection::Reply)),
+            Tracking::Later => (ConnState::Established, Some(ConnDirection::Original)),
             Tracking::NotYet | Tracking::Unknown => (ConnState::Invalid, None),
             Tracking::Untracked => (ConnState::Untracked, None),
         };
@@ -130,7 +152,7 @@ impl Segment {
                 protocol: self.protocol,
                 source: self.source_port.unwrap_or_default(),
                 destination: self.destination_port.unwrap_or_default(),
-                syn: self.tracking == Tracking::New,
+                syn: self.flags == SYN,
             },
             state,
             direction,

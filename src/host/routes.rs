@@ -1,6 +1,6 @@
 //! Where this network namespace sends packets: the main routing table, and whether it forwards.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -33,8 +33,10 @@ fn v4(line: &str) -> Option<(u32, Route)> {
     };
     let block = Ipv4Net::with_netmask(address(1)?, address(7)?).ok()?;
     let flags = u32::from_str_radix(words.get(3)?, 16).ok()?;
-    let route = Route { block: IpNet::V4(block.trunc()), device: words[0].to_owned() };
-    (flags & REJECT == 0).then_some((words.get(6)?.parse().ok()?, route))
+    // A blackhole has neither the flag nor an interface.
+    let leads = flags & REJECT == 0 && words[0] != "*";
+    let route = Route { block: IpNet::V4(block.trunc()), device: leads.then(|| words[0].to_owned()) };
+    Some((words.get(6)?.parse().ok()?, route))
 }
 
 /// Destination, its length, source, its length, next hop, metric, two numbers, flags, interface; all in hexadecimal.
@@ -44,9 +46,11 @@ fn v6(line: &str) -> Option<(u32, Route)> {
     let address = u128::from_str_radix(words.first().filter(|digits| digits.len() == 32)?, 16).ok()?;
     let block = Ipv6Net::new(Ipv6Addr::from(address), u8::try_from(number(1)?).ok()?).ok()?;
     let device = (*words.get(9)?).to_owned();
+    let leads = number(8)? & REJECT == 0;
     // The kernel's own entries: what is local is told by the addresses.
-    let leads = number(8)? & REJECT == 0 && device != "lo";
-    leads.then_some((number(5)?, Route { block: IpNet::V6(block.trunc()), device }))
+    let own = leads && device == "lo";
+    let route = Route { block: IpNet::V6(block.trunc()), device: leads.then_some(device) };
+    (!own).then_some((number(5)?, route))
 }
 
 fn is_on(path: &str) -> bool {
@@ -58,6 +62,23 @@ pub fn forwarded() -> BTreeSet<Family> {
     let switches =
         [(Family::V4, "/proc/sys/net/ipv4/ip_forward"), (Family::V6, "/proc/sys/net/ipv6/conf/all/forwarding")];
     switches.into_iter().filter(|(_, path)| is_on(path)).map(|(family, _)| family).collect()
+}
+
+/// Interfaces that ask whether the source of an IPv4 packet is routed back, and whether through them: the greater of their
+/// own `rp_filter` and everybody's, 1 strictly, 2 loosely (kernel `Documentation/networking/ip-sysctl.rst`).
+pub fn asking_back() -> BTreeMap<String, bool> {
+    let of = |name: &str| {
+        let text = fs::read_to_string(format!("/proc/sys/net/ipv4/conf/{name}/rp_filter")).unwrap_or_default();
+        text.trim().parse::<u8>().unwrap_or(0)
+    };
+    let all = of("all");
+    let Ok(entries) = fs::read_dir("/proc/sys/net/ipv4/conf") else { return BTreeMap::new() };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    names
+        .map(|name| (all.max(of(&name)), name))
+        .filter(|(how, _)| *how > 0)
+        .map(|(how, name)| (name, how == 1))
+        .collect()
 }
 
 /// The families of which packets within a bridge meet iptables.
@@ -77,12 +98,19 @@ mod tests {
     #[cfg(target_endian = "little")]
     fn reads_both_tables() {
         let line = "eth0\t00000000\t010200C0\t0003\t0\t0\t100\t00000000\t0\t0\t0   ";
-        let route = |block: &str| Route { block: block.parse().unwrap(), device: "eth0".to_owned() };
+        let route = |block: &str| Route { block: block.parse().unwrap(), device: Some("eth0".to_owned()) };
         assert_eq!(v4(line), Some((100, route("0.0.0.0/0"))));
         assert_eq!(v4("Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask"), None);
         let line = "fd000001000000000000000000000000 40 00000000000000000000000000000000 00 \
                     00000000000000000000000000000000 00000100 00000001 00000000 00000001     eth0";
         assert_eq!(v6(line), Some((256, route("fd00:1::/64"))));
         assert_eq!(v6(&line.replace("eth0", "lo")), None);
+        let nowhere = |block: &str| Route { block: block.parse().unwrap(), device: None };
+        let line = "*\t017100CB\t00000000\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0";
+        assert_eq!(v4(line), Some((0, nowhere("203.0.113.1/32"))));
+        assert_eq!(v4(&line.replace("0005", "0205")), Some((0, nowhere("203.0.113.1/32"))));
+        let line = "fd000001000000000000000000000066 80 00000000000000000000000000000000 00 \
+                    00000000000000000000000000000000 00000400 00000001 00000000 00200200     lo";
+        assert_eq!(v6(line), Some((1024, nowhere("fd00:1::66/128"))));
     }
 }

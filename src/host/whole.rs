@@ -41,7 +41,31 @@ pub fn read(kernel: &mut HostKernel) -> Result<Whole, KernelError> {
     }
     whole.unread.extend(other_flavour(kernel, flavour.kind));
     whole.unread.extend(native(kernel));
+    whole.unread.extend(Family::ALL.into_iter().filter_map(|family| policy_routing(kernel, family)));
     Ok(whole)
+}
+
+/// Rules of policy routing besides the kernel's own three: they look into other routing tables than the main one.
+fn policy_routing(kernel: &HostKernel, family: Family) -> Option<String> {
+    let flag = match family {
+        Family::V4 => "-4",
+        Family::V6 => "-6",
+    };
+    match kernel.call("ip", &[flag, "rule"], "") {
+        Ok(ran) => ran.stdout.lines().find(|line| !is_usual(line)).map(|line| {
+            let rule: Vec<&str> = line.split_whitespace().collect();
+            format!("policy routing (ip {flag} rule: {})", rule.join(" "))
+        }),
+        // A kernel without IPv6 has none.
+        Err(KernelError::Failed { .. }) if family == Family::V6 => None,
+        Err(_) => Some(format!("policy routing, maybe, which `ip {flag} rule` would show,")),
+    }
+}
+
+/// `32766: from all lookup main`.
+fn is_usual(line: &str) -> bool {
+    let rule = line.split_once(':').map_or(line, |(_, rule)| rule).trim();
+    ["local", "main", "default"].iter().any(|table| rule.strip_prefix("from all lookup ") == Some(table))
 }
 
 /// The other kind of iptables, if it holds anything: packets meet both.
@@ -112,6 +136,15 @@ fn is_iptables(chain: &BaseChain) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn tells_the_kernels_own_routing_rules() {
+        assert!(is_usual("0:\tfrom all lookup local "));
+        assert!(is_usual("32766:\tfrom all lookup main"));
+        assert!(!is_usual("5270:\tfrom all lookup 52"));
+        assert!(!is_usual("100:\tfrom 203.0.113.66 lookup main"));
+        assert!(!is_usual("100:\tfrom all blackhole"));
+    }
 
     #[test]
     fn tells_empty_tables_from_others() {

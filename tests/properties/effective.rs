@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use docker_firewall::effective::{Answer, Host, Kernel, Link, Listener, Lookup, Segment, Tracking, at_hook, held};
+use docker_firewall::effective::{
+    ACK, Answer, Host, Kernel, Link, Listener, Lookup, SYN, Segment, Tracking, at_hook, held,
+};
 use docker_firewall::net::Family;
 use docker_firewall::policy::Hook;
 use docker_firewall::ruleset::{
@@ -22,13 +24,19 @@ impl Lookup for Sets<'_> {
     }
 }
 
-/// The packet in the other reading's words; first packets and answers only, which is all that it speaks of.
+/// The packet in the other reading's words; first packets, answers and what follows, which is all that it speaks of.
 fn segment(packet: &Packet) -> Option<Segment> {
     let Transport::Ports { protocol, source, destination, syn } = packet.transport else { return None };
     let tracking = match (packet.state, packet.direction) {
         (ConnState::New, Some(ConnDirection::Original)) if syn || protocol != Protocol::Tcp => Tracking::New,
         (ConnState::Established, Some(ConnDirection::Reply)) if !syn => Tracking::Answer,
+        (ConnState::Established, Some(ConnDirection::Original)) if !syn => Tracking::Later,
         _ => return None,
+    };
+    let flags = match tracking {
+        Tracking::New => SYN,
+        Tracking::Answer => SYN | ACK,
+        _ => ACK,
     };
     let link = |name: &str| if name.is_empty() { Link::Absent } else { Link::Named(name.to_owned()) };
     Some(Segment {
@@ -44,6 +52,7 @@ fn segment(packet: &Packet) -> Option<Segment> {
         original: (packet.destination, packet.published.or(Some(destination))),
         translated: packet.published.is_some(),
         mark: Some(0),
+        flags,
     })
 }
 

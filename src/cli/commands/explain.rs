@@ -46,7 +46,7 @@ pub fn run(ctx: &mut Context, args: ExplainArgs) -> Result<Exit, Failure> {
     }
     let mut session = Session::open(ctx, Need::Engine)?;
     let mut world = World::read(&mut session, args.interface.clone())?;
-    let callers = callers(&session, &args.sources)?;
+    let callers = callers(&session, &world, &args.sources)?;
     world.check(&callers)?;
     let sentences = args.format == Format::Table;
     let (mut answers, mut listed) = (Vec::new(), Vec::new());

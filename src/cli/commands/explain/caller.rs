@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
+use super::world::World;
 use crate::cli::args::SourceArg;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
@@ -21,7 +22,7 @@ pub(super) struct Caller {
 }
 
 /// The addresses to be tried.
-pub(super) fn callers(session: &Session, sources: &[SourceArg]) -> Result<Vec<Caller>, Failure> {
+pub(super) fn callers(session: &Session, world: &World, sources: &[SourceArg]) -> Result<Vec<Caller>, Failure> {
     let mut callers = Vec::new();
     for source in sources {
         let blocks: Vec<IpNet> = match &source.source {
@@ -47,7 +48,7 @@ pub(super) fn callers(session: &Session, sources: &[SourceArg]) -> Result<Vec<Ca
             }
         };
         let named = |address| Caller { source: source.source.to_string(), address };
-        callers.extend(standing_for(session, &blocks).into_iter().map(named));
+        callers.extend(standing_for(session, world, &blocks).into_iter().map(named));
     }
     if callers.is_empty() {
         return Err(Failure::user("the set is empty: nobody comes"));
@@ -58,34 +59,45 @@ pub(super) fn callers(session: &Session, sources: &[SourceArg]) -> Result<Vec<Ca
     Ok(callers)
 }
 
-/// Of each block its ends, and the beginning of every block within it that rules and sets know: between those nothing that
-/// they say changes, except at their ends, where it is what holds outside.
-fn standing_for(session: &Session, blocks: &[IpNet]) -> Vec<IpAddr> {
+/// Of each block its ends, and the first addresses of every block within it that rules of anybody, our sets and routes
+/// know, and those after it: in between, nothing that they say changes. What other tools' sets hold is not listed.
+fn standing_for(session: &Session, world: &World, blocks: &[IpNet]) -> Vec<IpAddr> {
     let wide = blocks.iter().any(|block| block.prefix_len() < block.max_prefix_len());
-    let mut known: Vec<IpNet> = Vec::new();
+    let mut cuts: BTreeSet<IpAddr> = BTreeSet::new();
     if wide {
-        let rules = session.policy().rules.iter().flat_map(|rule| &rule.sources);
-        known.extend(
-            rules
-                .filter_map(|source| match source {
-                    RuleSource::Literal { blocks, .. } => Some(blocks.clone()),
-                    _ => None,
-                })
-                .flatten(),
-        );
-        known.extend(
-            session.config().sets.values().flat_map(|set| set.entries().map(crate::policy::SourceEntry::block)),
-        );
+        let mut cut = |first: IpAddr, last: IpAddr| cuts.extend([Some(first), successor(last)].into_iter().flatten());
+        let literal = |source: &RuleSource| match source {
+            RuleSource::Literal { blocks, .. } => blocks.clone(),
+            _ => Vec::new(),
+        };
+        let rules = session.policy().rules.iter().flat_map(|rule| rule.sources.iter().flat_map(literal));
+        let sets = session.config().sets.values().flat_map(|set| set.entries().map(crate::policy::SourceEntry::block));
+        for block in rules.chain(sets) {
+            cut(block.network(), block.broadcast());
+        }
+        for (first, last) in world.told_apart() {
+            cut(first, last);
+        }
     }
     let mut seen = BTreeSet::new();
     let mut addresses = Vec::new();
     for block in blocks {
-        let inner = known.iter().filter(|inner| block.contains(*inner) && inner != &block);
-        for address in [block.network(), block.broadcast()].into_iter().chain(inner.map(IpNet::network)) {
+        // The host's own packets are nobody's who comes.
+        let inside = cuts.range(block.network()..=block.broadcast()).copied();
+        let inner = inside.filter(|address| !world.host.is_local(address));
+        for address in [block.network(), block.broadcast()].into_iter().chain(inner) {
             if seen.insert(address) {
                 addresses.push(address);
             }
         }
     }
     addresses
+}
+
+/// The address after it.
+fn successor(address: IpAddr) -> Option<IpAddr> {
+    match address {
+        IpAddr::V4(v4) => u32::from(v4).checked_add(1).map(|next| Ipv4Addr::from(next).into()),
+        IpAddr::V6(v6) => u128::from(v6).checked_add(1).map(|next| Ipv6Addr::from(next).into()),
+    }
 }

@@ -21,7 +21,7 @@ use crate::host::whole::Whole;
 use crate::inventory::NetworkMode;
 use crate::net::{Family, Protocol};
 use crate::resolve::Interface;
-use crate::ruleset::{Dump, SetDirection, is_own_set};
+use crate::ruleset::{Ask, Dump, SetDirection, is_own_set};
 
 /// The kernel's sets: those that were read, and those that it is asked about one by one.
 pub(super) struct Sets {
@@ -115,6 +115,7 @@ impl World {
             host: Host {
                 addresses: own.addresses,
                 routes: routes::read().map_err(|error| unreadable(format!("cannot read the routes: {error}")))?,
+                asks_back: routes::asking_back(),
                 forwards: routes::forwarded(),
                 bridges,
                 filters_bridges: routes::filtered_on_bridges(),
@@ -126,6 +127,20 @@ impl World {
             on_the_host: on_host.map(|container| container.id.clone()).collect(),
             insides: BTreeMap::new(),
         })
+    }
+
+    /// Sources that rules name and blocks that routes lead to, each from its first address to its last.
+    pub(super) fn told_apart(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> + '_ {
+        let chains =
+            self.whole.rulesets.values().flat_map(|ruleset| ruleset.tables.values().flat_map(BTreeMap::values));
+        let conditions = chains.flat_map(|chain| &chain.rules).flat_map(|rule| &rule.conditions);
+        let ends = |block: &IpNet| (block.network(), block.broadcast());
+        let of_rules = conditions.filter_map(move |condition| match &condition.ask {
+            Ask::Source(block) | Ask::OriginalSource(block) => Some(ends(block)),
+            Ask::SourceRange(first, last) => Some((*first, *last)),
+            _ => None,
+        });
+        of_rules.chain(self.host.routes.iter().map(move |route| ends(&route.block)))
     }
 
     /// Refuses callers that are no callers.
@@ -147,9 +162,9 @@ impl World {
         Ok(())
     }
 
-    /// Where packets of `from` come in: what was said, or else where the answers go out.
+    /// Where packets of `from` come in: what was said, or else where the answers would go out.
     pub(super) fn interface(&self, from: IpAddr) -> Option<&str> {
-        self.interface.as_deref().or_else(|| self.host.device(&from))
+        self.interface.as_deref().or_else(|| self.host.entrance(&from))
     }
 
     /// Whether `from` is on one of the engine's own bridges, where rules have no say.

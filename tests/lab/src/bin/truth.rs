@@ -15,8 +15,8 @@ fn main() -> ExitCode {
             println!("WRONG {wrong}");
         }
         print!("{}", report.figures);
-        let (asked, otherwise) = report.explained;
-        println!("explain: {asked} answers compared with the kernel's, {otherwise} otherwise");
+        let truth::Explained { compared, unknown, otherwise } = report.explained;
+        println!("explain: {compared} answers compared with the kernel's, {unknown} unknown, {otherwise} otherwise");
         let seconds = start.elapsed().as_secs();
         println!("{title}: {} cells, {} wrong, {seconds} s", report.cells, report.wrong.len());
         Ok(report.wrong.is_empty())

@@ -64,6 +64,8 @@ pub(crate) struct Cell {
     pub(crate) protocol: Protocol,
     pub(crate) to: IpAddr,
     pub(crate) port: u16,
+    /// The peer's own port, which that one leads to.
+    pub(crate) inner: u16,
     /// What the rules judge; `None` where they have no say.
     pub(crate) inbound: Option<Inbound>,
 }
@@ -82,12 +84,9 @@ impl Cell {
         }
     }
 
-    /// The port of the container that hears its datagrams.
+    /// The port of the peer that hears its datagrams.
     pub(crate) fn datagrams(&self) -> Option<u16> {
-        self.inbound
-            .map(|attempt| attempt.port)
-            .filter(|(protocol, _)| *protocol == Protocol::Udp)
-            .map(|(_, port)| port)
+        (self.protocol == Protocol::Udp).then_some(self.inner)
     }
 
     /// What tells it from every other cell, whatever addresses the containers have at the moment.
@@ -136,7 +135,8 @@ pub(crate) fn table(world: &World<'_>) -> Result<Vec<Cell>, LabError> {
                 }
                 let caller = caller.clone();
                 let peer = client.to_string();
-                cells.push(Cell { caller, peer, way: Way::Outward, protocol, to, port: 7000, inbound: None });
+                let (way, port, inner) = (Way::Outward, 7000, 7000);
+                cells.push(Cell { caller, peer, way, protocol, to, port, inner, inbound: None });
             }
         }
     }
@@ -160,7 +160,7 @@ pub(crate) fn inward(
             let from = caller.outside.map(own).transpose()?;
             let inbound = from.map(|from| Inbound { target, from, port: (protocol, inner), published });
             let peer = target.name.to_owned();
-            cells.push(Cell { caller: caller.clone(), peer, way, protocol, to, port, inbound });
+            cells.push(Cell { caller: caller.clone(), peer, way, protocol, to, port, inner, inbound });
             Ok::<_, LabError>(())
         };
         for host in target.published(protocol, inner) {

@@ -6,7 +6,26 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::cell::{Cell, Way};
 use super::world::World;
-use crate::{LabError, Protocol};
+use crate::LabError;
+
+/// What came of asking it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Explained {
+    /// Answers that were held against the kernel's.
+    pub compared: usize,
+    /// Those that say that nobody can tell; in the table's worlds they are wrong too.
+    pub unknown: usize,
+    /// Those that the kernel contradicts.
+    pub otherwise: usize,
+}
+
+impl Explained {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.compared += other.compared;
+        self.unknown += other.unknown;
+        self.otherwise += other.otherwise;
+    }
+}
 
 /// A cell as `explain` is asked about it.
 struct Question {
@@ -15,16 +34,11 @@ struct Question {
     place: String,
 }
 
-/// One answer a cell that it can be asked about: what is wrong with it, if anything is.
-pub(crate) fn explained(world: &World<'_>, cells: &[(Cell, bool)]) -> Result<Vec<Option<String>>, LabError> {
+/// Asks it about every cell that it can be asked about: what is wrong, and the count.
+pub(crate) fn explained(world: &World<'_>, cells: &[(Cell, bool)]) -> Result<(Explained, Vec<String>), LabError> {
     let mut questions: Vec<(&Cell, bool, Question)> = Vec::new();
     let mut addresses: BTreeMap<(String, bool), Option<IpAddr>> = BTreeMap::new();
     for (cell, seen) in cells {
-        // A server on several addresses, docker-proxy too, answers a datagram from the one that is nearest to the caller, who
-        // does not know it. Whether the datagrams of other containers came is not looked at.
-        if !seen && cell.protocol == Protocol::Udp && cell.inbound.is_none() {
-            continue;
-        }
         let caller = (cell.caller.name.clone(), cell.to.is_ipv4());
         if let Entry::Vacant(place) = addresses.entry(caller.clone()) {
             place.insert(world.only_address(&cell.caller, cell.to)?);
@@ -36,14 +50,21 @@ pub(crate) fn explained(world: &World<'_>, cells: &[(Cell, bool)]) -> Result<Vec
         let of_link = questions.iter().filter(|(cell, ..)| (cell.way == Way::LinkLocal) == link_local);
         answers.extend(ask(world, of_link.map(|(_, _, question)| question), link_local)?);
     }
-    let judge = |(cell, seen, question): (&Cell, bool, Question)| {
+    let mut count = Explained { compared: questions.len(), ..Explained::default() };
+    let mut wrong = Vec::new();
+    for (cell, seen, question) in questions {
         let key = (question.from, SocketAddr::new(cell.to, cell.port), cell.protocol.to_string());
         // A way that is not listed is none.
         let said = answers.get(&key).map_or("denied: not listed", String::as_str);
-        let agrees = said.split(':').next() == Some(if seen { "allowed" } else { "denied" });
-        (!agrees).then(|| format!("{cell}: {}, but explain says {said}", if seen { "open" } else { "closed" }))
-    };
-    Ok(questions.into_iter().map(judge).collect())
+        match said.split(':').next() {
+            Some("allowed") if seen => continue,
+            Some("denied") if !seen => continue,
+            Some("unknown") => count.unknown += 1,
+            _ => count.otherwise += 1,
+        }
+        wrong.push(format!("{cell}: {}, but explain says {said}", if seen { "open" } else { "closed" }));
+    }
+    Ok((count, wrong))
 }
 
 /// Caller, place called and protocol.
@@ -55,18 +76,8 @@ fn question(world: &World<'_>, cell: &Cell, only: Option<IpAddr>) -> Option<Ques
     if matches!(cell.way, Way::Outward | Way::Loopback) {
         return None;
     }
-    let (from, inner) = if let Some(attempt) = cell.inbound {
-        (attempt.from, attempt.port.1)
-    } else {
-        let from = only?;
-        let leads = |(protocol, inner): &&(Protocol, u16)| {
-            *protocol == cell.protocol && target.published(*protocol, *inner).contains(&cell.port)
-        };
-        let by_host = target.tried.iter().find(leads).map(|(_, inner)| *inner);
-        let inner = if cell.way == Way::Published { by_host.unwrap_or(cell.port) } else { cell.port };
-        (from, inner)
-    };
-    Some(Question { from, place: format!("{}:{inner}/{}", world.id(target), cell.protocol) })
+    let from = cell.inbound.map_or(only, |attempt| Some(attempt.from))?;
+    Some(Question { from, place: format!("{}:{}/{}", world.id(target), cell.inner, cell.protocol) })
 }
 
 /// One process for all of them.

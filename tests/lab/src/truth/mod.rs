@@ -18,6 +18,7 @@ mod target;
 mod variant;
 mod world;
 
+pub use explained::Explained;
 pub use figures::Figures;
 pub use run::{Report, run};
 pub use variant::Variant;
