@@ -77,10 +77,18 @@ check() {
 }
 
 # A run of cargo's tests: every test counts.
-tests() {
-  local name=$1 log=$LOGS/$1.log code=0 good=0 bad=0
+tests() { run_tests "$@"; count_tests "$1"; }
+
+run_tests() {
+  local log=$LOGS/$1.log code=0
   shift
   "$@" > "$log" 2>&1 || code=$?
+  echo "$code" > "${log%.log}.code"
+}
+
+count_tests() {
+  local name=$1 log=$LOGS/$1.log code good=0 bad=0
+  code=$(<"${log%.log}.code")
   if grep -q '^ *Summary \[' "$log"; then
     good=$(sed -nE 's/^ *Summary .*[ :]([0-9]+) passed.*/\1/p' "$log" | tail -n 1)
     bad=$(sed -nE 's/^ *Summary .* ([0-9]+) (failed|timed out).*/\1/p' "$log" | tail -n 1)
@@ -112,14 +120,22 @@ unit_tests() {
   ((skipped == 0)) || count skipped 0 "$skipped"
 }
 
+# The lab's tests of that name, or of those names.
+lab() {
+  local tests=()
+  while [[ $# -gt 0 && $1 != -- ]]; do tests+=(--test "$1"); shift; done
+  cargo test --locked --package docker-firewall-lab "${tests[@]}" --no-fail-fast -- --ignored --test-threads 2 "${@:2}"
+}
+
 lab_tests() {
-  # One engine after the other within a test, two tests at a time: more would only wait for each other.
-  tests lab cargo test --locked --package docker-firewall-lab --test plain --no-fail-fast -- --ignored --test-threads 2
-  tests commands cargo test --locked --package docker-firewall-lab --test rules --test sets --test slips --test surroundings \
-    --test agent --test boot --test explain --test unseen --test shells --test documents --test hook --test hostnet --test odd --test flows --test nftables --test swarm --test macvlan \
-    --no-fail-fast -- --ignored --test-threads 2
-  tests crash cargo test --locked --package docker-firewall-lab --test crash --no-fail-fast -- --ignored --test-threads 2 \
-    clocks many_at_once a_tool_that_outlives
+  tests lab lab plain
+  # They wait more than they work: two rows of them side by side, and two labs at a time in each.
+  run_tests commands lab rules sets slips surroundings hostnet odd flows nftables swarm macvlan &
+  run_tests services lab agent boot systemd unseen shells documents hook explain
+  wait
+  count_tests commands
+  count_tests services
+  tests crash lab crash -- clocks many_at_once a_tool_that_outlives
   tests docker-cli cargo test --locked --test docker_engine --no-fail-fast -- --ignored through_the_real_docker
 }
 
@@ -228,8 +244,7 @@ if wanted lab; then say lab; lab_tests; fi
 if wanted page; then say page; page_tests; fi
 if wanted kill-long; then
   say "crash"
-  tests crash-long cargo test --locked --package docker-firewall-lab --test crash --no-fail-fast -- --ignored --test-threads 2 \
-    every_prefix torn_files no_room a_long_import
+  tests crash-long lab crash -- every_prefix torn_files no_room a_long_import
 fi
 if [[ " ${steps[*]}" =~ \ (truth|kill|hunt) ]]; then say "truth, kill, hunt"; engine_tests; fi
 
