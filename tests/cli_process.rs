@@ -79,14 +79,12 @@ fn child() {
 /// Starts `child` and waits until it listens.
 fn start(role: &str, socket: Option<&str>, wrap: &[&str]) -> (Child, BufReader<std::process::ChildStderr>) {
     let this = std::env::current_exe().unwrap();
-    let mut command = match wrap {
-        [] => Command::new(&this),
-        [program, args @ ..] => {
-            let mut command = Command::new(program);
-            command.args(args).arg(&this);
-            command
-        }
+    // A shell's background job ignores some of them, and would hand that down.
+    let [program, wrap @ ..] = (if wrap.is_empty() { &["env", "--default-signal=INT,TERM,HUP"] } else { wrap }) else {
+        unreachable!("there is a program");
     };
+    let mut command = Command::new(program);
+    command.args(wrap).arg(&this);
     command.args(["--exact", "child", "--nocapture"]).env(ROLE, role).env_remove(SOCKET);
     if let Some(name) = socket {
         command.env(SOCKET, name);

@@ -494,5 +494,4 @@ fn a_million_entries() {
     let length = file.text().len();
     let written = begun.elapsed();
     eprintln!("parsed {parsed:?}, edited {edited:?}, kernel sets {listed:?}, written {written:?}: {length} bytes");
-    assert!(parsed.as_secs() < 3);
 }
