@@ -31,6 +31,10 @@ pub struct Event {
     pub action: String,
     /// The name of what it is about, or its ID where it has none.
     pub about: String,
+    /// The full ID of the container that it is about, or that came to a network or left it.
+    pub container: Option<String>,
+    /// The full ID of the network that it is about.
+    pub network: Option<String>,
 }
 
 impl std::fmt::Display for Event {
@@ -62,6 +66,8 @@ struct Actor {
 #[serde(default)]
 struct Attributes {
     name: String,
+    /// Of networks: who came or left.
+    container: String,
 }
 
 /// Follows the engine's events from `since` on, in seconds of the Unix epoch, until the connection ends. The engine
@@ -112,16 +118,22 @@ fn event(line: &[u8]) -> Option<Event> {
         return None;
     }
     let Ok(Wire { kind, action, actor }) = serde_json::from_slice(line) else {
-        return Some(Event { kind: "unknown".to_owned(), action: "event".to_owned(), about: String::new() });
+        let (kind, action) = ("unknown".to_owned(), "event".to_owned());
+        return Some(Event { kind, action, about: String::new(), container: None, network: None });
     };
     // `exec_start: sh -c ...`, `health_status: healthy`.
     let plain = action.split(':').next().unwrap_or_default();
     if kind == "container" && (IDLE.contains(&plain) || plain.starts_with("exec_") || plain == "health_status") {
         return None;
     }
-    let about =
-        if actor.attributes.name.is_empty() { actor.id.chars().take(12).collect() } else { actor.attributes.name };
-    Some(Event { kind, action, about })
+    let Attributes { name, container } = actor.attributes;
+    let about = if name.is_empty() { actor.id.chars().take(12).collect() } else { name };
+    let (container, network) = match kind.as_str() {
+        "container" => (Some(actor.id), None),
+        "network" => ((!container.is_empty()).then_some(container), Some(actor.id)),
+        _ => (None, None),
+    };
+    Some(Event { kind, action, about, container, network })
 }
 
 #[cfg(test)]
@@ -135,13 +147,15 @@ mod tests {
             "\n",
             r#"{"Type":"container","Action":"exec_start: sh","Actor":{"ID":"abc"}}"#,
             "\n",
-            r#"{"Type":"network","Action":"connect","Actor":{"ID":"0123456789abcdef"}}"#,
+            r#"{"Type":"network","Action":"connect","Actor":{"ID":"0123456789abcdef","Attributes":{"container":"abc"}}}"#,
             "\n",
             "not json\n\n",
         );
         let mut lines = Lines::default();
-        let events: Vec<String> =
-            text.as_bytes().chunks(7).flat_map(|piece| lines.push(piece)).map(|event| event.to_string()).collect();
-        assert_eq!(events, ["container start web", "network connect 0123456789ab", "unknown event "]);
+        let events: Vec<Event> = text.as_bytes().chunks(7).flat_map(|piece| lines.push(piece)).collect();
+        let said: Vec<String> = events.iter().map(Event::to_string).collect();
+        assert_eq!(said, ["container start web", "network connect 0123456789ab", "unknown event "]);
+        let of: Vec<_> = events.iter().map(|event| (event.container.as_deref(), event.network.as_deref())).collect();
+        assert_eq!(of, [(Some("abc"), None), (Some("abc"), Some("0123456789abcdef")), (None, None)]);
     }
 }

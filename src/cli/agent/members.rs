@@ -62,6 +62,11 @@ impl Members {
         Some(Self { ledger, kernel, following, plain, users, state, at: Instant::now(), stamp, boot: None })
     }
 
+    /// Whether a quick pass does, as far as that is known before.
+    pub(super) fn are_enough(&self) -> bool {
+        self.plain
+    }
+
     /// Whether rules of ours are in the chain where Docker has its own.
     pub(super) fn are_in_docker(&self) -> bool {
         self.ledger.config.document.policy().hook == Hook::Docker

@@ -4,6 +4,7 @@
 //! time, and at most one waiting: causes that arrive meanwhile are one.
 
 mod cause;
+mod gone;
 mod log;
 mod members;
 mod record;
@@ -47,7 +48,7 @@ const ANSWER: Duration = Duration::from_secs(5);
 const FIGHT: usize = 10;
 /// See [`FIGHT`].
 const FIGHT_SPAN: Duration = Duration::from_secs(30);
-/// The pause between two passes while there is a fight.
+/// The pause between two passes while there is a fight, but for containers that come and go.
 const FIGHT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until it is told to stop.
@@ -191,14 +192,30 @@ impl Agent<'_> {
                 break;
             }
         }
-        std::thread::sleep(if self.is_fighting() { FIGHT_PAUSE } else { GATHER });
-        while let Ok((at, cause)) = self.inbox.try_recv() {
-            if self.concerns(&cause) && !causes.iter().any(|(_, known)| *known == cause) {
-                causes.push((at, cause));
-            }
-        }
+        self.gather(&mut causes);
         let stop = causes.iter().any(|(_, cause)| *cause == Cause::Stop);
         (!stop).then_some(causes)
+    }
+
+    /// Waits for more causes, in the order of their coming.
+    fn gather(&mut self, causes: &mut Vec<(Instant, Cause)>) {
+        let begun = Instant::now();
+        let pause = if self.is_fighting() { FIGHT_PAUSE } else { GATHER };
+        loop {
+            // An address that is free may be somebody else's by the end of a longer pause.
+            let is_urgent = causes.iter().any(|(_, cause)| cause.is_quick() || *cause == Cause::Stop);
+            let left = if is_urgent { GATHER } else { pause }.saturating_sub(begun.elapsed());
+            match self.inbox.recv_timeout(left) {
+                Ok((at, cause)) => {
+                    // Of events the order says what holds.
+                    let known = if matches!(cause, Cause::Event(_)) { causes.len().saturating_sub(1) } else { 0 };
+                    if self.concerns(&cause) && causes[known..].iter().all(|(_, known)| *known != cause) {
+                        causes.push((at, cause));
+                    }
+                }
+                Err(_) => return,
+            }
+        }
     }
 
     /// What sets and rules of iptables-legacy look like at this moment.
@@ -276,7 +293,10 @@ impl Agent<'_> {
         }
         let begun = Instant::now();
         let mut looks = None;
-        let result = if let Some(done) = self.quick(causes) {
+        // What it left is what a quick pass goes by: after somebody else's work that is not enough.
+        let edited = self.glance();
+        let closed = self.close_what_is_free(causes);
+        let result = if let Some(done) = (!edited).then(|| self.quick(causes)).flatten() {
             Ok(done)
         } else {
             looks = self.looks();
@@ -304,8 +324,8 @@ impl Agent<'_> {
                 self.record.failure =
                     self.fault.as_ref().map(|fault| format!("what was last in force stays in force: {fault}"));
                 self.remember_looks(looks, &done);
-                if calls > 0 {
-                    self.wrote(causes, calls, took);
+                if calls + closed > 0 {
+                    self.wrote(causes, calls + closed, took);
                 }
                 if !self.ready {
                     self.ready = true;
@@ -350,10 +370,25 @@ impl Agent<'_> {
         self.repairs.len() >= FIGHT
     }
 
+    /// Closes addresses that events say are free, before the engine is asked who may have them by now: the number of calls
+    /// that wrote something. What does not work here is left to the pass that follows.
+    fn close_what_is_free(&mut self, causes: &[(Instant, Cause)]) -> usize {
+        let Some(left) = self.known.as_ref().and_then(|known| gone::without(known, causes)) else { return 0 };
+        let Some(mut members) = self.members.take_if(|members| !self.away && members.are_enough()) else { return 0 };
+        let calls = members.pass(self.ctx, |_| Ok(left)).ok().flatten();
+        if calls.is_some() {
+            self.members = Some(members);
+        }
+        if calls.is_some_and(|calls| calls > 0) {
+            self.sets = None;
+            self.glance();
+        }
+        calls.unwrap_or_default()
+    }
+
     /// A pass that follows containers and reads nothing else, where that is enough and works.
     fn quick(&mut self, causes: &[(Instant, Cause)]) -> Option<Done> {
-        // What it left is what it goes by: after somebody else's work that is not enough.
-        if self.away || !causes.iter().all(|(_, cause)| cause.is_quick()) || self.glance() {
+        if self.away || !causes.iter().all(|(_, cause)| cause.is_quick()) {
             return None;
         }
         let mut members = self.members.take()?;

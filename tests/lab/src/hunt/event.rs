@@ -82,6 +82,17 @@ pub(super) const EVENTS: &[Event] = &[
         ..NOTHING
     },
     Event {
+        // Repairs are slowed by then; containers are not to wait for that.
+        name: "swap-in-a-fight",
+        needs: &[Trait::Nft, Trait::Agent],
+        act: "for n in 1 2 3 4 5 6 7 8 9 10 11 12; do users -F; sleep 0.2; done
+              (for n in 1 2 3 4 5 6; do users -F; sleep 0.2; done) & gone open-swap; swapped shop-swap --label tier=shop; wait",
+        down: &["shop-swap"],
+        after: "gone shop-swap; swapped open-swap",
+        mended: "hooked_everywhere",
+        ..NOTHING
+    },
+    Event {
         name: "scale-up",
         act: "shop shop-1 -p 8680:80",
         down: &["shop-1"],
@@ -272,6 +283,7 @@ pub(super) const BRIEF: &[&str] = &[
     "restart",
     "other-address",
     "swap",
+    "swap-in-a-fight",
     "scale-up",
     "compose-up",
     "flush-docker-user",
