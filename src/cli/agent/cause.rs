@@ -6,7 +6,7 @@
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SendError, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -108,9 +108,9 @@ impl Cause {
 pub(super) struct Outbox(Sender<(Instant, Cause)>);
 
 impl Outbox {
-    /// Puts one in; an error says that nobody reads any more.
-    fn send(&self, cause: Cause) -> Result<(), SendError<(Instant, Cause)>> {
-        self.0.send((Instant::now(), cause))
+    /// Puts one in; `false` when nobody reads any more.
+    fn send(&self, cause: Cause) -> bool {
+        self.0.send((Instant::now(), cause)).is_ok()
     }
 }
 
@@ -135,7 +135,7 @@ pub(super) fn signals(causes: Outbox) -> io::Result<()> {
                     _ = terminate.recv() => Cause::Stop,
                     _ = interrupt.recv() => Cause::Stop,
                 };
-                if causes.send(cause).is_err() {
+                if !causes.send(cause) {
                     return;
                 }
             }
@@ -155,18 +155,18 @@ pub(super) fn events(address: EngineAddress, causes: Outbox) -> io::Result<()> {
             let heard_of = |event| {
                 heard = true;
                 // Whoever no longer listens is about to end.
-                let _ = causes.send(Cause::Event(event));
+                causes.send(Cause::Event(event));
             };
             let begun = Timestamp::now().as_second();
             let end = runtime.block_on(async {
                 if lost {
                     docker::answers(&address).await?;
-                    let _ = causes.send(Cause::Reconnected);
+                    causes.send(Cause::Reconnected);
                 }
                 docker::follow(&address, since, heard_of).await
             });
             let why = end.map_or_else(|error| error.to_string(), |()| "it closed the connection".to_owned());
-            if causes.send(Cause::Lost(why)).is_err() {
+            if !causes.send(Cause::Lost(why)) {
                 return;
             }
             lost = true;
@@ -182,19 +182,19 @@ pub(super) fn events(address: EngineAddress, causes: Outbox) -> io::Result<()> {
 /// Listens for rules that somebody writes; answers whether the kernel can tell.
 pub(super) fn rules(causes: Outbox) -> io::Result<()> {
     let mut watch = RulesetWatch::open()?;
-    spawn("rules", move || while watch.wait().is_ok_and(|touched| causes.send(Cause::Rules(touched)).is_ok()) {})
+    spawn("rules", move || while watch.wait().is_ok_and(|touched| causes.send(Cause::Rules(touched))) {})
 }
 
 /// Listens for interfaces that come and go.
 pub(super) fn links(causes: Outbox) -> io::Result<()> {
     let watch = LinkWatch::open()?;
-    spawn("links", move || while watch.wait().is_ok() && causes.send(Cause::Links).is_ok() {})
+    spawn("links", move || while watch.wait().is_ok() && causes.send(Cause::Links) {})
 }
 
 /// Listens for files that somebody writes.
 pub(super) fn files(directories: &[PathBuf], causes: Outbox) -> io::Result<()> {
     let watch = FileWatch::open(directories.iter().map(PathBuf::as_path))?;
-    spawn("files", move || while watch.wait().is_ok() && causes.send(Cause::Files).is_ok() {})
+    spawn("files", move || while watch.wait().is_ok() && causes.send(Cause::Files) {})
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> io::Result<()> {

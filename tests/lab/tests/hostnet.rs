@@ -87,11 +87,11 @@ fn who_gets_in(desk: &Desk) -> Result {
     assert_eq!(
         rows,
         [
-            "hostapp host 0.0.0.0:9100-9101 9100-9101/tcp lan 1 yes",
-            "hostapp host [::]:9100-9101 9100-9101/tcp lan 1 yes",
-            "hostapp host 0.0.0.0:9100 9100/udp lan 1 yes",
-            "hostapp host [::]:9100 9100/udp lan 1 yes",
-            "hostapp host network all others everyone (not guarded) no",
+            "hostapp host 0.0.0.0:9100-9101 9100-9101/tcp host lan 1 yes",
+            "hostapp host [::]:9100-9101 9100-9101/tcp host lan 1 yes",
+            "hostapp host 0.0.0.0:9100 9100/udp host lan 1 yes",
+            "hostapp host [::]:9100 9100/udp host lan 1 yes",
+            "hostapp host network all others host everyone (not guarded) no",
         ]
     );
     let json = desk.idle("ls hostapp --format json")?.stdout;
@@ -264,7 +264,7 @@ fn lodgers(desk: &Desk) -> Result {
         let text = desk.idle(&format!("ls {name}"))?.stdout;
         Ok(text.lines().nth(1).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "))
     };
-    assert_eq!(listed("side")?, "side network of web as web 3 yes");
+    assert_eq!(listed("side")?, "side network of web shared as web 3 yes");
     assert_eq!(listed("chained")?, "chained network of web as web 3 yes");
     desk.lab.docker(&["stop", "web"])?.require("docker stop")?;
     assert_eq!(listed("side")?, "side network of web nobody (stopped) 3 yes");
