@@ -81,6 +81,8 @@ pub struct Evidence<'a> {
     pub desired: &'a Desired,
     /// Where the two differ, inside of containers too.
     pub changes: &'a [DiffLine],
+    /// Packets that only the backstop dropped since our chains were written.
+    pub missed: u64,
     /// What `docker firewall` is called as.
     pub program: &'a str,
 }
@@ -114,6 +116,16 @@ fn in_force(evidence: &Evidence<'_>) -> Check {
 fn backstop(evidence: &Evidence<'_>) -> Vec<Check> {
     let missing = |family: &Family| !evidence.state.tables.contains_key(&(*family, Table::Security));
     let without: Vec<Family> = Family::ALL.into_iter().filter(missing).collect();
+    if without.is_empty() && evidence.missed > 0 {
+        let text = format!(
+            "it alone kept out {} packets: another program's rule lets them past our first line",
+            evidence.missed
+        );
+        return vec![
+            Check::note("backstop", text)
+                .fixed_by(format!("{} explain CONTAINER --from SOURCE --verbose", evidence.program)),
+        ];
+    }
     if without.is_empty() {
         return vec![Check::good("backstop", "the security table judges every packet a second time, IPv4 and IPv6")];
     }
@@ -313,6 +325,7 @@ mod tests {
             state: &state,
             desired: &desired,
             changes: &[],
+            missed: 0,
             program: "x",
         })
         .health
@@ -334,8 +347,15 @@ mod tests {
         let (policy, inventory) = (Policy::default(), Inventory::default());
         let mut desired = Desired::default();
         let health = |desired: &Desired| {
-            let evidence =
-                Evidence { policy: &policy, inventory: &inventory, state: &state, desired, changes: &[], program: "x" };
+            let evidence = Evidence {
+                policy: &policy,
+                inventory: &inventory,
+                state: &state,
+                desired,
+                changes: &[],
+                missed: 0,
+                program: "x",
+            };
             backstop(&evidence).into_iter().map(|check| check.health).max()
         };
         assert_eq!(health(&desired), Some(Health::Note));

@@ -1,5 +1,7 @@
 //! `doctor`: what could be wrong, check by check, each with its way out.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 
 use crate::cli::agent::Record;
@@ -14,6 +16,7 @@ use crate::cli::session::{Need, Session};
 use crate::cli::soundness;
 use crate::cli::text::printable;
 use crate::doctor::{Check, Evidence, Health, examine};
+use crate::host::firewalls::{self, Firewall};
 use crate::host::systemd::AGENT;
 
 /// What calms somebody who wanted to change something, and is no way out.
@@ -61,9 +64,11 @@ fn checks(ctx: &Context, session: &mut Session) -> Result<Vec<Check>, Failure> {
         state: &state,
         desired: &desired,
         changes: &changes,
+        missed: session.dropped_by_the_backstop(),
         program: &ctx.program,
     }));
     checks.push(agent(ctx, session));
+    checks.extend(firewalls(ctx));
     checks.extend(rules(ctx, session, &state)?);
     Ok(checks)
 }
@@ -90,6 +95,41 @@ fn agent(ctx: &Context, session: &Session) -> Check {
         )
         .fixed_by(format!("{} service install", ctx.program)),
     }
+}
+
+/// Who else writes rules on this host, and what that does to ours.
+fn firewalls(ctx: &Context) -> Vec<Check> {
+    let found = firewalls::found(Path::new("/"));
+    if found.is_empty() {
+        return vec![Check::good("firewalls", "no other firewall is set up here")];
+    }
+    let follows = Record::of_running(&offline::paths(ctx)).is_some();
+    let mended = if follows { "the agent writes ours again" } else { "nobody writes ours again until `apply`" };
+    let install = format!("{} service install", ctx.program);
+    let check = |firewall: &Firewall| {
+        let (does, fix) = match firewall {
+            Firewall::Ufw => {
+                ("ufw is enabled: `ufw enable` and `ufw reload` write the chains anew that call ours", None)
+            }
+            Firewall::Firewalld => {
+                ("firewalld runs: `firewall-cmd --reload` and its restart may flush every chain", None)
+            }
+            Firewall::Nftables => (
+                "nftables.service begins with `flush ruleset`: its start and reload take away both of our lines at once",
+                Some("in /etc/nftables.conf, put `flush table inet filter` for `flush ruleset`"),
+            ),
+            Firewall::Persistent => {
+                ("saved rules in /etc/iptables replace whole tables when netfilter-persistent starts or reloads", None)
+            }
+        };
+        let check = Check::note("firewalls", format!("{does}; {mended}"));
+        match fix {
+            Some(fix) => check.fixed_by(fix),
+            None if !follows => check.fixed_by(install.clone()),
+            None => check,
+        }
+    };
+    found.iter().map(check).collect()
 }
 
 /// What the rules say that the world does not bear out.

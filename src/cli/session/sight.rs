@@ -3,6 +3,7 @@
 use super::Session;
 use crate::cli::complaint;
 use crate::cli::failure::Failure;
+use crate::host::backstop;
 use crate::host::kernel::{HostKernel, Kernel as _};
 use crate::host::namespace::{Namespace, NamespaceError, process_lives};
 use crate::host::tools::Tools;
@@ -15,6 +16,11 @@ impl Session {
     /// Every table of the host, whoever wrote into it.
     pub(in crate::cli) fn whole(&mut self) -> Result<Whole, Failure> {
         whole::read(&mut self.kernel).map_err(|error| complaint::kernel(&error))
+    }
+
+    /// Packets that only the backstop dropped.
+    pub(in crate::cli) fn dropped_by_the_backstop(&self) -> u64 {
+        backstop::dropped(&self.kernel)
     }
 
     /// Tables, sets and links in the network namespace of a container; `None` when it has stopped meanwhile.
