@@ -96,6 +96,16 @@ impl Cause {
         }
     }
 
+    /// Whether it says that an address was given back and nothing else.
+    pub(super) fn is_departure(&self) -> bool {
+        let Self::Event(Event { kind, action, .. }) = self else { return false };
+        match kind.as_str() {
+            "container" => ["die", "stop", "destroy"].contains(&&**action),
+            "network" => action == "disconnect",
+            _ => false,
+        }
+    }
+
     /// Whether networks themselves may have come or gone.
     pub(super) fn is_of_networks(&self) -> bool {
         let Self::Event(Event { kind, action, .. }) = self else { return true };

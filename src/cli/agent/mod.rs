@@ -296,7 +296,12 @@ impl Agent<'_> {
         // What it left is what a quick pass goes by: after somebody else's work that is not enough.
         let edited = self.glance();
         let closed = self.close_what_is_free(causes);
-        let result = if let Some(done) = (!edited).then(|| self.quick(causes)).flatten() {
+        let is_enough = closed.is_some() && !edited && causes.iter().all(|(_, cause)| cause.is_departure());
+        let closed = closed.unwrap_or_default();
+        let result = if is_enough {
+            self.timers.later();
+            Ok(Done { calls: 0, quick: true })
+        } else if let Some(done) = (!edited).then(|| self.quick(causes)).flatten() {
             Ok(done)
         } else {
             looks = self.looks();
@@ -371,19 +376,22 @@ impl Agent<'_> {
     }
 
     /// Closes addresses that events say are free, before the engine is asked who may have them by now: the number of calls
-    /// that wrote something. What does not work here is left to the pass that follows.
-    fn close_what_is_free(&mut self, causes: &[(Instant, Cause)]) -> usize {
-        let Some(left) = self.known.as_ref().and_then(|known| gone::without(known, causes)) else { return 0 };
-        let Some(mut members) = self.members.take_if(|members| !self.away && members.are_enough()) else { return 0 };
-        let calls = members.pass(self.ctx, |_| Ok(left)).ok().flatten();
-        if calls.is_some() {
+    /// that wrote something. `None` when it is left to the pass that follows.
+    fn close_what_is_free(&mut self, causes: &[(Instant, Cause)]) -> Option<usize> {
+        let known = self.known.as_ref().filter(|_| !self.away)?;
+        let mut members = self.members.take_if(|members| members.are_enough())?;
+        let Some(left) = gone::without(known, causes) else {
             self.members = Some(members);
-        }
-        if calls.is_some_and(|calls| calls > 0) {
+            return Some(0);
+        };
+        let calls = members.pass(self.ctx, |_| Ok(left.clone())).ok().flatten()?;
+        self.members = Some(members);
+        self.known = Some(left);
+        if calls > 0 {
             self.sets = None;
             self.glance();
         }
-        calls.unwrap_or_default()
+        Some(calls)
     }
 
     /// A pass that follows containers and reads nothing else, where that is enough and works.

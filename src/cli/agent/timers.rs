@@ -27,7 +27,7 @@ pub(super) enum Due {
     Alive,
     /// Its account of itself.
     Record,
-    /// A second look at the engine's list.
+    /// A look at the engine's list, for it was late or not asked for.
     Again,
     /// A look at the sets.
     Glance,
@@ -86,6 +86,11 @@ impl Timers {
     /// The list that was read may be late.
     pub(super) fn again(&mut self) {
         self.again = Some(Instant::now() + AGAIN);
+    }
+
+    /// The engine was not asked; that can wait, but not for ever.
+    pub(super) fn later(&mut self) {
+        self.again = self.again.or(Some(Instant::now() + AGAIN));
     }
 
     /// How long nothing is due.

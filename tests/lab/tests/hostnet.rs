@@ -265,9 +265,9 @@ fn lodgers(desk: &Desk) -> Result {
         Ok(text.lines().nth(1).unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" "))
     };
     assert_eq!(listed("side")?, "side network of web shared as web 3 yes");
-    assert_eq!(listed("chained")?, "chained network of web as web 3 yes");
+    assert_eq!(listed("chained")?, "chained network of web shared as web 3 yes");
     desk.lab.docker(&["stop", "web"])?.require("docker stop")?;
-    assert_eq!(listed("side")?, "side network of web nobody (stopped) 3 yes");
+    assert_eq!(listed("side")?, "side network of web shared nobody (stopped) 3 yes");
     desk.lab.docker(&["rm", "web"])?.require("docker rm")?;
     desk.lab.run("web", &["-p", "8080:80"], &[])?;
     let gone = listed("side")?;
