@@ -17,6 +17,8 @@ pub enum Health {
     Good,
     /// Worth knowing; nobody gets in by it who should not.
     Note,
+    /// It could not be looked at, so nobody can tell.
+    Unknown,
     /// Somebody may get in who should not.
     Unsafe,
 }
@@ -26,6 +28,7 @@ impl fmt::Display for Health {
         f.pad(match self {
             Self::Good => "ok",
             Self::Note => "note",
+            Self::Unknown => "unknown",
             Self::Unsafe => "UNSAFE",
         })
     }
@@ -53,6 +56,11 @@ impl Check {
     /// Worth knowing.
     pub fn note(name: &'static str, text: impl Into<String>) -> Self {
         Self { health: Health::Note, ..Self::good(name, text) }
+    }
+
+    /// Not to be told.
+    pub fn unknown(name: &'static str, text: impl Into<String>) -> Self {
+        Self { health: Health::Unknown, ..Self::good(name, text) }
     }
 
     /// Dangerous.
@@ -121,10 +129,11 @@ fn backstop(evidence: &Evidence<'_>) -> Vec<Check> {
             "it alone kept out {} packets: another program's rule lets them past our first line",
             evidence.missed
         );
-        return vec![
-            Check::note("backstop", text)
-                .fixed_by(format!("{} explain CONTAINER --from SOURCE --verbose", evidence.program)),
-        ];
+        return vec![Check::note("backstop", text).fixed_by(format!(
+            "{} explain CONTAINER --from SOURCE --verbose shows whose; iptables -t security -Z and ip6tables -t \
+                 security -Z count anew",
+            evidence.program
+        ))];
     }
     if without.is_empty() {
         return vec![Check::good("backstop", "the security table judges every packet a second time, IPv4 and IPv6")];

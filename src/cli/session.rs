@@ -284,15 +284,20 @@ impl Session {
     pub(super) fn differences(&mut self, config: &Config) -> Result<Vec<DiffLine>, Failure> {
         let state = self.state_for(config)?;
         let desired = self.desired(config, &state);
-        let mut lines = plan::diff(&state, &desired);
-        let held = compile::held(&state, &desired);
+        Ok(self.differing(config, &state, &desired))
+    }
+
+    /// The same, for who has read the kernel and computed what it shall hold.
+    pub(super) fn differing(&self, config: &Config, state: &Dump, desired: &Desired) -> Vec<DiffLine> {
+        let mut lines = plan::diff(state, desired);
+        let held = compile::held(state, desired);
         for inside in &self.sandboxes.open {
-            let wanted = self.desired_inside(config, (&state, &held), inside);
+            let wanted = self.desired_inside(config, (state, &held), inside);
             let place =
                 |line: DiffLine| DiffLine { place: format!("container {}: {}", inside.name, line.place), ..line };
             lines.extend(plan::diff(&inside.state, &wanted).into_iter().map(place));
         }
-        Ok(lines)
+        lines
     }
 
     /// Prints what `config` would change in the kernel; exits 2 when there is anything.
@@ -302,7 +307,7 @@ impl Session {
             ctx.output.note(&format!("warning: {}", failure.message));
         }
         let desired = self.desired(config, &state);
-        let lines = self.differences(config)?;
+        let lines = self.differing(config, &state, &desired);
         report::diff(&mut ctx.output, &lines);
         report::unsaved(ctx, &plan::unsaved(&state, &desired));
         Ok(if lines.is_empty() { Exit::Success } else { Exit::ThingsToDo })

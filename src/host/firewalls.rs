@@ -16,15 +16,21 @@ pub enum Firewall {
     Persistent,
 }
 
+impl Firewall {
+    fn is_set_up(self, root: &Path) -> bool {
+        match self {
+            Self::Ufw => ufw(root),
+            Self::Firewalld => firewalld(root),
+            Self::Nftables => nftables(root),
+            Self::Persistent => persistent(root),
+        }
+    }
+}
+
 /// Those found under `root`, which is `/` but for tests.
 pub fn found(root: &Path) -> Vec<Firewall> {
-    let looks: [(Firewall, fn(&Path) -> bool); 4] = [
-        (Firewall::Ufw, ufw),
-        (Firewall::Firewalld, firewalld),
-        (Firewall::Nftables, nftables),
-        (Firewall::Persistent, persistent),
-    ];
-    looks.into_iter().filter(|(_, look)| look(root)).map(|(firewall, _)| firewall).collect()
+    let all = [Firewall::Ufw, Firewall::Firewalld, Firewall::Nftables, Firewall::Persistent];
+    all.into_iter().filter(|firewall| firewall.is_set_up(root)).collect()
 }
 
 /// Whether a line of the file, without the blanks around it, is as asked.

@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 
 use crate::cli::agent::Record;
 use crate::cli::args::DoctorArgs;
+use crate::cli::commands::explain::{Leaks, leaks};
 use crate::cli::complaint;
 use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::format::Format;
 use crate::cli::listing::print_objects;
 use crate::cli::offline;
+use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
 use crate::cli::soundness;
 use crate::cli::text::printable;
@@ -27,27 +29,34 @@ pub fn run(ctx: &mut Context, args: DoctorArgs) -> Result<Exit, Failure> {
     let checks = match Session::open(ctx, Need::Engine) {
         Ok(mut session) => checks(ctx, &mut session)?,
         // What stops every other command is what this one is for.
-        Err(failure) => {
-            let way = |hint: &'_ String| hint.trim_start_matches(CALM).trim_start_matches(". ").to_owned();
-            let ways: Vec<String> = failure.hints.iter().map(way).filter(|way| !way.is_empty()).collect();
-            let check = Check::not_safe("engine", failure.message.clone());
-            vec![if ways.is_empty() { check } else { check.fixed_by(ways.join("; ")) }]
-        }
+        Err(failure) => vec![failed(Check::not_safe("engine", failure.message.clone()), &failure)],
     };
     print(ctx, args.format, &checks)?;
     let worst = checks.iter().map(|check| check.health).max();
     Ok(if worst == Some(Health::Unsafe) { Exit::SomeFailed } else { Exit::Success })
 }
 
+/// What a failure says has to be done, as the way out of a check.
+fn failed(check: Check, failure: &Failure) -> Check {
+    let way = |hint: &'_ String| hint.trim_start_matches(CALM).trim_start_matches(". ").to_owned();
+    let ways: Vec<String> = failure.hints.iter().map(way).filter(|way| !way.is_empty()).collect();
+    if ways.is_empty() { check } else { check.fixed_by(ways.join("; ")) }
+}
+
 fn checks(ctx: &Context, session: &mut Session) -> Result<Vec<Check>, Failure> {
-    let state = session.state()?;
+    let mut checks = of_engine(session)?;
+    let state = match session.state() {
+        Ok(state) => state,
+        // Nothing that follows can be told without it.
+        Err(failure) => {
+            checks.push(failed(Check::not_safe("kernel", failure.message.clone()), &failure));
+            return Ok(checks);
+        }
+    };
     let config = session.config().clone();
     let desired = session.desired(&config, &state);
-    let changes = session.differences(&config)?;
+    let changes = session.differing(&config, &state, &desired);
     let inventory = session.containers()?;
-    let engine = &inventory.engine;
-    let mut checks =
-        vec![Check::good("engine", format!("Docker {} (API {}), on this host", engine.version, engine.api))];
     if let Some(known) = session.capabilities() {
         let (kind, reason) = (known.flavour.kind, &known.flavour.reason);
         checks.push(if known.flavour.mixed {
@@ -67,10 +76,64 @@ fn checks(ctx: &Context, session: &mut Session) -> Result<Vec<Check>, Failure> {
         missed: session.dropped_by_the_backstop(),
         program: &ctx.program,
     }));
+    checks.extend(reach(ctx, leaks(session)));
     checks.push(agent(ctx, session));
     checks.extend(firewalls(ctx));
     checks.extend(rules(ctx, session, &state)?);
     Ok(checks)
+}
+
+/// Which engine it is, and whether its packets pass through here. One that lives elsewhere has been refused before.
+fn of_engine(session: &Session) -> Result<Vec<Check>, Failure> {
+    let engine = &session.containers()?.engine;
+    let about = format!("Docker {} (API {}), on this host", engine.version, engine.api);
+    let namespace = match engine.shares_namespace {
+        Some(true) => Check::good("namespace", "the engine's socket is held in this network namespace"),
+        _ => Check::unknown(
+            "namespace",
+            "who holds the engine's socket cannot be seen, so that only its bridges show that it is in this network \
+             namespace",
+        )
+        .fixed_by("docker network inspect bridge, and ip link: the bridge has to be there"),
+    };
+    Ok(vec![Check::good("engine", about), namespace])
+}
+
+/// Whether strangers get into a guarded container past everybody's rules, as the kernel holds them.
+fn reach(ctx: &Context, found: Result<Leaks, Failure>) -> Vec<Check> {
+    let leaks = match found {
+        Ok(leaks) => leaks,
+        Err(failure) => {
+            let text = format!("whether strangers get in could not be looked at: {}", failure.message);
+            return vec![failed(Check::unknown("reach", text), &failure)];
+        }
+    };
+    let program = &ctx.program;
+    let open = |way: &String| {
+        Check::not_safe("reach", format!("a stranger gets into {way}"))
+            .fixed_by(format!("{program} apply    (`{program} plan` shows what differs)"))
+    };
+    let mut checks: Vec<Check> = leaks.open.iter().map(open).collect();
+    if let Some(first) = leaks.unknown.first() {
+        let (count, tried) = (leaks.unknown.len(), leaks.tried);
+        let text = format!("nobody can tell whether a stranger gets in in {count} of {tried} trials; such as {first}");
+        checks.push(
+            Check::unknown("reach", text)
+                .fixed_by(format!("{program} explain TARGET --from ADDRESS --verbose shows the way there")),
+        );
+    }
+    if checks.is_empty() {
+        checks.push(match (leaks.guarded, leaks.tried) {
+            (0, _) => Check::good("reach", "no guarded container with a port to try runs"),
+            (_, 0) => Check::unknown("reach", "no route leads to anybody outside who could be sent over the ways in")
+                .fixed_by("ip route, once the network is up"),
+            (_, tried) => {
+                let trials = count(tried, "trial", "trials");
+                Check::good("reach", format!("no stranger gets into a guarded container: {trials}, by all tables"))
+            }
+        });
+    }
+    checks
 }
 
 /// Whether somebody keeps the rules true.

@@ -1,6 +1,7 @@
 //! `explain`: whether somebody reaches a container, by every way in, and what decides it.
 
 mod caller;
+mod leaks;
 mod reason;
 mod way;
 mod world;
@@ -11,6 +12,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use caller::{Caller, callers};
+pub(in crate::cli) use leaks::{Leaks, leaks};
 use reason::{Reason, change, reason};
 use way::{Way, ways};
 use world::World;

@@ -22,7 +22,6 @@ fn all_of_it(desk: &Desk) -> Result {
     desk.lab.run("web2", &["-p", "8090:80"], &[])?;
     desk.done("set create ipfriends")?;
     desk.done("allow web --from 203.0.113.10")?;
-    a_doctors_visit(desk)?;
     without_rights(desk)?;
     without_tools(desk)?;
     other_engines(desk)?;
@@ -30,58 +29,6 @@ fn all_of_it(desk: &Desk) -> Result {
     somebody_else_at_work(desk)?;
     stopped_halfway(desk)?;
     without_an_engine(desk)
-}
-
-/// What is not safe is named with its way out, and gone once that was taken.
-fn a_doctors_visit(desk: &Desk) -> Result {
-    let health = |health: &str, check: &str| format!("{health:<7} {check:<9} ");
-    let well = desk.done("doctor")?;
-    for check in ["engine", "flavour", "in-force", "backstop", "hook", "ways-in", "firewalls", "rules"] {
-        assert!(well.contains(&health("ok", check)), "{check}: {well}");
-    }
-    desk.shell("iptables -I FORWARD -i eth9 -j ACCEPT")?;
-    let noted = desk.done("doctor")?;
-    assert!(noted.contains(&health("note", "hook")) && noted.contains("-A FORWARD -i eth9 -j ACCEPT"), "{noted}");
-    desk.shell("iptables -D FORWARD -i eth9 -j ACCEPT; iptables -F DOCKER-FIREWALL-TO")?;
-    let ill = desk.run("doctor")?;
-    assert_eq!(ill.code, 1, "{ill:?}");
-    assert!(ill.stdout.contains(&health("UNSAFE", "in-force")), "{ill:?}");
-    assert!(ill.stdout.contains("-> docker firewall apply"), "{ill:?}");
-    desk.done("apply")?;
-    assert_eq!(desk.done("doctor")?, well);
-    other_firewalls(desk, &well)?;
-    let elsewhere = desk.lab.docker(&["-H", "tcp://192.0.2.1:2375", "firewall", "doctor", "--format", "json"])?;
-    assert_eq!(elsewhere.code, 1, "{elsewhere:?}");
-    assert!(elsewhere.stdout.contains(r#""Check":"engine""#) && elsewhere.stdout.contains("UNSAFE"), "{elsewhere:?}");
-    Ok(())
-}
-
-/// Who else writes rules is named, and so is what slipped past the first line.
-fn other_firewalls(desk: &Desk, well: &str) -> Result {
-    desk.shell(
-        "mkdir -p /etc/ufw /etc/iptables /etc/systemd/system/sysinit.target.wants
-         echo ENABLED=yes > /etc/ufw/ufw.conf; : > /etc/iptables/rules.v4
-         mv /etc/nftables.conf /tmp/nftables.conf 2> /dev/null; echo 'flush ruleset' > /etc/nftables.conf
-         ln -sf /lib/systemd/system/nftables.service /etc/systemd/system/sysinit.target.wants/",
-    )?;
-    let noted = desk.done("doctor")?;
-    for says in
-        ["ufw is enabled", "nftables.service begins with", "saved rules in", "-> docker firewall service install"]
-    {
-        assert!(noted.contains(says), "{says}: {noted}");
-    }
-    desk.shell(
-        "rm -r /etc/ufw /etc/iptables /etc/nftables.conf /etc/systemd/system/sysinit.target.wants/nftables.service
-         mv /tmp/nftables.conf /etc/ 2> /dev/null || true",
-    )?;
-    assert_eq!(desk.done("doctor")?, well);
-    desk.shell("iptables -I FORWARD -j ACCEPT")?;
-    assert!(!desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web")?, "the backstop holds");
-    let noted = desk.done("doctor")?;
-    assert!(noted.contains("it alone kept out") && noted.contains("-> docker firewall explain"), "{noted}");
-    desk.shell("iptables -D FORWARD -j ACCEPT; iptables -t security -Z")?;
-    assert_eq!(desk.done("doctor")?, well);
-    Ok(())
 }
 
 /// A line that is refused, with these variables around it.

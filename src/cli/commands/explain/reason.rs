@@ -23,7 +23,7 @@ pub(super) struct Reason {
     /// The line of the policy file where it begins.
     pub(super) line: Option<usize>,
     /// The kernel does not do what the policy says.
-    differs: bool,
+    pub(super) differs: bool,
     /// The rules have no say.
     beyond: bool,
 }
