@@ -8,7 +8,7 @@ use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::Policy;
 use crate::resolve::named_ports;
-use crate::ruleset::{Action, Desired, Dump, IpSet, Table, is_own_chain, is_own_rule, names};
+use crate::ruleset::{Action, Desired, Dump, IpSet, Line, Table, is_own_chain, is_own_rule, names};
 
 /// How a check ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,51 +159,64 @@ fn backstop(evidence: &Evidence<'_>) -> Vec<Check> {
         .collect()
 }
 
-/// Whether `FORWARD` asks the chain that our rules hang in before anything accepts.
+/// Whether every chain that has to call ours does, before anything in it accepts.
 fn hook(evidence: &Evidence<'_>) -> Check {
-    for ((family, table), dump) in &evidence.state.tables {
-        let Some(forward) = dump.chains.get(names::FORWARD).filter(|_| *table == Table::Filter) else { continue };
-        let hooked = |chain: &str| {
-            let lines = dump.chains.get(chain).map(|chain| chain.lines.as_slice()).unwrap_or_default();
-            lines.iter().any(|line| line.rule.as_ref().is_some_and(is_own_rule))
-        };
-        if !hooked(names::DOCKER_USER) {
-            continue;
-        }
-        let leads_there = |text: &str| text.ends_with("-j DOCKER-USER");
-        let place = forward.lines.iter().position(|line| leads_there(&line.text));
-        let Some(place) = place else {
-            return Check::not_safe(
-                "hook",
-                format!("{family}: FORWARD does not lead to DOCKER-USER, so only the backstop judges"),
-            )
-            .fixed_by(format!(
-                "systemctl restart docker, or {} apply --hook forward, which needs no chain of Docker's",
-                evidence.program
-            ));
-        };
-        let above = forward.lines[..place].iter().find(|line| may_accept(line));
-        let Some(line) = above else { continue };
-        let what = format!("{family}: a rule in FORWARD stands above Docker's own chain and may let packets past it");
-        if evidence.state.tables.contains_key(&(*family, Table::Security)) {
-            let text = format!("{what}; the backstop judges them all the same: -A FORWARD {}", line.text);
-            return Check::note("hook", text)
-                .fixed_by("put that rule below, or live with it: the backstop needs nobody's order");
-        }
-        return Check::not_safe("hook", format!("{what}, and there is no backstop: -A FORWARD {}", line.text))
-            .fixed_by(format!("put that rule below, or {} apply --hook forward", evidence.program));
-    }
-    Check::good("hook", "nothing stands above our rules that lets packets past them")
+    let filters = evidence.desired.tables.iter().filter(|((_, table), _)| *table == Table::Filter);
+    let mut hooks = filters.flat_map(|((family, _), table)| table.hooks.iter().map(move |hook| (*family, &hook.chain)));
+    hooks
+        .find_map(|(family, chain)| trouble_at(evidence, family, chain))
+        .unwrap_or_else(|| Check::good("hook", "nothing stands above our rules that lets packets past them"))
 }
 
-/// Whether a foreign rule can end a packet's walk with an ACCEPT. A chain that is entered may.
-fn may_accept(line: &crate::ruleset::Line) -> bool {
+/// What is wrong with one of them.
+fn trouble_at(evidence: &Evidence<'_>, family: Family, chain: &str) -> Option<Check> {
+    let Evidence { program, .. } = *evidence;
+    let table = evidence.state.tables.get(&(family, Table::Filter));
+    let lines = |chain: &str| {
+        let chain = table.and_then(|table| table.chains.get(chain));
+        chain.map(|chain| chain.lines.as_slice()).unwrap_or_default()
+    };
+    let Some(place) = lines(chain).iter().position(|line| line.rule.as_ref().is_some_and(is_own_rule)) else {
+        let text = format!("{family}: {chain} does not call our chains, so only the backstop judges");
+        return Some(Check::not_safe("hook", text).fixed_by(format!("{program} apply")));
+    };
+    let above = may_pass(evidence, family, chain, &lines(chain)[..place]);
+    if above.is_some() || chain != names::DOCKER_USER {
+        return above;
+    }
+    let forward = lines(names::FORWARD);
+    let Some(place) = forward.iter().position(|line| line.text.ends_with("-j DOCKER-USER")) else {
+        let text = format!("{family}: FORWARD does not lead to DOCKER-USER, so only the backstop judges");
+        let fix =
+            format!("systemctl restart docker, or {program} apply --hook forward, which needs no chain of Docker's");
+        return Some(Check::not_safe("hook", text).fixed_by(fix));
+    };
+    may_pass(evidence, family, names::FORWARD, &forward[..place])
+}
+
+/// What may let packets past our rules, which come below.
+fn may_pass(evidence: &Evidence<'_>, family: Family, chain: &str, above: &[Line]) -> Option<Check> {
+    let line = above.iter().find(|line| may_accept(line))?;
+    let what = format!("{family}: a rule in {chain} stands above ours and may let packets past them");
+    let rule = format!("-A {chain} {}", line.text);
+    if evidence.state.tables.contains_key(&(family, Table::Security)) {
+        let text = format!("{what}; the backstop judges them all the same: {rule}");
+        let fix = "put that rule below, or live with it: the backstop needs nobody's order";
+        return Some(Check::note("hook", text).fixed_by(fix));
+    }
+    let fix = format!("put that rule below, or {} apply --hook forward", evidence.program);
+    Some(Check::not_safe("hook", format!("{what}, and there is no backstop: {rule}")).fixed_by(fix))
+}
+
+/// Whether a foreign rule can lead a packet past what follows. A chain that is entered may.
+fn may_accept(line: &Line) -> bool {
     if line.rule.as_ref().is_some_and(is_own_rule) {
         return false;
     }
     match line.rule.as_ref().map(|rule| &rule.action) {
-        Some(Action::Accept) => true,
-        Some(Action::Return | Action::Drop | Action::Reset) => false,
+        // What returns goes on behind our chain.
+        Some(Action::Accept | Action::Return) => true,
+        Some(Action::Drop | Action::Reset) => false,
         // Docker's own chains above ours only drop, or are our own case of DOCKER-FORWARD during a start.
         Some(Action::Jump(chain) | Action::Goto(chain)) => {
             !is_own_chain(chain) && !chain.starts_with("DOCKER-ISOLATION")
@@ -306,7 +319,7 @@ fn room(state: &Dump) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ruleset::{Chain, Line, TableDump};
+    use crate::ruleset::{Chain, DesiredTable, HookRules, TableDump};
 
     fn state(forward: &[&str], docker_user: &[&str]) -> Dump {
         let chain = |lines: &[&str]| Chain { policy: None, lines: lines.iter().map(|text| line(text)).collect() };
@@ -323,11 +336,18 @@ mod tests {
     }
 
     fn hook_of(forward: &[&str], backstop: bool) -> Health {
-        let mut state = state(forward, &["-j DOCKER-FIREWALL"]);
+        hook_under(forward, &["-j DOCKER-FIREWALL"], backstop)
+    }
+
+    fn hook_under(forward: &[&str], docker_user: &[&str], backstop: bool) -> Health {
+        let mut state = state(forward, docker_user);
         if backstop {
             state.tables.insert((Family::V4, Table::Security), TableDump::default());
         }
-        let (policy, inventory, desired) = (Policy::default(), Inventory::default(), Desired::default());
+        let (policy, inventory, mut desired) = (Policy::default(), Inventory::default(), Desired::default());
+        let wanted = HookRules { chain: names::DOCKER_USER.to_owned(), lines: vec![line("-j DOCKER-FIREWALL")] };
+        let table = DesiredTable { hooks: vec![wanted], ..DesiredTable::default() };
+        desired.tables.insert((Family::V4, Table::Filter), table);
         hook(&Evidence {
             policy: &policy,
             inventory: &inventory,
@@ -348,6 +368,17 @@ mod tests {
         assert_eq!(hook_of(&["-i eth1 -j ACCEPT", "-j DOCKER-USER"], true), Health::Note);
         assert_eq!(hook_of(&["-j DOCKER-FORWARD"], true), Health::Unsafe);
         assert_eq!(hook_of(&["-j ts-forward", "-j DOCKER-USER"], false), Health::Unsafe);
+    }
+
+    #[test]
+    fn a_hook_that_is_gone_or_not_the_first_is_no_hook() {
+        let to_us = ["-j DOCKER-USER"];
+        assert_eq!(hook_under(&to_us, &[], true), Health::Unsafe);
+        assert_eq!(hook_under(&to_us, &["-j RETURN"], true), Health::Unsafe);
+        assert_eq!(hook_under(&to_us, &["-j ACCEPT", "-j DOCKER-FIREWALL"], true), Health::Note);
+        assert_eq!(hook_under(&to_us, &["-j RETURN", "-j DOCKER-FIREWALL"], true), Health::Note);
+        assert_eq!(hook_under(&to_us, &["-j ACCEPT", "-j DOCKER-FIREWALL"], false), Health::Unsafe);
+        assert_eq!(hook_under(&to_us, &["-j DOCKER-FIREWALL", "-j RETURN"], true), Health::Good);
     }
 
     #[test]

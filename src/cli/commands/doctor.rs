@@ -124,12 +124,15 @@ fn reach(ctx: &Context, found: Result<Leaks, Failure>) -> Vec<Check> {
     }
     if checks.is_empty() {
         checks.push(match (leaks.guarded, leaks.tried) {
-            (0, _) => Check::good("reach", "no guarded container with a port to try runs"),
+            (0, _) => Check::good("reach", "no guarded container that runs publishes a port"),
             (_, 0) => Check::unknown("reach", "no route leads to anybody outside who could be sent over the ways in")
                 .fixed_by("ip route, once the network is up"),
             (_, tried) => {
                 let trials = count(tried, "trial", "trials");
-                Check::good("reach", format!("no stranger gets into a guarded container: {trials}, by all tables"))
+                let text = format!(
+                    "strangers sent to published ports of guarded containers do not get in: {trials}, by all tables"
+                );
+                Check::good("reach", text)
             }
         });
     }

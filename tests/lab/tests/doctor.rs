@@ -40,7 +40,14 @@ fn an_accept_above(desk: &Desk) -> Result {
     desk.shell("iptables -I FORWARD -i eth9 -j ACCEPT")?;
     let noted = desk.done("doctor")?;
     assert!(noted.contains(&begins("note", "hook")) && noted.contains("-A FORWARD -i eth9 -j ACCEPT"), "{noted}");
-    desk.shell("iptables -D FORWARD -i eth9 -j ACCEPT").map(drop)
+    desk.shell("iptables -D FORWARD -i eth9 -j ACCEPT; iptables -I DOCKER-USER -i eth9 -j RETURN")?;
+    let noted = desk.run("doctor")?.stdout;
+    assert!(noted.contains(&begins("note", "hook")) && noted.contains("-A DOCKER-USER -i eth9 -j RETURN"), "{noted}");
+    desk.shell("iptables -F DOCKER-USER")?;
+    let gone = desk.run("doctor")?;
+    assert_eq!(gone.code, 1, "{gone:?}");
+    assert!(gone.stdout.contains(&begins("UNSAFE", "hook")) && gone.stdout.contains("does not call"), "{gone:?}");
+    desk.done("apply").map(drop)
 }
 
 /// The backstop alone bars a stranger, and `reach` knows; without both of them the stranger is in, and it knows that too.
