@@ -1,10 +1,11 @@
 //! docker-firewall: decides who may reach which container.
 //!
-//! The core (`net`, `policy`, `inventory`, `ruleset`, `resolve`, `oracle`, `compile`, `plan`, `page`, `graph`) is pure:
-//! total functions over plain data. Effects live at the rim (`docker`, `host`, `cli`). Imports go downward only;
+//! The core (`net`, `policy`, `inventory`, `ruleset`, `resolve`, `oracle`, `compile`, `plan`, `page`, `graph`,
+//! `attempt`) is pure: total functions over plain data. Effects live at the rim (`docker`, `host`, `cli`). Imports go downward only;
 //! `tests/layers.rs` holds that. ARCHITECTURE.md has the map.
 
 pub mod access;
+pub mod attempt;
 pub mod cli;
 pub mod compile;
 pub mod docker;

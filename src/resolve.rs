@@ -23,7 +23,7 @@ mod selecting;
 mod unseen;
 
 pub use boot::{BootRecord, BootRecordError};
-pub use host::{NAMED_PORTS_MAX, NamedPorts, contested, named_count, named_ports};
+pub use host::{NAMED_PORTS_MAX, NamedPorts, contested, host_ports, named_count, named_ports};
 pub use ingress::{
     IngressMemory, IngressOwner, IngressPort, SHARED, rule_selects_service, selects_service, services, speaks_of,
 };
@@ -160,6 +160,8 @@ pub struct Resolved {
     pub ipsets: BTreeMap<String, Family>,
     /// Where the rules hang.
     pub hook: Hook,
+    /// Whoever is kept out is logged. What a rule denies is also where only the rule says so.
+    pub log: bool,
     /// What did not fit.
     pub findings: Vec<Finding>,
 }
@@ -168,6 +170,14 @@ impl Resolved {
     /// Whether anything of ours must be in the kernel's tables.
     pub fn is_active(&self) -> bool {
         !self.rules.is_empty() || !self.closed.is_empty()
+    }
+
+    /// The same without any log, for a kernel that cannot.
+    #[must_use]
+    pub fn muted(mut self) -> Self {
+        self.log = false;
+        self.rules.iter_mut().for_each(|rule| rule.log = false);
+        self
     }
 }
 
@@ -315,6 +325,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         inside,
         ipsets: facts.ipsets.clone(),
         hook: policy.hook,
+        log: policy.log,
         findings,
     };
     if closes_unseen && facts.following == Following::Blind { resolved.blinded() } else { resolved }

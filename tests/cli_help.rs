@@ -14,6 +14,7 @@ fn pages() {
         "default",
         "deny",
         "graph",
+        "log",
         "ls",
         "explain",
         "plan",

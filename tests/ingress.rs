@@ -48,6 +48,7 @@ fn rule(verdict: Verdict, target: &str, port: Option<&str>, published: Option<&s
         expires: None,
         comment: None,
         pending: false,
+        log: false,
         line: None,
     }
 }
@@ -76,6 +77,7 @@ fn resolved(rules: &[Rule], inventory: &Inventory, ingress: &IngressMemory) -> R
             remembered: &remembered,
             ingress,
             following: Following::Nobody,
+            mute: false,
             now: World::now(),
         },
     )
@@ -295,6 +297,7 @@ proptest! {
                 earlier_sets: &earlier,
                 inventory: &world.inventory,
                 following: Following::Nobody,
+                mute: false,
                 now: World::now(),
             };
             let desired = |state: &Dump| compile(&pass.resolved(state), |family| Ground::of(state, family));

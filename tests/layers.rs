@@ -11,7 +11,7 @@ const LAYERS: &[&[&str]] = &[
     &["net", "text", "template"],
     &["policy", "inventory", "ruleset"],
     &["resolve", "oracle", "lint", "access", "effective"],
-    &["compile", "plan", "doctor", "page", "graph"],
+    &["compile", "plan", "doctor", "page", "graph", "attempt"],
     &["docker", "host"],
     &["reconcile"],
     &["cli"],

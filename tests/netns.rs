@@ -26,9 +26,9 @@ use proptest::test_runner::TestRunner;
 use world::{inside, kernel, kinds, run, run_with};
 
 /// Rules as the tools will hold them; iptables drops an interface pattern that matches all.
-fn sample(count: usize) -> Vec<Rule> {
+fn sample(count: usize, family: Family) -> Vec<Rule> {
     let mut runner = TestRunner::deterministic();
-    let strategy = strategies::rule();
+    let strategy = strategies::rule(family);
     (0..count).map(|_| strategy.new_tree(&mut runner).unwrap().current()).collect()
 }
 
@@ -46,16 +46,17 @@ fn make_sets(family: Family) {
 fn rules_are_saved_as_rendered() {
     inside("rules_are_saved_as_rendered", || {
         // nft sends a table in one message, whose size only root may raise: some 400 rules are too many for others.
-        let rules = sample(if kinds().len() < 2 { 100 } else { 400 });
-        let mut text = String::from("*filter\n:SAMPLE - [0:0]\n");
-        for chain in strategies::CHAINS {
-            let _ = writeln!(text, ":{chain} - [0:0]");
-        }
-        for rule in &rules {
-            let _ = writeln!(text, "-A SAMPLE {}", render_rule(rule));
-        }
-        text.push_str("COMMIT\n");
+        let count = if kinds().len() < 2 { 100 } else { 400 };
         for (kind, family) in kinds().into_iter().flat_map(|kind| Family::ALL.map(|family| (kind, family))) {
+            let rules = sample(count, family);
+            let mut text = String::from("*filter\n:SAMPLE - [0:0]\n");
+            for chain in strategies::CHAINS {
+                let _ = writeln!(text, ":{chain} - [0:0]");
+            }
+            for rule in &rules {
+                let _ = writeln!(text, "-A SAMPLE {}", render_rule(rule));
+            }
+            text.push_str("COMMIT\n");
             make_sets(family);
             let mut kernel = kernel(kind);
             kernel.restore_rules(family, &text).unwrap();

@@ -55,6 +55,7 @@ fn simple(target: &str) -> Rule {
         expires: None,
         comment: None,
         pending: false,
+        log: false,
         line: None,
     }
 }
@@ -356,19 +357,22 @@ fn rules() -> impl Strategy<Value = Rule> {
         proptest::option::of("[a-z][a-z0-9.]{0,14}"),
         proptest::option::of(0i64..4_000_000_000),
         proptest::option::of("[^\\p{C}]{0,40}"),
-        any::<bool>(),
+        any::<[bool; 2]>(),
     )
-        .prop_map(|(allow, targets, sources, (container, published), interface, expires, comment, pending)| Rule {
-            verdict: if allow { Verdict::Allow } else { Verdict::Deny },
-            targets,
-            ports: Ports { container, published },
-            sources,
-            interface,
-            expires: expires.map(|second| jiff::Timestamp::from_second(second).unwrap()),
-            comment,
-            pending,
-            line: None,
-        })
+        .prop_map(
+            |(allow, targets, sources, (container, published), interface, expires, comment, [pending, log])| Rule {
+                verdict: if allow { Verdict::Allow } else { Verdict::Deny },
+                targets,
+                ports: Ports { container, published },
+                sources,
+                interface,
+                expires: expires.map(|second| jiff::Timestamp::from_second(second).unwrap()),
+                comment,
+                pending,
+                log: log && !allow,
+                line: None,
+            },
+        )
 }
 
 #[derive(Clone, Debug)]
@@ -377,6 +381,8 @@ enum Edit {
     Remove(usize),
     Default(bool),
     Hook(usize),
+    Log(bool),
+    RuleLog(usize, bool),
 }
 
 fn edits() -> impl Strategy<Value = Edit> {
@@ -385,6 +391,8 @@ fn edits() -> impl Strategy<Value = Edit> {
         2 => (0usize..6).prop_map(Edit::Remove),
         1 => any::<bool>().prop_map(Edit::Default),
         1 => (0usize..3).prop_map(Edit::Hook),
+        1 => any::<bool>().prop_map(Edit::Log),
+        2 => (0usize..6, any::<bool>()).prop_map(|(index, log)| Edit::RuleLog(index, log)),
     ]
 }
 
@@ -435,6 +443,16 @@ proptest! {
                 Edit::Hook(index) => {
                     model.hook = Hook::ALL[index];
                     document.set_hook(model.hook).unwrap();
+                }
+                Edit::Log(log) => {
+                    model.log = log;
+                    document.set_log(log).unwrap();
+                }
+                Edit::RuleLog(index, log) => {
+                    let denies = model.rules.get(index).is_some_and(|rule| rule.verdict == Verdict::Deny);
+                    // An allow rule has nothing to log, and a rule that is not there neither.
+                    prop_assert_eq!(document.set_rule_log(index, log).is_ok(), denies || (index < model.rules.len() && !log));
+                    model.rules.iter_mut().skip(index).take(1).for_each(|rule| rule.log = log && denies);
                 }
             }
             let text = document.text();

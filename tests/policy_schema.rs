@@ -133,6 +133,8 @@ fn both_agree() {
         with("expires = 2030-01-31T18:00:00Z\npending = true"),
         with("expires = \"2030-01-31T18:00:00Z\"\ncomment = \"why\""),
         RULE.replace("\"web\"", "[\"web\", \"shop/api\"]"),
+        RULE.replace("allow", "deny") + "log = true\n",
+        "version = 1\nlog = true".to_owned(),
     ] {
         assert!(Document::parse(&text).is_ok(), "{text}: {}", Document::parse(&text).unwrap_err());
         assert!(by_schema(&text), "{text}");
@@ -152,6 +154,8 @@ fn both_agree() {
         with("interface = \"\""),
         with("interface = \"sixteen-bytes-ab\""),
         with("pending = \"yes\""),
+        with("log = \"yes\""),
+        "version = 1\nlog = 1".to_owned(),
         with(&long),
         RULE.replace("\"web\"", "[]"),
         RULE.replace("\"web\"", "1"),

@@ -69,6 +69,7 @@ fn apply(
         earlier_sets: &earlier,
         inventory: &inventory,
         following: Following::Nobody,
+        mute: false,
         now,
     };
     let users = pass.users();
@@ -206,6 +207,7 @@ fn nothing_is_forwarded_between_the_beginning_of_tracking_and_the_rules() {
         earlier_sets: &[],
         inventory: &inventory,
         following: Following::Nobody,
+        mute: false,
         now,
     };
     let mut kernel = open_kernel();

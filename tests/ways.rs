@@ -55,6 +55,7 @@ fn rule(verdict: Verdict, target: &str, source: &str, port: Option<&str>) -> Rul
         expires: None,
         comment: None,
         pending: true,
+        log: false,
         line: None,
     }
 }

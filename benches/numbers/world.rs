@@ -118,6 +118,7 @@ impl World {
             earlier_sets: &[],
             inventory: &self.inventory,
             following: Following::Nobody,
+            mute: false,
             now: Timestamp::UNIX_EPOCH,
         }
     }

@@ -35,13 +35,26 @@ pub(super) struct Listing {
     pub(super) entries: Vec<Entry>,
 }
 
+/// What of a table that grows stands on the screen already.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Shown {
+    /// The widest cell of each column, once the headings are there.
+    widest: Option<Vec<String>>,
+}
+
 impl Listing {
     /// Prints it: an explicit format wins over `-q`, except that a quiet table is names, as in Docker.
     pub(super) fn print(&self, ctx: &mut Context, style: &ListStyle) -> Result<(), Failure> {
+        self.print_on(ctx, style, &mut Shown::default())
+    }
+
+    /// The same below what was printed before: a table has its headings once, and its columns stay where they are.
+    pub(super) fn print_on(&self, ctx: &mut Context, style: &ListStyle, shown: &mut Shown) -> Result<(), Failure> {
         match &style.format {
             None | Some(Format::Table | Format::Html) if style.quiet => self.print_names(ctx),
             None | Some(Format::Table | Format::Html) => {
                 let mut table = Table::new(self.headings);
+                shown.widest.iter().for_each(|widest| table.row(widest));
                 for entry in &self.entries {
                     let cut = |cell: &String| {
                         if style.no_trunc { cell.clone() } else { shorten(&printable(cell), CELL).into_owned() }
@@ -52,7 +65,7 @@ impl Listing {
                     }
                 }
                 let flexible = if style.no_trunc { &[] } else { self.flexible };
-                ctx.output.table(&table.flexible(flexible));
+                shown.go_on(ctx, &table.flexible(flexible));
             }
             Some(Format::Json) => {
                 for entry in &self.entries {
@@ -68,13 +81,14 @@ impl Listing {
                 let headings: Vec<String> =
                     template.columns().into_iter().map(|field| heading(&field.unwrap_or_default())).collect();
                 let mut table = Table::new(&headings);
+                shown.widest.iter().for_each(|widest| table.row(widest));
                 for entry in &self.entries {
                     let said = Format::said(template, &entry.fields)?;
                     let mut cells: Vec<&str> = said.split('\t').collect();
                     cells.resize(headings.len().max(cells.len()), "");
                     table.row(cells);
                 }
-                ctx.output.table(&table);
+                shown.go_on(ctx, &table);
             }
         }
         Ok(())
@@ -86,6 +100,15 @@ impl Listing {
         for name in names {
             ctx.output.line(&printable(name));
         }
+    }
+}
+
+impl Shown {
+    fn go_on(&mut self, ctx: &mut Context, table: &Table) {
+        // The headings, and the row that keeps the columns in their places.
+        let known = if self.widest.is_some() { 2 } else { 0 };
+        ctx.output.table_from(table, known);
+        self.widest = Some(table.widest());
     }
 }
 

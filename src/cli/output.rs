@@ -103,10 +103,16 @@ impl Output {
         self.attempt(|out| writeln!(out, "{text}"));
     }
 
-    /// Prints a table to stdout: on a terminal as wide as that is, whole everywhere else.
-    pub fn table(&mut self, table: &Table) {
+    /// Prints a table to stdout from its line `first` on: on a terminal as wide as that is, whole everywhere else.
+    pub fn table_from(&mut self, table: &Table, first: usize) {
         let width = self.terminal.stdout.then_some(self.terminal.width);
-        self.print(&table.render(width, self.terminal.colour));
+        let text = table.render(width, self.terminal.colour);
+        text.split_inclusive('\n').skip(first).for_each(|line| self.print(line));
+    }
+
+    /// Prints a whole table to stdout.
+    pub fn table(&mut self, table: &Table) {
+        self.table_from(table, 0);
     }
 
     /// Prints one compact object on a line of its own, keys sorted as Docker's are.

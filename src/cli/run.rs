@@ -89,6 +89,7 @@ fn dispatch(context: &mut Context, invocation: Invocation) -> Result<Exit, Failu
         Invocation::Ls(args) => commands::ls::run(context, args),
         Invocation::Explain(args) => commands::explain::run(context, args),
         Invocation::Graph(args) => commands::graph::run(context, args),
+        Invocation::Log(args) => commands::log::run(context, args),
         Invocation::Default(args) => commands::default::run(context, args),
         Invocation::Apply(args) => commands::apply::run(context, args),
         Invocation::Plan(args) => commands::plan::run(context, args),

@@ -24,10 +24,14 @@ use crate::plan::{self, DiffLine};
 use crate::policy::{Policy, RuleSource, SetFile};
 use crate::reconcile::{self, Applied, Boot, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
 use crate::resolve::{self, BootRecord, Following, Owner, needs_sandbox};
-use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_chain, render_set_entry};
+use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, render_set_entry};
 
 mod glance;
+mod logging;
 mod sight;
+mod standing;
+
+use logging::Logging;
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,6 +63,8 @@ pub(super) struct Session {
     pub(super) dismissed: BTreeMap<String, BTreeSet<SetEntry>>,
     /// What is wrong with the files, if what was last in force stands in for them.
     pub(super) fault: Option<String>,
+    /// Whether the kernel can log.
+    logging: Logging,
     kernel: HostKernel,
     /// The containers' own network namespaces, as far as they were asked for.
     sandboxes: Sandboxes,
@@ -143,6 +149,7 @@ impl Session {
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
             fault: None,
+            logging: Logging::default(),
             kernel,
             sandboxes: Sandboxes::default(),
             seen: None,
@@ -207,6 +214,7 @@ impl Session {
             None => reconcile::observe(&mut self.kernel, &names).map_err(|error| complaint::kernel(&error))?,
         };
         self.seen = Some((names, state.clone()));
+        self.settle_logging(policy, &state);
         self.open_sandboxes(&record, |container, inventory| needs_sandbox(policy, inventory, container))?;
         Ok(state)
     }
@@ -251,7 +259,7 @@ impl Session {
         inventory: &'a Inventory,
     ) -> Pass<'a> {
         let (policy, sets) = (config.document.policy(), &config.sets);
-        Pass { policy, sets, earlier_sets, inventory, following: self.following, now: self.now }
+        Pass { policy, sets, earlier_sets, inventory, following: self.following, mute: self.is_mute(), now: self.now }
     }
 
     /// What the kernel shall hold for `config`, given what it holds.
@@ -315,6 +323,13 @@ impl Session {
 
     /// Makes `config` true: files staged, kernel written, files placed. On an error nothing has changed, or it says so.
     pub(super) fn change(&mut self, ctx: &mut Context, config: Config) -> Result<Applied, Failure> {
+        let applied = self.make_true(ctx, config)?;
+        warn(ctx, self.missing_log(self.policy()).as_slice());
+        Ok(applied)
+    }
+
+    /// The same, without the warnings that an agent gives once and not at every pass.
+    fn make_true(&mut self, ctx: &mut Context, config: Config) -> Result<Applied, Failure> {
         let before = self.state_for(&config)?;
         self.refuse_lost_policy(&before)?;
         if self.inventory.is_some() {
@@ -335,25 +350,6 @@ impl Session {
             warn(ctx, &[format!("the next boot may not close what is guarded now: {error}")]);
         }
         Ok(applied)
-    }
-
-    /// As [`Session::change`] with the files as they are; but where they say what cannot be believed in, what was last in
-    /// force stays in force, for the containers as they are now.
-    pub(super) fn keep_true(&mut self, ctx: &mut Context) -> Result<Applied, Failure> {
-        let result = self.change(ctx, self.config().clone());
-        match result {
-            Err(failure) if failure.kind == FailureKind::User && self.fault.is_none() && self.ledger.has_last() => {
-                self.fault = Some(failure.message.replace('\n', "; "));
-                self.ledger.stand_on_last();
-                self.change(ctx, self.config().clone())
-            }
-            result => result,
-        }
-    }
-
-    /// Containers that were guarded when the kernel was last written, under the names that they had.
-    pub(super) fn guarded_before(&self) -> Vec<Owner> {
-        Boot::read(self.ledger.paths()).record.map(|record| record.owners).unwrap_or_default()
     }
 
     /// Keeps what a boot needs to know, of the files as they are and the engine as it was asked.
@@ -402,25 +398,6 @@ impl Session {
         }
         self.kernel = kernel;
         applied.map_err(|error| complaint::apply(&error))
-    }
-
-    /// The command brings a whole policy of its own: that the old one is missing does not matter.
-    pub(super) fn policy_replaced(&mut self) {
-        self.ledger.policy_replaced();
-    }
-
-    /// See [`Ledger::policy_gone`].
-    fn refuse_lost_policy(&self, state: &Dump) -> Result<(), Failure> {
-        let in_force = state.tables.values().any(|table| table.chains.keys().any(|chain| is_own_chain(chain)));
-        if !self.ledger.policy_gone() || !in_force {
-            return Ok(());
-        }
-        let paths = self.ledger.paths();
-        let (policy, copy) = (paths.policy_file(), paths.last_good_paths().policy_file());
-        let rules = report::count(self.last_policy().rules.len(), "rule", "rules");
-        Err(Failure::refused(format!("{} is missing, but what it said last is in force: {rules}", policy.display()))
-            .hinted(format!("Nothing was changed. To have it back: cp {} {}", copy.display(), policy.display()))
-            .hinted(format!("To begin anew without any rule: echo 'version = 1' > {}", policy.display())))
     }
 
     /// Looks whether the kernel has a set of that name already, of the recipe's making: it is taken over with its

@@ -44,6 +44,13 @@ impl Table {
         self
     }
 
+    /// The widest cell of each column, its heading included.
+    pub fn widest(&self) -> Vec<String> {
+        let cells = |column: usize| self.rows.iter().filter_map(move |row| row.get(column));
+        let widest = |(column, heading)| cells(column).chain([heading]).max_by_key(|cell| display_width(cell)).cloned();
+        self.headings.iter().enumerate().filter_map(widest).collect()
+    }
+
     /// The table as text, each line ended; at most `width` columns wide, if its flexible ones can be cut so far.
     pub fn render(&self, width: Option<usize>, colour: bool) -> String {
         let mut text = draw(&self.headings, &self.rows);
@@ -115,6 +122,15 @@ mod tests {
              0123456789ab   bridge    bridge            local\n\
              0123456789ac   日本      a-longer-driver   local\n"
         );
+    }
+
+    #[test]
+    fn its_widest_cells_keep_later_rows_in_place() {
+        let mut table = Table::new(&["TIME", "SOURCE"]);
+        table.row(["now", "2001:db8:aaaa:bbbb::1"]);
+        table.row(["then and there", "192.0.2.1"]);
+        assert_eq!(table.widest(), ["then and there", "2001:db8:aaaa:bbbb::1"]);
+        assert_eq!(Table::new(&["TIME"]).widest(), ["TIME"]);
     }
 
     #[test]

@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 
+use super::duration::parse_duration;
 use super::format::LogFormat;
 use crate::net::{PortRange, Protocol, parse_ports};
 use crate::policy::{
@@ -84,6 +86,15 @@ pub enum Picture {
     /// For browsers.
     #[default]
     Svg,
+}
+
+/// From when on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// So long ago.
+    Ago(Duration),
+    /// This moment.
+    At(Timestamp),
 }
 
 /// A shell that there is a completion script for.
@@ -184,6 +195,23 @@ pub(super) fn parse_comment(text: &str) -> Result<String, FieldError> {
 pub(super) fn parse_moment(text: &str) -> Result<Timestamp, String> {
     let moment = text.parse::<Timestamp>().map_err(|_| "must be a moment such as 2030-01-31T18:00:00Z".to_owned())?;
     Timestamp::from_second(moment.as_second()).map_err(|error| error.to_string())
+}
+
+/// `42m`, or `2030-01-31T18:00:00Z`.
+pub(super) fn parse_since(text: &str) -> Result<Since, String> {
+    let at = || text.parse::<Timestamp>().map(Since::At);
+    parse_duration(text)
+        .map(Since::Ago)
+        .or_else(|_| at())
+        .map_err(|_| format!("{text:?} is neither a time such as 42m or 2h nor a moment such as 2030-01-31T18:00:00Z"))
+}
+
+/// A number of lines, or `all`.
+pub(super) fn parse_tail(text: &str) -> Result<Option<usize>, String> {
+    if text == "all" {
+        return Ok(None);
+    }
+    text.parse().map(Some).map_err(|_| format!("{text:?} is neither a number nor all"))
 }
 
 /// A place in the list of rules, counted from 1.
@@ -292,6 +320,15 @@ mod tests {
         for text in ["", "0", "+3", "web", "-1"] {
             assert!(parse_rule_name(text).is_err(), "{text:?} was accepted");
         }
+    }
+
+    #[test]
+    fn a_log_begins_some_time_ago_or_at_a_moment() {
+        assert_eq!(parse_since("42m").unwrap(), Since::Ago(Duration::from_secs(42 * 60)));
+        assert_eq!(parse_since("1970-01-01T01:00:00+01:00").unwrap(), Since::At(Timestamp::UNIX_EPOCH));
+        assert_eq!((parse_tail("all"), parse_tail("0")), (Ok(None), Ok(Some(0))));
+        assert!(["", "5", "yesterday", "-1h"].iter().all(|text| parse_since(text).is_err()));
+        assert!(["", "-1", "many"].iter().all(|text| parse_tail(text).is_err()));
     }
 
     #[test]

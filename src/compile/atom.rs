@@ -6,6 +6,7 @@
 //! rules of a level, and the number of levels is the number of times that verdicts alternate, not the number of rules.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -20,11 +21,25 @@ const SPELLED_OUT: u32 = 32;
 /// Up to this many members (ports times blocks) literal sources go into the same set as address and port.
 const MERGED: usize = 256;
 
-/// What distinguishes one kernel rule from another.
+/// As what is logged whatever a kernel rule drops.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Log {
+    /// As denied by the rule at this place in the policy, with this ID.
+    Rule(usize, String),
+    /// As allowed by no rule.
+    Closing,
+    /// It is not.
+    Nothing,
+}
+
+/// What distinguishes one kernel rule from another.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     /// Place in the order; even levels allow, odd ones deny.
     pub(super) level: u16,
+    /// Within a level, where the order cannot matter to packets, those come first that log, in the order of the policy:
+    /// of several rules that deny a packet the first one is named.
+    pub(super) log: Log,
     /// Only from this interface.
     pub(super) interface: Option<String>,
     /// Who.
@@ -33,6 +48,22 @@ pub(super) struct Key {
     pub(super) shape: Shape,
     /// Members expire.
     pub(super) timed: bool,
+}
+
+/// What names of sets are made of. They do not change with the place of a rule, and logging makes new ones only where a
+/// rule that logs has to have its own.
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut key = f.debug_struct("Key");
+        key.field("level", &self.level).field("interface", &self.interface).field("source", &self.source);
+        key.field("shape", &self.shape).field("timed", &self.timed);
+        match &self.log {
+            Log::Rule(_, id) => key.field("log", id),
+            // Whether they log says the policy for all of them alike.
+            Log::Closing | Log::Nothing => &mut key,
+        };
+        key.finish()
+    }
 }
 
 impl Key {
@@ -179,6 +210,8 @@ pub(super) fn sandbox_atoms(sandboxed: &Sandboxed, family: Family, renamed: impl
         let mut parts = Parts::of(resolved, index, family);
         let asked = parts.named.len();
         parts.named = parts.named.iter().filter_map(|name| renamed(name)).collect();
+        // Nobody listens there.
+        parts.log = Log::Nothing;
         // Whom a deny means that cannot be asked, nobody knows: everybody.
         parts.any |= parts.named.len() < asked && resolved.rules[index].verdict == Verdict::Deny;
         parts.insert_whole(&mut atoms, level, &blocks, &sandboxed.owner.to_string());
@@ -207,13 +240,15 @@ fn insert_ingress(atoms: &mut Atoms, parts: &[Parts], resolved: &Resolved, famil
         }
         if place.guarded {
             // Odd levels deny.
-            Parts::everybody().insert_port(atoms, level | 1, entry, &owner);
+            let log = if resolved.log { Log::Closing } else { Log::Nothing };
+            Parts::everybody(log).insert_port(atoms, level | 1, entry, &owner);
         }
     }
 }
 
 /// One rule's sources and ports in one family.
 struct Parts {
+    log: Log,
     interface: Option<String>,
     /// Seconds it still has.
     remaining: Option<u32>,
@@ -228,7 +263,9 @@ impl Parts {
     fn of(resolved: &Resolved, index: usize, family: Family) -> Self {
         let rule = &resolved.rules[index];
         let (shapes, spelled) = shapes(&rule.ports);
+        let logs = rule.verdict == Verdict::Deny && (resolved.log || rule.log);
         let mut parts = Self {
+            log: if logs { Log::Rule(index, rule.id()) } else { Log::Nothing },
             interface: rule.interface.clone(),
             remaining: resolved.remaining[index],
             any: false,
@@ -259,9 +296,9 @@ impl Parts {
     }
 
     /// Anybody, for ever.
-    fn everybody() -> Self {
+    fn everybody(log: Log) -> Self {
         let (blocks, named, spelled) = (Vec::new(), Vec::new(), Vec::new());
-        Self { interface: None, remaining: None, any: true, named, blocks, shapes: Vec::new(), spelled }
+        Self { log, interface: None, remaining: None, any: true, named, blocks, shapes: Vec::new(), spelled }
     }
 
     /// Who comes, as far as it does not depend on the ports; everybody contains all other sources of the rule.
@@ -359,7 +396,8 @@ impl Parts {
     }
 
     fn key(&self, level: u16, source: Source, shape: Shape) -> Key {
-        Key { level, interface: self.interface.clone(), source, shape, timed: self.remaining.is_some() }
+        let log = self.log.clone();
+        Key { level, log, interface: self.interface.clone(), source, shape, timed: self.remaining.is_some() }
     }
 
     fn put(&self, atoms: &mut Atoms, key: Key, entries: Vec<SetEntry>, owner: &str) {

@@ -11,11 +11,12 @@
 
 use std::collections::BTreeMap;
 
-use super::atom::{Atoms, Key, Shape, Source};
-use super::sets;
+use super::atom::{Atoms, Key, Log, Shape, Source};
+use super::{log, sets};
 use crate::net::{Family, Protocol};
 use crate::policy::Verdict;
-use crate::ruleset::{Action, DesiredTable, HookRules, Line, Match, Rule, SetDirection, names};
+use crate::resolve::Resolved;
+use crate::ruleset::{Action, DesiredTable, HookRules, Line, LogPath, Match, Rule, SetDirection, names};
 
 /// Which way the packet goes, seen from the container.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -124,6 +125,15 @@ fn conditions(key: &Key, family: Family, way: Way) -> Vec<Match> {
     matches
 }
 
+/// What tells of the drop that a key stands for, if anything does.
+fn logs(key: &Key, drop: &[Match], family: Family, paths: &[LogPath]) -> Vec<Rule> {
+    match &key.log {
+        Log::Rule(_, id) => log::in_front(drop, Some(id), family, paths),
+        Log::Closing => log::in_front(drop, None, family, paths),
+        Log::Nothing => Vec::new(),
+    }
+}
+
 fn rule_of(key: &Key, family: Family, way: Way) -> Rule {
     let action = match key.verdict() {
         Verdict::Allow => Action::Return,
@@ -144,6 +154,10 @@ struct Side<'a> {
     loopback: bool,
     /// The set of those that only ever answer: no packet of theirs belongs to a call of their own, whatever it seems.
     answers: Option<String>,
+    /// Whether what no rule allows is logged.
+    log: bool,
+    /// How packets come that are dropped, as far as a log tells it.
+    paths: &'static [LogPath],
 }
 
 impl Side<'_> {
@@ -153,10 +167,6 @@ impl Side<'_> {
 
     fn leading(&self, way: Way) -> impl Iterator<Item = Rule> {
         self.atoms.keys().filter(|key| key.level == 0).map(move |key| rule_of(key, self.family, way))
-    }
-
-    fn later(&self, way: Way) -> impl Iterator<Item = Rule> {
-        self.atoms.keys().filter(|key| key.level > 0).map(move |key| rule_of(key, self.family, way))
     }
 
     fn inside(&self, way: Way) -> Match {
@@ -194,8 +204,16 @@ impl Side<'_> {
         rules.push(Rule::new([self.inside(Way::To)], Action::Return));
         rules.extend(self.on_the_link(Way::To));
         rules.push(Rule::new([Match::Related], Action::Return));
-        rules.extend(self.later(Way::To));
-        rules.push(self.closing(Way::To));
+        for key in self.atoms.keys().filter(|key| key.level > 0) {
+            let rule = rule_of(key, self.family, Way::To);
+            rules.extend(logs(key, &rule.matches, self.family, self.paths));
+            rules.push(rule);
+        }
+        let closing = self.closing(Way::To);
+        if self.log {
+            rules.extend(log::in_front(&closing.matches, None, self.family, self.paths));
+        }
+        rules.push(closing);
         rules
     }
 
@@ -218,14 +236,16 @@ impl Side<'_> {
 
     /// Answers.
     fn back(&self) -> Vec<Rule> {
-        let mut rules: Vec<Rule> = self.later(Way::From).collect();
+        let later = self.atoms.keys().filter(|key| key.level > 0);
+        let mut rules: Vec<Rule> = later.map(|key| rule_of(key, self.family, Way::From)).collect();
         rules.push(self.closing(Way::From));
         rules
     }
 }
 
-/// The chains of one family. With `follows` the host reaches no address that was not seen.
-pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, follows: bool) -> Judgement {
+/// The chains of one family. While somebody follows, the host reaches no address that was not seen.
+pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, resolved: &Resolved) -> Judgement {
+    let (follows, log) = (resolved.seen.is_some(), resolved.log);
     let container = Side {
         atoms,
         family,
@@ -234,6 +254,8 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, follo
         back: names::BACK,
         loopback: false,
         answers: None,
+        log,
+        paths: &[LogPath::Dnat, LogPath::Direct],
     };
     let host = Side {
         atoms: host_atoms,
@@ -243,6 +265,8 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, follo
         back: names::HOST_BACK,
         loopback: true,
         answers: Some(sets::host_answers(family)),
+        log,
+        paths: &[LogPath::Host],
     };
     let enter = |way: Way, chain: &str| {
         Rule::new([container.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned()))
@@ -291,6 +315,9 @@ pub(super) fn sandbox(atoms: &Atoms, family: Family) -> DesiredTable {
         back: names::BACK,
         loopback: true,
         answers: None,
+        // Nobody listens there.
+        log: false,
+        paths: &[],
     };
     let door = |way: Way, chain: &str| -> Vec<Rule> {
         let discovery = DISCOVERY.iter().filter(|_| family == Family::V6);
@@ -317,7 +344,8 @@ pub(super) fn sandbox(atoms: &Atoms, family: Family) -> DesiredTable {
 /// RETURN would skip Docker's rules below us in the same chain, so allows say ACCEPT; and since ACCEPT would also open
 /// what Docker keeps closed, they and the drop speak only of packets that came (DNAT) to a port that Docker publishes. Direct
 /// packets go on to Docker's rules and are judged by the backstop, without which these rules are not used.
-pub(super) fn literal(atoms: &Atoms, family: Family) -> Vec<Line> {
+pub(super) fn literal(atoms: &Atoms, family: Family, log: bool) -> Vec<Line> {
+    let paths = [LogPath::Dnat, LogPath::Direct];
     let mark = || Match::Comment(names::MARK.to_owned());
     let ruled = || in_set(sets::ruled(family), &[SetDirection::Dst]);
     let published = || in_set(sets::published(family), &[SetDirection::Dst, SetDirection::Dst]);
@@ -346,9 +374,13 @@ pub(super) fn literal(atoms: &Atoms, family: Family) -> Vec<Line> {
             }
         };
         matches.push(mark());
+        lines.extend(logs(key, &matches, family, &paths));
         lines.push(Rule::new(matches, action));
     }
     let closing = [in_set(sets::guarded(family), &[SetDirection::Dst]), published(), outside(), Match::Dnat, mark()];
+    if log {
+        lines.extend(log::in_front(&closing, None, family, &paths));
+    }
     lines.push(Rule::new(closing, Action::Drop));
     lines.into_iter().map(Line::of).collect()
 }

@@ -9,6 +9,7 @@
 mod atom;
 mod chains;
 mod ground;
+mod log;
 mod sandbox;
 mod sets;
 
@@ -34,13 +35,13 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
         }
         let atoms = atom::atoms(resolved, family);
         let host_atoms = atom::host_atoms(resolved, family);
-        let judgement = chains::judgement(&atoms, &host_atoms, family, resolved.seen.is_some());
+        let judgement = chains::judgement(&atoms, &host_atoms, family, resolved);
         let mut tables = Vec::new();
         if ground.filter {
             let table = match resolved.hook {
                 // Without a backstop nothing would judge what Docker accepts before its chain is asked.
                 Hook::Docker if ground.docker && ground.security => {
-                    judgement.beside_literal(chains::literal(&atoms, family))
+                    judgement.beside_literal(chains::literal(&atoms, family, resolved.log))
                 }
                 Hook::DockerUser | Hook::Docker if ground.docker_user => judgement.called_from(names::DOCKER_USER),
                 // Nothing calls the documented place in this family (20.10 never makes it for IPv6): one level up.
@@ -49,7 +50,7 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
             tables.push((Table::Filter, judgement.refusing(table)));
         }
         if ground.security {
-            tables.push((Table::Security, judgement.called_from(names::FORWARD)));
+            tables.push((Table::Security, log::as_backstop(judgement.called_from(names::FORWARD))));
         }
         for (table, part) in tables {
             desired.tables.insert((family, table), part);

@@ -197,6 +197,7 @@ mod tests {
             expires: None,
             comment: None,
             pending: false,
+            log: false,
             line: None,
         };
         let source = |text: &str| RuleSource::parse(text).unwrap().0;

@@ -1,5 +1,6 @@
 //! The host: its kernel through the tools it has, its files and locks. Effects live here and in `docker/` only.
 
+pub mod attempts;
 pub mod backstop;
 pub mod files;
 pub mod firewalls;
@@ -9,8 +10,10 @@ pub mod interfaces;
 pub mod kernel;
 pub mod listeners;
 pub mod lock;
+mod logging;
 pub mod membership;
 pub mod namespace;
+mod netlink;
 pub mod observe;
 pub mod paths;
 pub mod privileges;

@@ -78,6 +78,16 @@ impl Paths {
         self.state_dir.join("boot.previous")
     }
 
+    /// The attempts that were dropped, as far as they are written down.
+    pub fn attempts_file(&self) -> PathBuf {
+        self.state_dir.join("attempts.json")
+    }
+
+    /// Those before them.
+    pub fn attempts_before_file(&self) -> PathBuf {
+        self.state_dir.join("attempts.json.1")
+    }
+
     /// The lock that the one agent holds for as long as it runs.
     pub fn agent_file(&self) -> PathBuf {
         self.run_dir.join("agent")

@@ -102,6 +102,8 @@ pub struct Rule {
     pub comment: Option<String>,
     /// The author said that targets may not exist yet.
     pub pending: bool,
+    /// What it denies is written down. Of deny rules only.
+    pub log: bool,
     /// The line of the policy file where it starts, counted from 1; `None` for one not written yet.
     pub line: Option<usize>,
 }
@@ -115,11 +117,18 @@ pub struct Policy {
     pub unseen: Unseen,
     /// Where the rules hang.
     pub hook: Hook,
+    /// Whoever is kept out of a guarded container, or denied by any rule, is written down.
+    pub log: bool,
     /// In order: the first that matches decides.
     pub rules: Vec<Rule>,
 }
 
 impl Policy {
+    /// Whether anything is written down at all.
+    pub fn logs(&self) -> bool {
+        self.log || self.rules.iter().any(|rule| rule.log)
+    }
+
     /// Whether what is selected by these rules of it, and by no others, is guarded: what none of them allows is dropped.
     pub fn guards<'a>(&self, mut selecting: impl Iterator<Item = &'a Rule>) -> bool {
         self.default == DefaultAccess::Closed || selecting.any(|rule| rule.verdict == Verdict::Allow)
@@ -248,6 +257,9 @@ impl fmt::Display for Rule {
         if let Some(expires) = &self.expires {
             write!(f, " --until {expires}")?;
         }
+        if self.log {
+            f.write_str(" --log")?;
+        }
         Ok(())
     }
 }
@@ -267,6 +279,7 @@ mod tests {
             expires: None,
             comment: None,
             pending: false,
+            log: false,
             line: None,
         }
     }
@@ -281,12 +294,13 @@ mod tests {
             sources: vec![RuleSource::Any, RuleSource::parse("10.0.0.1-10.0.0.9").unwrap().0],
             interface: Some("eth0".to_owned()),
             expires: Some("2026-11-22T18:00:00Z".parse().unwrap()),
+            log: true,
             ..rule()
         };
         assert_eq!(
             full.to_string(),
             "deny '*' 'label:a=b c' --from any,10.0.0.1-10.0.0.9 --published 8443/tcp,53/udp --interface eth0 \
-             --until 2026-11-22T18:00:00Z"
+             --until 2026-11-22T18:00:00Z --log"
         );
     }
 
@@ -294,7 +308,7 @@ mod tests {
     fn id_follows_the_meaning() {
         // Written down: people keep IDs in scripts, so it must not change between versions.
         assert_eq!(rule().id(), "1918610c");
-        let retold = Rule { comment: Some("x".to_owned()), line: Some(9), pending: true, ..rule() };
+        let retold = Rule { comment: Some("x".to_owned()), line: Some(9), pending: true, log: true, ..rule() };
         assert_eq!(retold.id(), rule().id());
         let two = |first: &str, second: &str| Rule {
             targets: vec![first.parse().unwrap(), second.parse().unwrap()],

@@ -26,6 +26,8 @@ pub struct Pass<'a> {
     pub inventory: &'a Inventory,
     /// Whether somebody follows what comes and goes.
     pub following: Following,
+    /// The kernel cannot log: rules are made without.
+    pub mute: bool,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -39,7 +41,8 @@ impl Pass<'_> {
 
     /// The policy with its names resolved against the world and the kernel's foreign sets.
     pub fn resolved(&self, state: &Dump) -> Resolved {
-        self.with_facts(state, |facts| resolve(self.policy, facts))
+        let resolved = self.with_facts(state, |facts| resolve(self.policy, facts));
+        if self.mute { resolved.muted() } else { resolved }
     }
 
     /// Reads the facts off the host's kernel.

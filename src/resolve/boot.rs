@@ -210,6 +210,7 @@ mod tests {
             expires: None,
             comment: None,
             pending: false,
+            log: false,
             line: None,
         }
     }

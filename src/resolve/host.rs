@@ -181,7 +181,7 @@ impl Claims {
 
 /// All of them, sorted. One without rules that is not guarded is there only because a wider one that is judged contains
 /// it: nothing is judged at that address.
-pub(super) fn host_ports(policy: &Policy, inventory: &Inventory) -> Vec<HostPort> {
+pub fn host_ports(policy: &Policy, inventory: &Inventory) -> Vec<HostPort> {
     let mut claims = Claims::default();
     // Those that run come last: a port is theirs, even if one that is stopped had it or asks for it too. What Docker
     // publishes of them is a fact, what a rule names is not.
@@ -230,6 +230,7 @@ mod tests {
             expires: None,
             comment: None,
             pending: false,
+            log: false,
             line: None,
         }
     }

@@ -5,6 +5,7 @@
 
 mod desired;
 mod dump;
+mod log;
 mod packet;
 mod parse;
 mod render;
@@ -18,6 +19,7 @@ pub use desired::{
     is_temporary_set, temporary_set,
 };
 pub use dump::{Chain, Dump, Line, TableDump};
+pub use log::{LOG_BLOCK_V6, LOG_BURST, LOG_BYTES, LOG_GROUP, LOG_RATE, LOG_SOURCES, LogPath, LogPrefix};
 pub use packet::{ConnDirection, ConnState, Packet, Path, Transport};
 pub use parse::{
     ParseError, SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry,

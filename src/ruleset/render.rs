@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::rule::{Action, Match, Rule, SetDirection};
+use super::log::{LOG_BLOCK_V6, LOG_BURST, LOG_BYTES, LOG_GROUP, LOG_RATE, LOG_SOURCES};
+use super::rule::{Action, Match, Rule, SetDirection, names};
 use super::set::{Member, SetEntry, SetKind, SetShape};
 use crate::net::{Family, PortRange, Protocol};
 
@@ -47,6 +48,10 @@ pub fn render_rule(rule: &Rule) -> String {
         Action::Drop => word(&mut out, &["-j", "DROP"]),
         Action::Reset => word(&mut out, &["-j", "REJECT", "--reject-with", "tcp-reset"]),
         Action::Accept => word(&mut out, &["-j", "ACCEPT"]),
+        Action::Log(prefix) => {
+            word(&mut out, &["-j", "NFLOG", "--nflog-prefix", &quoted(prefix)]);
+            word(&mut out, &["--nflog-group", &LOG_GROUP.to_string(), "--nflog-size", &LOG_BYTES.to_string()]);
+        }
         Action::Jump(chain) => word(&mut out, &["-j", chain]),
         Action::Goto(chain) => word(&mut out, &["-g", chain]),
     }
@@ -105,6 +110,9 @@ fn render_match(out: &mut String, each: &Match) {
         Match::Related => word(out, &["-m", "conntrack", "--ctstate", "RELATED"]),
         Match::New => word(out, &["-m", "conntrack", "--ctstate", "NEW"]),
         Match::Dnat => word(out, &["-m", "conntrack", "--ctstate", "DNAT"]),
+        Match::NotDnat => word(out, &["-m", "conntrack", "!", "--ctstate", "DNAT"]),
+        Match::Unknown => word(out, &["-m", "conntrack", "--ctstate", "INVALID,NEW,UNTRACKED"]),
+        Match::Seldom(family) => word(out, &["-m", "hashlimit", &limit(*family)]),
         Match::Original => word(out, &["-m", "conntrack", "--ctdir", "ORIGINAL"]),
         Match::Reply => word(out, &["-m", "conntrack", "--ctdir", "REPLY"]),
         Match::Published(ports) => {
@@ -128,6 +136,19 @@ fn render_match(out: &mut String, each: &Match) {
         | Match::SourcePorts(_)
         | Match::TcpNotSyn => {}
     }
+}
+
+/// The options of `-m hashlimit`, without those that have the value which the tools leave unsaid.
+pub(super) fn limit(family: Family) -> String {
+    let mut text = format!(
+        "--hashlimit-upto {LOG_RATE}/min --hashlimit-burst {LOG_BURST} --hashlimit-mode srcip --hashlimit-name {} \
+         --hashlimit-htable-max {LOG_SOURCES}",
+        names::MARK
+    );
+    if family == Family::V6 {
+        let _ = write!(text, " --hashlimit-srcmask {LOG_BLOCK_V6}");
+    }
+    text
 }
 
 fn direction(side: SetDirection) -> &'static str {

@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use crate::net::PortRange;
-use crate::net::Protocol;
+use crate::net::{Family, PortRange, Protocol};
 
 /// Names of our chains and of the chains that call them.
 pub mod names {
@@ -37,7 +36,8 @@ pub mod names {
     pub const INPUT: &str = "INPUT";
     /// Built-in chain of packets from the host itself.
     pub const OUTPUT: &str = "OUTPUT";
-    /// The comment on those of our rules that lie in a foreign chain.
+    /// The comment on those of our rules that lie in a foreign chain, and the kernel's table of how often which source
+    /// was logged.
     pub const MARK: &str = "docker-firewall";
 }
 
@@ -105,6 +105,13 @@ pub enum Match {
     Reply,
     /// `-m conntrack --ctstate DNAT`: the destination was rewritten, so it came to a published port.
     Dnat,
+    /// `-m conntrack ! --ctstate DNAT`.
+    NotDnat,
+    /// `-m conntrack --ctstate INVALID,NEW,UNTRACKED`: of no known connection.
+    Unknown,
+    /// `-m hashlimit ...`: this family's source was not logged too often. Of rules that log only, for nothing may be
+    /// decided by it; and last, for the kernel drops a packet that it has no room to count (kernel: `hashlimit_mt_common`).
+    Seldom(Family),
     /// `-m conntrack --ctstate DNAT --ctorigdstport FIRST[:LAST]` after `-p PROTOCOL`: came to this published port.
     Published(PortRange),
     /// `-m set [!] --match-set NAME DIRECTIONS`.
@@ -132,6 +139,8 @@ pub enum Action {
     Reset,
     /// Through, past the rest of this table.
     Accept,
+    /// `NFLOG`: told to whoever listens to [`LOG_GROUP`](super::LOG_GROUP), with this word; and on with the next rule.
+    Log(String),
     /// Call a chain and come back.
     Jump(String),
     /// Enter a chain for good: its end returns to our caller's caller.

@@ -6,7 +6,9 @@ use std::net::UdpSocket;
 
 use docker_firewall::host::kernel::Kernel as _;
 use docker_firewall::net::{Family, Protocol};
-use docker_firewall::ruleset::{ConnDirection, ConnState, Packet, Path, Table, Transport, through};
+use docker_firewall::ruleset::{
+    ConnDirection, ConnState, LOG_BYTES, LOG_GROUP, Packet, Path, Table, Transport, through,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::strategy::ValueTree as _;
@@ -31,6 +33,8 @@ fn line(chain: usize) -> impl Strategy<Value = String> {
             "-m conntrack --ctdir REPLY ",
             "-m conntrack --ctstate NEW ",
             "-m conntrack --ctstate DNAT ",
+            "-m conntrack ! --ctstate DNAT ",
+            "-m conntrack --ctstate INVALID,NEW,UNTRACKED ",
             "-m set --match-set here dst ",
             "-m set ! --match-set here dst,dst ",
             "-m set --match-set pairs dst ",
@@ -40,6 +44,7 @@ fn line(chain: usize) -> impl Strategy<Value = String> {
         ][..],
     );
     let mut targets = vec!["-j RETURN".to_owned(), "-j ACCEPT".to_owned(), "-j DROP".to_owned(), String::new()];
+    targets.push(format!("-j NFLOG --nflog-prefix x --nflog-group {LOG_GROUP} --nflog-size {LOG_BYTES}"));
     for later in &CHAINS[chain + 1..] {
         targets.extend([format!("-j {later}"), format!("-j {later}"), format!("-g {later}"), format!("-g {later}")]);
     }

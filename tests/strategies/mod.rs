@@ -58,7 +58,7 @@ fn set_match() -> impl Strategy<Value = Match> {
 
 fn modules(protocol: Protocol) -> impl Strategy<Value = Vec<Match>> {
     let states = proptest::sample::subsequence(
-        vec![Match::Related, Match::New, Match::Original, Match::Reply, Match::Dnat],
+        vec![Match::Related, Match::New, Match::Original, Match::Reply, Match::Dnat, Match::NotDnat, Match::Unknown],
         0..=2,
     );
     let comment = option::of("[ -~]{0,40}".prop_map(Match::Comment));
@@ -71,13 +71,19 @@ fn modules(protocol: Protocol) -> impl Strategy<Value = Vec<Match>> {
 }
 
 /// A rule in canonical order.
-pub(crate) fn rule() -> impl Strategy<Value = Rule> {
+pub(crate) fn rule(of: Family) -> impl Strategy<Value = Rule> {
     let jump = select(&CHAINS[..]).prop_map(|name| Action::Jump(name.to_owned()));
     let goto = select(&CHAINS[..]).prop_map(|name| Action::Goto(name.to_owned()));
     let action = prop_oneof![Just(Action::Return), Just(Action::Drop), Just(Action::Accept), jump, goto];
     let modules = protocol().prop_flat_map(|protocol| (Just(protocol), modules(protocol), any::<bool>()));
-    (option::of(interface()), option::of(interface()), modules, action).prop_map(
-        |(in_interface, out_interface, (protocol, modules, bare), action)| {
+    // What logs may ask how often it did, at the end; `of` is the family of the packets that the rule is for.
+    let log = option::weighted(0.3, ("[a-z0-9-]{1,20}|[ -~]{1,60}", option::of(Just(Match::Seldom(of)))));
+    (option::of(interface()), option::of(interface()), modules, action, log).prop_map(
+        |(in_interface, out_interface, (protocol, mut modules, bare), mut action, log)| {
+            if let Some((prefix, limit)) = log {
+                action = Action::Log(prefix);
+                modules.extend(limit);
+            }
             let implied = modules.iter().any(|each| {
                 let header = matches!(each, Match::DestinationPorts(_) | Match::SourcePorts(_) | Match::TcpNotSyn);
                 header || matches!(each, Match::Published(_))

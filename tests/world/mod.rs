@@ -254,8 +254,9 @@ pub(crate) fn rule() -> impl Strategy<Value = Rule> {
         prop::collection::vec(source(), 1..3),
         prop::option::weighted(0.2, select(&INTERFACES)),
         prop::option::weighted(0.2, prop_oneof![Just(-5i64), Just(3600), Just(7200)]),
+        prop::bool::weighted(0.3),
     )
-        .prop_map(|(allow, targets, (container, published), sources, interface, expires)| Rule {
+        .prop_map(|(allow, targets, (container, published), sources, interface, expires, log)| Rule {
             verdict: if allow { Verdict::Allow } else { Verdict::Deny },
             targets,
             ports: Ports {
@@ -267,16 +268,19 @@ pub(crate) fn rule() -> impl Strategy<Value = Rule> {
             expires: expires.map(|seconds| Timestamp::from_second(NOW + seconds).unwrap()),
             comment: None,
             pending: false,
+            log: !allow && log,
             line: None,
         })
 }
 
 pub(crate) fn policy() -> impl Strategy<Value = Policy> {
     let weighted = prop::bool::weighted;
-    (weighted(0.15), weighted(0.2), prop::collection::vec(rule(), 0..7)).prop_map(|(closed, lax, rules)| Policy {
+    let rules = prop::collection::vec(rule(), 0..7);
+    (weighted(0.15), weighted(0.2), weighted(0.3), rules).prop_map(|(closed, lax, log, rules)| Policy {
         default: if closed { DefaultAccess::Closed } else { DefaultAccess::Open },
         unseen: if lax { Unseen::Open } else { Unseen::Closed },
         hook: Hook::DockerUser,
+        log,
         rules,
     })
 }

@@ -21,7 +21,7 @@ use crate::inventory::Inventory;
 use crate::net::Family;
 use crate::plan::{self, Call};
 use crate::policy::Hook;
-use crate::reconcile::{Boot, Ledger, Pass, Record};
+use crate::reconcile::{Boot, Config, Ledger, Pass, Record};
 use crate::resolve::{BootRecord, Following, needs_sandbox};
 use crate::ruleset::{DesiredSet, Dump, IpSet, is_own_set};
 
@@ -30,6 +30,8 @@ pub(super) struct Members {
     ledger: Ledger,
     kernel: HostKernel,
     following: Following,
+    /// Whether the kernel cannot log.
+    mute: bool,
     /// Whether a quick pass does.
     plain: bool,
     /// The kernel's names of users' sets.
@@ -48,7 +50,7 @@ impl Members {
     /// After a pass that succeeded and left `state`. A quick one does not do while containers have rules in namespaces of
     /// their own or a swarm publishes ports, nor where the caller knows a reason (`plain` is false).
     pub(super) fn after(session: Session, mut state: Dump, plain: bool) -> Option<Self> {
-        let following = session.following;
+        let (following, mute) = (session.following, session.is_mute());
         let swarm = session.inventory.as_ref().is_none_or(|inventory| inventory.ingress.is_some());
         let inside = !session.sandboxes().is_empty();
         let (ledger, kernel, lock) = session.leave();
@@ -59,7 +61,12 @@ impl Members {
         }
         let plain = plain && !swarm && !inside;
         let users = ledger.users(&ledger.config);
-        Some(Self { ledger, kernel, following, plain, users, state, at: Instant::now(), stamp, boot: None })
+        Some(Self { ledger, kernel, following, mute, plain, users, state, at: Instant::now(), stamp, boot: None })
+    }
+
+    /// The files as they were read.
+    pub(super) fn config(&self) -> &Config {
+        &self.ledger.config
     }
 
     /// Whether a quick pass does, as far as that is known before.
@@ -105,7 +112,8 @@ impl Members {
         age(&mut self.state, &mut self.at);
         let (sets, earlier, now) = (&self.ledger.config.sets, self.ledger.earlier(), Timestamp::now());
         let inventory = &inventory;
-        let pass = Pass { policy, sets, earlier_sets: &earlier, inventory, following: self.following, now };
+        let pass =
+            Pass { policy, sets, earlier_sets: &earlier, inventory, following: self.following, mute: self.mute, now };
         let resolved = pass.resolved(&self.state);
         let ground = |family| Ground::of(&self.state, family);
         let desired = compile(&resolved, ground);

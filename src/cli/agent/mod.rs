@@ -4,6 +4,7 @@
 //! time, and at most one waiting: causes that arrive meanwhile are one.
 
 mod cause;
+mod collect;
 mod gone;
 mod log;
 mod members;
@@ -31,6 +32,7 @@ use crate::inventory::Inventory;
 use crate::resolve::Following;
 use crate::ruleset::names;
 use cause::Cause;
+use collect::Collector;
 use log::Log;
 use members::Members;
 use timers::{Due, Timers};
@@ -78,6 +80,7 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
         inbox,
         line: Line::patient_for(ANSWER),
         members: None,
+        collector: Collector::default(),
         headers: SetHeaders::open().ok(),
         sets: None,
         legacy: None,
@@ -112,6 +115,8 @@ struct Agent<'a> {
     line: Line,
     /// What the last pass left, if it succeeded.
     members: Option<Members>,
+    /// Writes down who is kept out.
+    collector: Collector,
     /// Tells of sets, as far as anybody does.
     headers: Option<SetHeaders>,
     /// What the sets looked like then.
@@ -167,6 +172,7 @@ impl Agent<'_> {
     fn next(&mut self, paths: &Paths) -> Option<Vec<(Instant, Cause)>> {
         let mut causes = Vec::new();
         loop {
+            self.collector.news().iter().for_each(|text| self.log.warning(text));
             while let Some(due) = self.timers.due() {
                 match due {
                     Due::Alive => self.manager.alive(),
@@ -420,6 +426,7 @@ impl Agent<'_> {
             self.changed = changed;
             return None;
         };
+        self.collector.learn(members.config(), self.known.as_ref(), &offline::paths(self.ctx));
         self.members = Some(members);
         Some(Done { calls, quick: true })
     }
@@ -449,12 +456,14 @@ impl Agent<'_> {
         if self.blind {
             session.following = Following::Blind;
         }
-        let remarks = soundness::keep_old_names(&mut session)?;
+        let mut remarks = soundness::keep_old_names(&mut session)?;
+        let renamed = !remarks.is_empty();
         let applied = session.keep_true(self.ctx)?;
+        remarks.extend(session.missing_log(session.policy()));
         for remark in remarks.iter().filter(|remark| !self.remarks.contains(*remark)) {
             self.log.warning(remark);
         }
-        let plain = remarks.is_empty() && session.fault.is_none() && !self.away;
+        let plain = !renamed && session.fault.is_none() && !self.away;
         self.remarks = remarks;
         if session.fault != self.fault {
             if let Some(fault) = &session.fault {
@@ -463,6 +472,8 @@ impl Agent<'_> {
             self.fault.clone_from(&session.fault);
         }
         let calls = applied.calls;
+        let seen = self.known.as_ref().filter(|_| !session.is_mute());
+        self.collector.learn(session.config(), seen, &offline::paths(self.ctx));
         self.members = Members::after(session, applied.state, plain);
         Ok(Done { calls, quick: false })
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::format::{Filters, Format, ListStyle, LogFormat};
-pub use super::values::{Destination, EntryArg, Input, Picture, RuleName, SetType, Shell, SourceArg};
+pub use super::values::{Destination, EntryArg, Input, Picture, RuleName, SetType, Shell, Since, SourceArg};
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
 
 /// One command with its arguments.
@@ -26,6 +26,8 @@ pub enum Invocation {
     Explain(ExplainArgs),
     /// `graph`.
     Graph(GraphArgs),
+    /// `log`.
+    Log(LogArgs),
     /// `default`.
     Default(DefaultArgs),
     /// `apply`.
@@ -95,6 +97,8 @@ pub struct RuleArgs {
     pub before: Option<usize>,
     /// `--pending`.
     pub pending: bool,
+    /// `--log`, when given.
+    pub log: Option<bool>,
     /// `--dry-run`.
     pub dry_run: bool,
 }
@@ -137,6 +141,23 @@ pub struct GraphArgs {
     pub filters: Filters,
     /// `--format`.
     pub picture: Picture,
+}
+
+/// `log [TARGET...]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogArgs {
+    /// Only these; none means all.
+    pub targets: Vec<Target>,
+    /// `--follow`.
+    pub follow: bool,
+    /// `--since`.
+    pub since: Option<Since>,
+    /// `--tail`: so many of the newest; `None` is all.
+    pub tail: Option<usize>,
+    /// How to print them.
+    pub style: ListStyle,
+    /// `--on`, `--off`: what to set instead.
+    pub switch: Option<bool>,
 }
 
 /// `default [open|closed]`.

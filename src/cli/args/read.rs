@@ -4,7 +4,7 @@ use clap::ArgMatches;
 use clap::parser::MatchesError;
 
 use super::{
-    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, ExplainArgs, GraphArgs, Invocation, LsArgs,
+    AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, ExplainArgs, GraphArgs, Invocation, LogArgs, LsArgs,
     PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs,
     SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs,
     SourceArg, StatusArgs, VersionArgs,
@@ -68,6 +68,28 @@ impl Typed<'_> {
         Ok(targets)
     }
 
+    fn log(&self) -> Result<LogArgs, Failure> {
+        let switch = match (self.on("on")?, self.on("off")?) {
+            (true, true) => return Err(Failure::usage("--on and --off are opposites: give one")),
+            (on, off) => (on || off).then_some(on),
+        };
+        let args = LogArgs {
+            targets: self.targets("target")?,
+            follow: self.on("follow")?,
+            since: self.maybe("since")?,
+            tail: self.maybe::<Option<usize>>("tail")?.flatten(),
+            style: self.style()?,
+            switch,
+        };
+        let shows = args.follow || args.since.is_some() || args.tail.is_some() || !args.targets.is_empty();
+        if switch.is_some() && shows {
+            return Err(Failure::usage(
+                "--on and --off are for all containers and show nothing; for one deny rule: --log",
+            ));
+        }
+        Ok(args)
+    }
+
     fn rule(&self, verdict: Verdict) -> Result<RuleArgs, Failure> {
         Ok(RuleArgs {
             verdict,
@@ -80,6 +102,7 @@ impl Typed<'_> {
             comment: self.comment()?,
             before: self.maybe("before")?,
             pending: self.on("pending")?,
+            log: self.maybe("log")?,
             dry_run: self.on("dry-run")?,
         })
     }
@@ -108,6 +131,7 @@ impl Invocation {
                 filters: Filters(typed.all("filter")?),
                 picture: typed.maybe("format")?.unwrap_or_default(),
             }),
+            ["log"] => Self::Log(typed.log()?),
             ["explain"] => Self::Explain(ExplainArgs {
                 destinations: typed.all("destination")?,
                 sources: typed.all::<Vec<SourceArg>>("from")?.concat(),

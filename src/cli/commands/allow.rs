@@ -33,12 +33,15 @@ pub fn run(ctx: &mut Context, args: RuleArgs) -> Result<Exit, Failure> {
     let rules = &session.policy().rules;
     if let Some(known) = rules.iter().position(|known| known.id() == rule.id()) {
         let known = (known, rules[known].clone());
-        return again(ctx, &mut session, known, args.dry_run);
+        return again(ctx, &mut session, known, &args);
     }
     known_interface(&rule)?;
     let index = place(&rule, session.policy(), args.before)?;
     config.document.insert(index, &rule).map_err(|error| Failure::internal(error.to_string()))?;
 
+    if rule.log {
+        session.require_log(config.document.policy())?;
+    }
     let state = session.state()?;
     let warnings = judge(ctx, &session, &config, index, &state)?;
     if args.dry_run {
@@ -51,15 +54,28 @@ pub fn run(ctx: &mut Context, args: RuleArgs) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// The rule exists: whatever was missing in the kernel is put right, and nothing is written twice.
-fn again(ctx: &mut Context, session: &mut Session, known: (usize, Rule), dry_run: bool) -> Result<Exit, Failure> {
+/// The rule exists: whatever was missing in the kernel is put right, and nothing is written twice. Whether it logs is no part
+/// of what it says, and changes.
+fn again(ctx: &mut Context, session: &mut Session, known: (usize, Rule), args: &RuleArgs) -> Result<Exit, Failure> {
     let (index, rule) = known;
-    let config = session.config().clone();
-    if dry_run {
+    let mut config = session.config().clone();
+    let log = args.log.filter(|log| *log != rule.log);
+    if let Some(log) = log {
+        config.document.set_rule_log(index, log).map_err(|error| Failure::internal(error.to_string()))?;
+        if log {
+            session.require_log(config.document.policy())?;
+        }
+    }
+    if args.dry_run {
         return session.show_plan(ctx, &config);
     }
     session.change(ctx, config)?;
-    ctx.output.note(&format!("note: rule {} says this already", index + 1));
+    let number = index + 1;
+    ctx.output.note(&match log {
+        None => format!("note: rule {number} says this already"),
+        Some(true) => format!("note: rule {number} says this already; whom it denies is written down from now on"),
+        Some(false) => format!("note: rule {number} says this already; whom it denies is written down no more"),
+    });
     report::now_true(ctx, session, &[&rule], &[index + 1]);
     Ok(Exit::Success)
 }
@@ -99,6 +115,7 @@ fn rule_of(args: RuleArgs, session: &Session, program: &str) -> Result<Rule, Fai
         expires,
         comment: args.comment,
         pending: args.pending,
+        log: args.log.unwrap_or(false),
         line: None,
     })
 }

@@ -10,6 +10,7 @@ pub mod default;
 pub mod doctor;
 pub mod explain;
 pub mod graph;
+pub mod log;
 pub mod ls;
 pub mod plan;
 pub mod reset;

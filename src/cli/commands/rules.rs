@@ -35,7 +35,7 @@ fn entry(number: usize, rule: &Rule, now: Timestamp) -> Entry {
             "Rule": number, "ID": rule.id(), "Verdict": rule.verdict.name(), "Target": targets(rule),
             "Ports": ports(rule), "From": sources(rule), "Interface": rule.interface,
             "Until": rule.expires.map(|at| at.to_string()), "Comment": rule.comment,
-            "Pending": rule.pending.to_string(), "Line": rule.line.map(|line| line.to_string()),
+            "Pending": rule.pending.to_string(), "Log": rule.log.to_string(), "Line": rule.line.map(|line| line.to_string()),
             "Text": rule.to_string(),
         }),
         cells: vec![

@@ -29,6 +29,7 @@ impl Session {
         let names: BTreeSet<String> = self.ledger.users(&config).difference(&large).cloned().collect();
         let state = reconcile::observe(&mut self.kernel, &names).map_err(|error| complaint::kernel(&error))?;
         self.seen = Some((names, state.clone()));
+        self.settle_logging(config.document.policy(), &state);
         let mut desired = self.desired(&config, &state);
         desired.sets.retain(|name, _| !large.contains(name));
         let changes = plan::diff(&state, &desired).len();

@@ -33,6 +33,9 @@ const FILTER: &str = "Filter output: container=NAME, label=KEY[=VALUE], network=
 const EXPLAIN: &str = "  docker firewall explain web:443 --from 203.0.113.7
   docker firewall explain :8443 --from 203.0.113.7 --verbose
   docker firewall explain shop/api --from ipfriends --interface eth1";
+const LOG: &str = "  docker firewall log --on
+  docker firewall log --since 1h web
+  docker firewall log --follow --format json";
 const DEFAULT: &str = "  docker firewall default
   docker firewall default closed";
 const APPLY: &str = "  docker firewall apply
@@ -48,7 +51,11 @@ pub(super) fn commands() -> Vec<Command> {
              network:NAME or '*'.\n\
              A source is any, an address, a CIDR block, a range, a set or ipset:NAME.",
         ),
-        rule("deny", "Deny sources access to containers", DENY).long_about(
+        rule("deny", "Deny sources access to containers", DENY).arg(switch(
+            "log",
+            None,
+            "Write down whom the rule denies (docker firewall log)",
+        )).long_about(
             "Deny sources access to containers.\n\n\
              A deny rule goes before the allow rules unless --before says otherwise. It takes away\n\
              and does not guard: sources that no rule names stay as they were.\n\n\
@@ -65,6 +72,7 @@ pub(super) fn commands() -> Vec<Command> {
         ways(),
         explain(),
         graph(),
+        log(),
         default(),
         command("apply", "Make the kernel hold what the policy says").long_about(
             "Make the kernel hold what the policy says.\n\n\
@@ -181,6 +189,32 @@ fn explain() -> Command {
                 .value_parser(values::parse_interface),
             switch("verbose", None, "Show the way, step by step"),
             format(),
+        ])
+}
+
+/// `log`.
+fn log() -> Command {
+    command("log", "Show who was kept out")
+        .long_about(
+            "Show who was kept out.\n\n\
+             The agent writes down whom the rules keep out, once that is switched on: --on for everybody who\n\
+             is kept out of a guarded container or denied by any rule, `deny ... --log` for one rule.\n\
+             An attempt is one line; of one source no more than 20 at once and 10 a minute are told of.\n\
+             Fields of templates: Time, Source, SourcePort, Sets, Interface, Container, Address, Port,\n\
+             Protocol, Published, Path, Rule, RuleID, RuleText, Table.",
+        )
+        .after_help(LOG)
+        .args([
+            targets(any_number("target", "TARGET")),
+            switch("follow", Some('f'), "Go on and show what comes"),
+            value("since", None, "time", "Show what was written since this moment or this long ago (42m, 2h)")
+                .value_parser(values::parse_since),
+            value("tail", Some('n'), "number", "Show so many of the newest, or \"all\" (default)")
+                .value_parser(values::parse_tail),
+            switch("on", None, "Write down from now on, for all containers"),
+            switch("off", None, "Write down no more, but for rules with --log"),
+            format(),
+            no_trunc(),
         ])
 }
 

@@ -74,29 +74,50 @@ impl Document {
     /// Writes the default for containers that no allow rule selects.
     pub fn set_default(&mut self, default: DefaultAccess) -> Result<(), DocumentError> {
         let expected = Policy { default, ..self.policy.clone() };
-        self.set_key("default", self.layout.default.clone(), default.name(), &expected)
+        self.set_key("default", self.layout.default.clone(), &quoted(default.name()), &expected)
+    }
+
+    /// Writes whether everybody who is kept out is written down.
+    pub fn set_log(&mut self, log: bool) -> Result<(), DocumentError> {
+        let expected = Policy { log, ..self.policy.clone() };
+        self.set_key("log", self.layout.log.clone(), if log { "true" } else { "false" }, &expected)
+    }
+
+    /// Writes whether what the rule with the index `index` (from 0) denies is written down.
+    pub fn set_rule_log(&mut self, index: usize, log: bool) -> Result<(), DocumentError> {
+        let mut expected = self.policy.clone();
+        let (Some(rule), Some(range)) = (expected.rules.get_mut(index), self.layout.rules.get(index)) else {
+            return Err(DocumentError::whole(format!("there is no rule {}", index + 1)));
+        };
+        rule.log = log;
+        if let Some(value) = self.layout.logs.get(index).cloned().flatten() {
+            return self.splice(value, if log { "true" } else { "false" }, &expected);
+        }
+        let (end, newline) = (range.end, self.newline());
+        let before = if self.text[..end].ends_with('\n') { "" } else { newline };
+        self.splice(end..end, &format!("{before}log = {log}{newline}"), &expected)
     }
 
     /// Writes where the rules hang.
     pub fn set_hook(&mut self, hook: Hook) -> Result<(), DocumentError> {
         let expected = Policy { hook, ..self.policy.clone() };
-        self.set_key("hook", self.layout.hook.clone(), hook.name(), &expected)
+        self.set_key("hook", self.layout.hook.clone(), &quoted(hook.name()), &expected)
     }
 
     fn set_key(
         &mut self,
         key: &str,
-        value: Option<Range<usize>>,
-        word: &str,
+        present: Option<Range<usize>>,
+        value: &str,
         expected: &Policy,
     ) -> Result<(), DocumentError> {
-        if let Some(range) = value {
-            return self.splice(range, &format!("\"{word}\""), expected);
+        if let Some(range) = present {
+            return self.splice(range, value, expected);
         }
         let place = line_end(&self.text, self.layout.version.end);
         let newline = self.newline();
         let before = if self.text[..place].ends_with('\n') { "" } else { newline };
-        self.splice(place..place, &format!("{before}{key} = \"{word}\"{newline}"), expected)
+        self.splice(place..place, &format!("{before}{key} = {value}{newline}"), expected)
     }
 
     /// Where the comments that belong to a rule begin; the start of its header if there are none.
@@ -144,11 +165,17 @@ impl Document {
     }
 }
 
+/// A word as TOML's string.
+fn quoted(word: &str) -> String {
+    format!("\"{word}\"")
+}
+
 /// Whether two policies agree in all but the lines.
 fn same_meaning(left: &Policy, right: &Policy) -> bool {
     let unplaced = |rule: &Rule| Rule { line: None, ..rule.clone() };
     left.default == right.default
         && left.hook == right.hook
+        && left.log == right.log
         && left.rules.iter().map(unplaced).eq(right.rules.iter().map(unplaced))
 }
 
@@ -178,6 +205,9 @@ fn render(rule: &Rule) -> String {
     }
     if rule.pending {
         line("pending", &"true");
+    }
+    if rule.log {
+        line("log", &"true");
     }
     text
 }

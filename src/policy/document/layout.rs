@@ -11,10 +11,14 @@ pub(super) struct Layout {
     pub(super) default: Option<Range<usize>>,
     /// The value of `hook`, if the file has one.
     pub(super) hook: Option<Range<usize>>,
+    /// The value of `log`, if the file has one.
+    pub(super) log: Option<Range<usize>>,
     /// The end of the last line before the rules that says something.
     pub(super) preamble_end: usize,
     /// The rules, from the first byte of the header's line to the end of the last line that belongs to the rule.
     pub(super) rules: Vec<Range<usize>>,
+    /// The values of their `log`, of those that have one.
+    pub(super) logs: Vec<Option<Range<usize>>>,
 }
 
 /// The offset of the line that holds `offset`.

@@ -40,6 +40,7 @@ version = 1
 default = "open"        # containers that no allow rule names: "open" as Docker left them, or "closed"
 unseen = "closed"       # with the agent: a container that it has not seen yet is "closed" from outside, or "open"
 hook = "docker-user"    # where the rules hang: "docker-user", "docker" or "forward"
+log = false             # true: the agent writes down who is kept out; also a key of deny rules, for those alone
 "#;
 
 /// A policy file that has been read: its text and its meaning.

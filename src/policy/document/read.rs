@@ -20,7 +20,7 @@ const VERSION: i64 = 1;
 const PROBLEMS_MAX: usize = 100;
 
 /// The keys of a policy file.
-pub const ROOT_KEYS: [&str; 5] = ["version", "default", "unseen", "hook", "rule"];
+pub const ROOT_KEYS: [&str; 6] = ["version", "default", "unseen", "hook", "log", "rule"];
 
 /// What a text says and where.
 pub(super) struct Reading {
@@ -101,6 +101,10 @@ impl Reader<'_> {
             policy.hook = value;
             self.layout.hook = item.span();
         }
+        if let Some(item) = table.get("log") {
+            policy.log = self.flag("log", item);
+            self.layout.log = item.span();
+        }
         let last = table.iter().filter_map(|(_, item)| item.as_value()?.span()).map(|span| span.end).max();
         self.layout.preamble_end = last.map_or(0, |end| line_end(self.text, end));
         match table.get("rule") {
@@ -132,6 +136,7 @@ impl Reader<'_> {
             let header = table.span().unwrap_or_default();
             let last = table.iter().filter_map(|(_, item)| item.span()).map(|span| span.end).max();
             let end = last.unwrap_or(header.end).max(header.end);
+            self.layout.logs.push(table.get("log").and_then(Item::span));
             self.layout.rules.push(line_start(self.text, header.start)..line_end(self.text, end));
             if let Some(rule) = self.rule(table) {
                 policy.rules.push(rule);

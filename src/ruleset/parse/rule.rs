@@ -1,6 +1,8 @@
 //! One rule, as far as it is of a kind that we write.
 
-use crate::net::{PortRange, Protocol};
+use crate::net::{Family, PortRange, Protocol};
+use crate::ruleset::log::{LOG_BYTES, LOG_GROUP};
+use crate::ruleset::render::limit;
 use crate::ruleset::rule::{Action, Match, Rule, SetDirection};
 
 /// Parses what follows `-A CHAIN `; `None` when it is not entirely of the kinds that we write.
@@ -79,12 +81,20 @@ impl Reader {
         if reset && (self.words.next()? != "--reject-with" || self.words.next()? != "tcp-reset") {
             return None;
         }
+        let logs = if target == "NFLOG" { Some(self.log()?) } else { None };
+        // Elsewhere a limit decides something, and is not one of ours.
+        if logs.is_none() && self.matches.iter().any(|each| matches!(each, Match::Seldom(_))) {
+            return None;
+        }
         let typed = self.matches.iter().any(|each| matches!(each, Match::Icmp6(_)));
         if self.words.next().is_some() || self.icmp6 != typed {
             return None;
         }
         if let (Some(protocol), false) = (self.protocol, self.protocol_used) {
             self.matches.insert(protocol_at, Match::Protocol(protocol));
+        }
+        if let Some(prefix) = logs {
+            return (word == "-j").then_some(Rule { matches: self.matches, action: Action::Log(prefix) });
         }
         let action = match (word.as_str(), target.as_str()) {
             ("-g", _) => Action::Goto(target),
@@ -97,12 +107,21 @@ impl Reader {
         Some(Rule { matches: self.matches, action })
     }
 
+    /// Reads the options of `NFLOG`; answers the prefix.
+    fn log(&mut self) -> Option<String> {
+        let mut after = |name: &str| if self.words.next()? == name { self.words.next() } else { None };
+        let prefix = after("--nflog-prefix")?;
+        let ours = after("--nflog-group")? == LOG_GROUP.to_string() && after("--nflog-size")? == LOG_BYTES.to_string();
+        ours.then_some(prefix)
+    }
+
     /// Reads one `-m MODULE` with its options; answers the word after them.
     fn module(&mut self) -> Option<String> {
         let module = self.words.next()?;
         match module.as_str() {
             "set" => self.set(),
             "conntrack" => self.conntrack(),
+            "hashlimit" => self.limit(),
             "icmp6" if self.words.next()? == "--icmpv6-type" => {
                 self.matches.push(Match::Icmp6(self.words.next()?.parse().ok()?));
                 self.words.next()
@@ -149,10 +168,32 @@ impl Reader {
         self.words.next()
     }
 
+    /// Reads the options of our limit, and of no other.
+    fn limit(&mut self) -> Option<String> {
+        let rest = self.words.as_slice();
+        // The longer one first: it begins like the other.
+        let family = [Family::V6, Family::V4].into_iter().find(|family| {
+            let wanted = limit(*family);
+            rest.iter().map(String::as_str).zip(wanted.split(' ')).filter(|(have, want)| have == want).count()
+                == wanted.split(' ').count()
+        })?;
+        self.words.nth(limit(family).split(' ').count() - 1)?;
+        self.matches.push(Match::Seldom(family));
+        self.words.next()
+    }
+
     fn conntrack(&mut self) -> Option<String> {
-        let (option, value) = (self.words.next()?, self.words.next()?);
+        let mut option = self.words.next()?;
+        let negated = option == "!";
+        if negated {
+            option = self.words.next()?;
+        }
+        let value = self.words.next()?;
         let after = self.words.next()?;
         let found = match (option.as_str(), value.as_str()) {
+            ("--ctstate", "DNAT") if negated => Match::NotDnat,
+            _ if negated => return None,
+            ("--ctstate", "INVALID,NEW,UNTRACKED") => Match::Unknown,
             ("--ctstate", "RELATED") => Match::Related,
             ("--ctstate", "NEW") => Match::New,
             ("--ctdir", "ORIGINAL") => Match::Original,

@@ -41,12 +41,15 @@ fn holds(dump: &Dump, family: Family, condition: &Match, packet: &Packet) -> Opt
         Match::Original => packet.direction == Some(ConnDirection::Original),
         Match::Reply => packet.direction == Some(ConnDirection::Reply),
         Match::Dnat => packet.direction.is_some() && packet.published.is_some(),
+        Match::NotDnat => packet.direction.is_none() || packet.published.is_none(),
+        Match::Unknown => matches!(packet.state, ConnState::New | ConnState::Invalid | ConnState::Untracked),
         Match::Published(range) => published(packet, *range),
         Match::Set { name, negated, directions } => {
             let inside = contains(dump.sets.get(name)?, family, directions, packet)?;
             inside != *negated
         }
-        Match::Comment(_) => true,
+        // Who was logged how often nobody here knows, and nothing hangs on it.
+        Match::Comment(_) | Match::Seldom(_) => true,
     })
 }
 

@@ -13,8 +13,8 @@ use crate::policy::source::RuleSource;
 use crate::policy::target::Target;
 
 /// The keys of a rule.
-pub const RULE_KEYS: [&str; 9] =
-    ["verdict", "target", "from", "port", "published", "interface", "expires", "comment", "pending"];
+pub const RULE_KEYS: [&str; 10] =
+    ["verdict", "target", "from", "port", "published", "interface", "expires", "comment", "pending", "log"];
 
 /// A string of the file and where it stands.
 type Word = (String, Option<Range<usize>>);
@@ -37,13 +37,21 @@ impl Reader<'_> {
         let interface = table.get("interface").and_then(|item| self.checked("interface", item, check_interface));
         let comment = table.get("comment").and_then(|item| self.checked("comment", item, check_comment));
         let expires = table.get("expires").and_then(|item| self.expires(item));
-        let pending = table.get("pending").is_some_and(|item| self.pending(item));
+        let pending = table.get("pending").is_some_and(|item| self.flag("pending", item));
+        let log = table.get("log").is_some_and(|item| self.flag("log", item));
+        if log && verdict == Some(Verdict::Allow) {
+            let span = table.get("log").and_then(Item::span);
+            self.problem(
+                span,
+                "an allow rule denies nothing to log: write `log = true` above the first rule, or in a deny rule",
+            );
+        }
         if self.problems.len() > faults {
             return None;
         }
         let (line, _) = self.lines.place(table.span().unwrap_or_default().start);
         let verdict = verdict?;
-        Some(Rule { verdict, targets, ports, sources, interface, expires, comment, pending, line: Some(line) })
+        Some(Rule { verdict, targets, ports, sources, interface, expires, comment, pending, log, line: Some(line) })
     }
 
     fn required<'t>(&mut self, table: &'t Table, key: &str) -> Option<&'t Item> {
@@ -161,11 +169,12 @@ impl Reader<'_> {
         moment
     }
 
-    fn pending(&mut self, item: &Item) -> bool {
-        let pending = item.as_bool();
-        if pending.is_none() {
-            self.wrong_type("pending", item, "true or false");
+    /// A word that is true or false.
+    pub(super) fn flag(&mut self, key: &str, item: &Item) -> bool {
+        let flag = item.as_bool();
+        if flag.is_none() {
+            self.wrong_type(key, item, "true or false");
         }
-        pending.unwrap_or_default()
+        flag.unwrap_or_default()
     }
 }

@@ -1,0 +1,91 @@
+//! The few bytes around what netlink messages say: attributes, written and read. Reading fails on nothing.
+
+/// Bytes of a `nlmsghdr`, and of it with the `nfgenmsg` that follows in messages of netfilter.
+pub(super) const HEADER: usize = 16;
+pub(super) const BODY: usize = 20;
+/// `NLMSG_ERROR`, also an acknowledgement, and `NLMSG_DONE`.
+pub(super) const ERROR: u16 = 2;
+pub(super) const DONE: u16 = 3;
+
+/// Two bytes in the host's order.
+pub(super) fn half(bytes: &[u8], at: usize) -> Option<u16> {
+    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
+}
+
+/// Four bytes in the host's order.
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
+}
+
+/// An attribute, padded.
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+    let mut bytes = u16::try_from(4 + value.len()).unwrap_or(u16::MAX).to_ne_bytes().to_vec();
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes
+}
+
+/// The value of the attribute `wanted`.
+pub(super) fn find(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
+    while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
+        let length = usize::from(length);
+        // The two upper bits are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
+        if kind & 0x3fff == wanted {
+            return rest.get(4..length);
+        }
+        rest = rest.get(length.next_multiple_of(4).max(4)..)?;
+    }
+    None
+}
+
+/// A message of netfilter: its kind, its flags (`NLM_F_...`), what follows the kind in `nfgenmsg`, its attributes.
+pub(super) fn message(kind: u16, flags: u16, general: [u8; 4], attributes: &[u8]) -> Vec<u8> {
+    let mut message = u32::try_from(BODY + attributes.len()).unwrap_or(u32::MAX).to_ne_bytes().to_vec();
+    message.extend(kind.to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
+    message.resize(HEADER, 0);
+    message.extend(general);
+    message.extend(attributes);
+    message
+}
+
+/// The messages of one datagram, each with its kind, and from `nlmsghdr`'s end on; up to the first that makes no sense.
+pub(super) fn messages(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (length, kind) = (usize::try_from(word(rest, 0)?).ok()?, half(rest, 4)?);
+        let body = rest.get(HEADER..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, body))
+    })
+}
+
+/// The error number of an acknowledgement, 0 for none.
+pub(super) fn error_number(body: &[u8]) -> Option<i32> {
+    Some(i32::from_ne_bytes(body.get(..4)?.try_into().ok()?).wrapping_neg())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_read_as_written() {
+        let attributes = [attribute(3, b"df4-ruled\0"), attribute(0x8000 | 4, &attribute(1, &[7]))].concat();
+        let both = [message(9, 1, [2, 0, 0, 0], &attributes), message(8, 1, [0; 4], &[])].concat();
+        let read: Vec<_> = messages(&both).collect();
+        assert_eq!((read.len(), read[0].0, read[1].0), (2, 9, 8));
+        let body = &read[0].1[4..];
+        assert_eq!(find(body, 3), Some(&b"df4-ruled\0"[..]));
+        assert_eq!(find(body, 4).and_then(|nested| find(nested, 1)), Some(&[7][..]));
+        assert_eq!(find(body, 5), None);
+        for length in 0..both.len() {
+            for (_, body) in messages(&both[..length]) {
+                let _ = (find(body, 4), error_number(body));
+            }
+        }
+        for byte in 0..=255 {
+            assert!(messages(&[byte; 48]).all(|(_, body)| find(body, 1).is_none_or(|value| value.len() < 48)));
+        }
+    }
+}
