@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+#[path = "netns/drops.rs"]
+mod drops;
 #[path = "netns/sets.rs"]
 mod sets;
 mod strategies;

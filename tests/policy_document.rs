@@ -132,7 +132,7 @@ pending = "yes"
     insta::assert_snapshot!(problems(text).join("\n"), @r###"
     line 2: unknown default `opne`, did you mean `open`
     line 3: `hook` must be a word in quotes, not a number
-    line 4: unknown key `colour`: the policy file has `version`, `default`, `unseen`, `hook` and `rule`
+    line 4: unknown key `colour`: the policy file has `version`, `default`, `unseen`, `hook`, `log` and `rule`
     line 5: the rule has no `target`
     line 7: unknown key `targets`, did you mean `target`
     line 8: `from` is an empty list
@@ -167,6 +167,7 @@ fn refuses_bad_files() {
         ("version = 1\nrule = []\n".to_owned(), "line 2: rules are written as [[rule]]"),
         ("version = 1\n[rules]\n".to_owned(), "line 2: unknown key `rules`, did you mean `rule`"),
         ("version = 1\n[[rule]]\n".to_owned(), "line 2: the rule has no `verdict`"),
+        (format!("version = 1\n{rule}log = true\n"), "line 6: an allow rule denies nothing to log"),
         (format!("version = 1\n{rule}[rule.port]\na = 1\n"), "line 6: `port` must be"),
         ("version = 1\u{0}\n".to_owned(), "line 1: "),
         (format!("a = {}", "[".repeat(100_000)), "line 1: "),
