@@ -77,7 +77,6 @@ fn resolved(rules: &[Rule], inventory: &Inventory, ingress: &IngressMemory) -> R
             remembered: &remembered,
             ingress,
             following: Following::Nobody,
-            mute: false,
             now: World::now(),
         },
     )

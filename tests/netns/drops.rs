@@ -43,10 +43,10 @@ fn drops_are_told_of_within_the_limit() {
             }
             let last = UdpSocket::bind("127.0.0.1:0").unwrap();
             assert!(last.send_to(b"x", "127.0.0.1:4002").is_err());
-            let (mut closed, mut lost) = (0, 0);
+            let (mut closed, mut missed) = (0, 0);
             let end = 'heard: loop {
                 let (found, missing) = watch.wait().unwrap();
-                lost += missing;
+                missed += missing;
                 for dropped in found {
                     let header = Header::parse(&dropped.bytes).unwrap();
                     assert_eq!(header.source.to_string(), "127.0.0.1");
@@ -61,7 +61,7 @@ fn drops_are_told_of_within_the_limit() {
             };
             assert_eq!(end, ("1918610c".to_owned(), last.local_addr().unwrap().port(), 4002), "{kind}");
             assert!((LOG_BURST..LOG_BURST + 5).contains(&closed), "{kind}: {closed} of 200 were told of");
-            assert_eq!(lost, 0, "{kind}");
+            assert_eq!(missed, 0, "{kind}");
             kernel(kind).restore_rules(Family::V4, "*filter\n-F OUTPUT\nCOMMIT\n").unwrap();
             assert_eq!(kernel(kind).refuses_to_log(), None, "{kind}");
             let left = kernel(kind).observe(&|_| true).unwrap();
