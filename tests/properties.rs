@@ -7,6 +7,8 @@ mod effective;
 mod kernel;
 #[path = "properties/sandbox.rs"]
 mod sandbox;
+#[path = "properties/sets.rs"]
+mod sets;
 mod world;
 
 use std::cell::RefCell;
