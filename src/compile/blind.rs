@@ -114,9 +114,8 @@ impl Blind {
         let mut rules = vec![Rule::new([Match::InInterface("lo".to_owned())], Action::Return)];
         rules.extend(self.discovery());
         rules.extend(self.per_bridge(Match::InInterface, names::BLIND_FROM));
-        let named = |range: &PortRange| {
-            Rule::new([Match::DestinationPorts(*range)], Action::Goto(names::BLIND_TO.to_owned()))
-        };
+        let named =
+            |range: &PortRange| Rule::new([Match::DestinationPorts(*range)], Action::Goto(names::BLIND_TO.to_owned()));
         rules.extend(self.ports.iter().map(named));
         rules
     }
@@ -134,9 +133,8 @@ impl Blind {
         rules.extend(self.bridges.iter().filter(|_| resets).map(opening));
         if drops {
             rules.extend(self.per_bridge(Match::OutInterface, names::BLIND_TO));
-            let named = |range: &PortRange| {
-                Rule::new([Match::SourcePorts(*range)], Action::Goto(names::BLIND_FROM.to_owned()))
-            };
+            let named =
+                |range: &PortRange| Rule::new([Match::SourcePorts(*range)], Action::Goto(names::BLIND_FROM.to_owned()));
             rules.extend(self.ports.iter().map(named));
         }
         rules

@@ -156,7 +156,8 @@ pub fn sandbox_owner(state: &Dump) -> Option<Owner> {
 
 /// For whom the kernel guards ports of the host.
 pub fn port_owners(state: &Dump) -> Vec<Owner> {
-    let comments = twins(state, compile::host_guarded).flat_map(|set| set.members.values()).filter(|member| !member.nomatch);
+    let comments =
+        twins(state, compile::host_guarded).flat_map(|set| set.members.values()).filter(|member| !member.nomatch);
     let mut texts: Vec<&str> = comments.filter_map(|member| member.comment.as_deref()).collect();
     texts.sort_unstable();
     texts.dedup();

@@ -141,7 +141,16 @@ impl BootRecord {
                     _ => return None,
                 };
                 let owner = Owner::parse(&words.collect::<Vec<_>>().join(" "))?;
-                self.host_ports.push(HostPort { block, protocol, port, owner, rules: Vec::new(), guarded, calls, named });
+                self.host_ports.push(HostPort {
+                    block,
+                    protocol,
+                    port,
+                    owner,
+                    rules: Vec::new(),
+                    guarded,
+                    calls,
+                    named,
+                });
             }
             "ingress" => self.ingress.push(IngressPort {
                 address: next::<IpAddr>(&mut words)?,

@@ -34,9 +34,8 @@ fn edits(state: &Dump, name: &str) -> Vec<(&'static str, Dump)> {
     if shape.kind == SetKind::Net {
         for nomatch in [false, true] {
             let everybody = kernel_blocks(shape.family.everything()).into_iter();
-            let everybody: Vec<_> = everybody
-                .map(|block| (SetEntry::Net(block), Member { nomatch, ..Member::default() }))
-                .collect();
+            let everybody: Vec<_> =
+                everybody.map(|block| (SetEntry::Net(block), Member { nomatch, ..Member::default() })).collect();
             all.push(("with everybody", edited(&|members| members.extend(everybody.clone()))));
         }
     }
