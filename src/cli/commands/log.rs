@@ -81,7 +81,10 @@ fn show(ctx: &mut Context, args: &LogArgs) -> Result<Exit, Failure> {
         choice.refuse_unknown(ctx)?;
     }
     if let Some(tail) = args.tail {
-        attempts.drain(..attempts.len().saturating_sub(tail));
+        // What tells of lost ones is none of them.
+        let newest = attempts.iter().enumerate().rev().filter(|(_, attempt)| attempt.lost.is_empty());
+        let first = newest.take(tail).last().map_or(attempts.len(), |(index, _)| index);
+        attempts.drain(..first);
     }
     let mut shown = Shown::default();
     print(ctx, &args.style, &attempts, &mut shown)?;
