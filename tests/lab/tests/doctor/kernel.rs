@@ -117,7 +117,7 @@ pub(crate) fn the_other_kind(desk: &Desk) -> Result {
 
 /// Whoever comes in by a port of a container's bridge passes by all rules.
 pub(crate) fn a_port_of_the_bridge(desk: &Desk) -> Result {
-    desk.shell("ip link add lan9 type dummy; ip link set lan9 master docker0")?;
+    desk.shell("ip link add lan9 type veth peer name lan8; ip link set lan9 master docker0")?;
     let fix = "ip link set lan9 nomaster";
     ends(desk, "UNSAFE", "bridge-nf", "the interface lan9 is a port of docker0: what comes in by it", fix)?;
     desk.shell(fix)?;
