@@ -24,8 +24,17 @@ const CALM: &str = "Nothing was changed; what was in force before still is";
 
 /// Runs it; exits 1 when something is not safe.
 pub fn run(ctx: &mut Context, args: DoctorArgs) -> Result<Exit, Failure> {
-    let host = look::around(ctx);
-    let mut checks = if Session::is_privileged() { with_privileges(ctx, &host)? } else { without(ctx, &host) };
+    let config = offline::config(ctx);
+    let host = look::around(ctx, config.as_ref().ok());
+    let mut checks = match (config, Session::is_privileged()) {
+        (Err(failure), true) => {
+            let mut checks = vec![failed(Check::not_safe("policy", failure.message.clone()), &failure)];
+            checks.extend(doctor::without_kernel(None, &host));
+            checks
+        }
+        (Ok(_), true) => with_privileges(ctx, &host)?,
+        (config, false) => without(ctx, &host, config.err()),
+    };
     checks.extend(doctor::around(&host));
     print(ctx, args.format, &checks)?;
     let worst = checks.iter().map(|check| check.health).max();
@@ -41,11 +50,6 @@ fn failed(check: Check, failure: &Failure) -> Check {
 
 /// What stops every other command is what this one is for.
 fn with_privileges(ctx: &mut Context, host: &Surroundings) -> Result<Vec<Check>, Failure> {
-    if let Err(failure) = offline::config(ctx) {
-        let mut checks = vec![failed(Check::not_safe("policy", failure.message.clone()), &failure)];
-        checks.extend(doctor::without_kernel(None, host));
-        return Ok(checks);
-    }
     match Session::open(ctx, Need::Engine) {
         Ok(mut session) => examined(ctx, &mut session, host),
         Err(failure) => {
@@ -57,9 +61,9 @@ fn with_privileges(ctx: &mut Context, host: &Surroundings) -> Result<Vec<Check>,
 }
 
 /// What anybody may see.
-fn without(ctx: &mut Context, host: &Surroundings) -> Vec<Check> {
+fn without(ctx: &mut Context, host: &Surroundings, no_policy: Option<Failure>) -> Vec<Check> {
     let mut checks = vec![doctor::without_privileges(&ctx.program)];
-    if let Err(failure) = offline::config(ctx) {
+    if let Some(failure) = no_policy {
         checks.push(failed(Check::unknown("policy", failure.message.clone()), &failure));
         checks.push(Check::unknown("engine", "it was not asked, for want of a policy that can be read"));
         checks.extend(doctor::without_kernel(None, host));

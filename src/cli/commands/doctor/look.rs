@@ -14,16 +14,16 @@ use crate::host::paths::Paths;
 use crate::host::systemd::{self, AGENT, BOOT, PROGRAM, unit_file};
 use crate::host::tools::Tools;
 use crate::host::{firewalls, modules, volumes};
-use crate::reconcile::Boot;
+use crate::reconcile::{Boot, Config};
 
-/// Looks around.
-pub(super) fn around(ctx: &Context) -> Surroundings {
+/// Looks around; `config` is what could be read of the files.
+pub(super) fn around(ctx: &Context, config: Option<&Config>) -> Surroundings {
     let (paths, tools) = (offline::paths(ctx), Tools::from_env());
     let now = Timestamp::now();
     let boot = Boot::read(&paths);
     Surroundings {
         program: ctx.program.clone(),
-        has_rules: offline::config(ctx).ok().map(|config| !config.document.policy().rules.is_empty()),
+        has_rules: config.map(|config| !config.document.policy().rules.is_empty()),
         modules: modules::look(&tools, &NEEDED),
         agent: Record::of_running(&paths).map(|record| account(record, now)),
         sees_files: Session::is_privileged(),
