@@ -2,6 +2,8 @@
 
 pub mod attempts;
 pub mod backstop;
+pub mod bridges;
+pub mod dockerd;
 pub mod files;
 pub mod firewalls;
 pub mod flavour;
@@ -12,6 +14,7 @@ pub mod listeners;
 pub mod lock;
 mod logging;
 pub mod membership;
+pub mod modules;
 pub mod namespace;
 mod netlink;
 pub mod observe;
@@ -23,5 +26,6 @@ pub mod service;
 pub mod signature;
 pub mod systemd;
 pub mod tools;
+pub mod volumes;
 pub mod watch;
 pub mod whole;
