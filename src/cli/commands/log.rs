@@ -77,7 +77,7 @@ fn show(ctx: &mut Context, args: &LogArgs) -> Result<Exit, Failure> {
     let (mut reader, mut lines) = AttemptReader::open(&paths).map_err(unreadable)?;
     lines.extend(reader.lines().map_err(unreadable)?);
     let mut attempts = choice.of_lines(&lines);
-    if attempts.is_empty() && !args.follow {
+    if attempts.iter().all(|attempt| !attempt.lost.is_empty()) && !args.follow {
         choice.refuse_unknown(ctx)?;
     }
     if let Some(tail) = args.tail {
