@@ -332,7 +332,7 @@ mod tests {
 
     fn line(text: &str) -> Line {
         let own = crate::ruleset::Rule::new([], Action::Jump(names::MAIN.to_owned()));
-        if text == "-j DOCKER-FIREWALL" { Line::of(own) } else { Line { text: text.to_owned(), rule: None } }
+        if text == "-j DOCKER-FIREWALL" { Line::of(own) } else { Line { text: text.to_owned(), rule: None, counts: Default::default() } }
     }
 
     fn hook_of(forward: &[&str], backstop: bool) -> Health {

@@ -22,6 +22,7 @@ pub mod duration;
 mod engine;
 pub mod environment;
 pub mod failure;
+mod figures;
 pub mod format;
 pub mod globals;
 mod help;

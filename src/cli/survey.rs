@@ -85,7 +85,7 @@ fn found(session: &Session, kernel: Option<&Dump>, differs: bool, targets: &[Tar
 }
 
 /// Refuses targets that mean nobody, and that no rule speaks of either.
-fn refuse_unknown(
+pub(super) fn refuse_unknown(
     targets: &[Target],
     inventory: &Inventory,
     known: &[Service],

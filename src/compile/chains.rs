@@ -348,7 +348,9 @@ pub(super) fn literal(atoms: &Atoms, family: Family) -> Vec<Line> {
         matches.push(mark());
         lines.push(Rule::new(matches, action));
     }
-    let closing = [in_set(sets::guarded(family), &[SetDirection::Dst]), published(), outside(), Match::Dnat, mark()];
+    // `guarded` last, for its members count whatever comes that far.
+    let guarded = in_set(sets::guarded(family), &[SetDirection::Dst]);
+    let closing = [published(), outside(), Match::Dnat, guarded, mark()];
     lines.push(Rule::new(closing, Action::Drop));
     lines.into_iter().map(Line::of).collect()
 }

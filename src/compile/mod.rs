@@ -9,10 +9,12 @@
 mod atom;
 mod chains;
 mod ground;
+mod origin;
 mod sandbox;
 mod sets;
 
 pub use ground::Ground;
+pub use origin::origins;
 pub use sandbox::{held, refresh_copies, sandbox};
 pub use sets::{guarded, host, host_answers, host_guarded, ruled, unseen};
 

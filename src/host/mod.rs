@@ -1,6 +1,8 @@
 //! The host: its kernel through the tools it has, its files and locks. Effects live here and in `docker/` only.
 
 pub mod backstop;
+pub mod counters;
+pub mod endpoint;
 pub mod files;
 pub mod firewalls;
 pub mod flavour;

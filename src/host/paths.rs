@@ -88,6 +88,11 @@ impl Paths {
         self.run_dir.join("agent.json")
     }
 
+    /// Where the agent answers those who ask for its figures.
+    pub fn agent_socket(&self) -> PathBuf {
+        self.run_dir.join("agent.sock")
+    }
+
     /// Says that an agent is installed as a service: it runs, or will after the next boot.
     pub fn agent_installed_file(&self) -> PathBuf {
         self.state_dir.join("agent")

@@ -1,13 +1,13 @@
 //! One family's `iptables-restore --noflush` text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 use crate::compile;
 use crate::net::Family;
 use crate::ruleset::{Action, Match, Rule};
 use crate::ruleset::{
-    Chain, Desired, DesiredTable, Dump, HookRules, Line, SetDirection, Table, TableDump, is_own_chain, is_own_rule,
+    Chain, Counts, Desired, DesiredTable, Dump, HookRules, Line, SetDirection, Table, TableDump, is_own_chain, is_own_rule,
     names,
 };
 
@@ -44,7 +44,13 @@ fn table_lines(present: &TableDump, wanted: &DesiredTable, barred: bool) -> Stri
             let _ = writeln!(text, ":{name} - [0:0]");
         }
         for (name, lines) in &wanted.chains {
+            let mut counted = counted(present.chains.get(name));
             for line in lines {
+                // A rule that stays goes on counting where it was; `wanted` knows more only when a change is undone.
+                let before = counted.get_mut(&*line.text).and_then(VecDeque::pop_front).unwrap_or(line.counts);
+                if !before.is_zero() {
+                    let _ = write!(text, "{before} ");
+                }
                 let _ = writeln!(text, "-A {name} {}", line.text);
             }
         }
@@ -54,6 +60,15 @@ fn table_lines(present: &TableDump, wanted: &DesiredTable, barred: bool) -> Stri
         let _ = writeln!(text, "-X {name}");
     }
     text
+}
+
+/// What the rules of a chain have matched, by their text, in order.
+fn counted(chain: Option<&Chain>) -> BTreeMap<&str, VecDeque<Counts>> {
+    let mut counted: BTreeMap<&str, VecDeque<Counts>> = BTreeMap::new();
+    for line in chain.into_iter().flat_map(|chain| &chain.lines) {
+        counted.entry(&line.text).or_default().push_back(line.counts);
+    }
+    counted
 }
 
 /// Moves our rules in foreign chains to where they belong. Foreign rules are never named.

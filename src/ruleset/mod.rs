@@ -3,6 +3,7 @@
 //! `render` emits exactly what `iptables-save` and `ipset save` print back, so that "observed equals desired" is plain
 //! equality; `parse` reads both tools' output and never fails on foreign rules: it keeps their text.
 
+mod counts;
 mod desired;
 mod dump;
 mod packet;
@@ -13,6 +14,7 @@ mod set;
 mod trace;
 mod whole;
 
+pub use counts::{CountedMember, Counts, parse_counted_members};
 pub use desired::{
     Desired, DesiredSet, DesiredTable, HookRules, SET_PREFIXES, is_own_chain, is_own_rule, is_own_set,
     is_temporary_set, temporary_set,

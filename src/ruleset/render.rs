@@ -179,6 +179,9 @@ pub fn render_set_create(name: &str, shape: &SetShape) -> String {
         // Writing to a String cannot fail, here and below.
         let _ = write!(out, " timeout {seconds}");
     }
+    if shape.counters {
+        out.push_str(" counters");
+    }
     if shape.comment {
         out.push_str(" comment");
     }

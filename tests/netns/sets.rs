@@ -39,7 +39,7 @@ fn script(sets: &BTreeMap<String, IpSet>) -> String {
 fn saved() -> Vec<String> {
     let mut lines: Vec<String> = run("ipset", &["save"])
         .lines()
-        .map(|line| line.split(" bucketsize ").next().unwrap_or_default().to_owned())
+        .map(|line| line.split(" bucketsize ").next().unwrap_or_default().replace(" packets 0 bytes 0", ""))
         .collect();
     lines.sort_unstable();
     lines

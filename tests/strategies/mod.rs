@@ -144,7 +144,8 @@ pub(crate) const KINDS: [SetKind; 6] =
 pub(crate) fn set() -> impl Strategy<Value = IpSet> {
     let family = select(&Family::ALL[..]);
     let kind = Union::new(KINDS.map(Just));
-    (kind, family, option::of(0..100_000_u32), any::<bool>()).prop_flat_map(|(kind, family, timeout, comment)| {
+    (kind, family, option::of(0..100_000_u32), any::<(bool, bool)>()).prop_flat_map(|(kind, family, timeout, also)| {
+        let (comment, counters) = also;
         let nomatch_allowed = !matches!(kind, SetKind::Ip | SetKind::IpPort);
         // Long enough that no second passes between two looks; 0 is for ever.
         let left = prop_oneof![Just(0), 10_000..2_000_000_u32];
@@ -155,7 +156,7 @@ pub(crate) fn set() -> impl Strategy<Value = IpSet> {
                 nomatch: nomatch && nomatch_allowed,
             });
         let entries = entry(&kind, family);
-        let shape = SetShape { kind, family, hashsize: 1024, maxelem: 65536, timeout, comment };
+        let shape = SetShape { kind, family, hashsize: 1024, maxelem: 65536, timeout, comment, counters };
         btree_map(entries, member, 0..12)
             .prop_map(move |members: BTreeMap<SetEntry, Member>| IpSet { shape: shape.clone(), members })
     })

@@ -7,6 +7,7 @@ mod cause;
 mod gone;
 mod log;
 mod members;
+mod page;
 mod record;
 mod timers;
 
@@ -33,6 +34,7 @@ use crate::ruleset::names;
 use cause::Cause;
 use log::Log;
 use members::Members;
+use page::{Passed, Shared};
 use timers::{Due, Timers};
 
 pub(super) use record::Record;
@@ -69,6 +71,10 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
     let directories = [paths.config_dir.clone(), paths.sets_dir()];
     cause::files(&directories, causes.clone()).map_err(|error| trouble("the configuration", &error))?;
     cause::events(engine::address(ctx)?, causes).map_err(|error| trouble("the engine", &error))?;
+    let figures = Shared::new();
+    let _shown = figures
+        .show(&paths)
+        .inspect_err(|error| log.warning(&format!("nobody can ask for the agent's figures: {error}")));
     log.info(&format!("docker-firewall {} follows the engine", env!("CARGO_PKG_VERSION")));
     let mut agent = Agent {
         ctx,
@@ -82,6 +88,7 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
         sets: None,
         legacy: None,
         record: Record::new(),
+        figures,
         repairs: Vec::new(),
         ready: false,
         known: None,
@@ -119,6 +126,7 @@ struct Agent<'a> {
     /// What rules of iptables-legacy looked like then.
     legacy: Option<u64>,
     record: Record,
+    figures: Shared,
     /// When something had to be repaired lately that nobody but another program can have broken.
     repairs: Vec<Instant>,
     ready: bool,
@@ -318,12 +326,14 @@ impl Agent<'_> {
         if causes.iter().any(|(_, cause)| cause.is_early()) {
             self.timers.again();
         }
+        let quick = result.as_ref().ok().map(|done| done.quick);
+        let heard = causes.iter().filter(|(_, cause)| matches!(cause, Cause::Event(_))).map(|(at, _)| at);
+        let reaction = heard.min().filter(|_| quick.is_some()).map(Instant::elapsed);
         match result {
             Ok(done) => {
                 let Done { calls, quick } = done;
-                let heard = causes.iter().filter(|(_, cause)| matches!(cause, Cause::Event(_))).map(|(at, _)| at);
-                if let Some(first) = heard.min() {
-                    self.record.reacted(first.elapsed());
+                if let Some(reaction) = reaction {
+                    self.record.reacted(reaction);
                 }
                 *(if quick { &mut self.record.quick_passes } else { &mut self.record.full_passes }) += 1;
                 self.record.failure =
@@ -348,6 +358,8 @@ impl Agent<'_> {
                 self.log.failure(&said.join(". "));
             }
         }
+        let (connected, failing) = (self.record.connected, self.record.failure.is_some());
+        self.figures.note(&Passed { took, reaction, quick, connected, failing, repairs: self.record.repairs });
     }
 
     fn wrote(&mut self, causes: &[(Instant, Cause)], calls: usize, took: Duration) {

@@ -61,7 +61,12 @@ pub(super) fn commands() -> Vec<Command> {
             list("target", None, "target", "Remove all rules of this target").value_parser(target),
             dry_run(),
         ]),
-        command("rules", "List the rules in order").args([quiet("Only display rule IDs"), format(), no_trunc()]),
+        command("rules", "List the rules in order").args([
+            quiet("Only display rule IDs"),
+            format(),
+            no_trunc(),
+            switch("counters", None, "Show how many packets each rule decided about (needs root)"),
+        ]),
         ways(),
         explain(),
         graph(),

@@ -22,7 +22,7 @@ impl<'a> Reader<'a> {
             }
         };
         let mut shape =
-            SetShape { kind, family: Family::V4, hashsize: 1024, maxelem: 65536, timeout: None, comment: false };
+            SetShape { kind, family: Family::V4, hashsize: 1024, maxelem: 65536, timeout: None, comment: false, counters: false };
         let mut options = options.iter();
         while let Some(option) = options.next() {
             let mut value = || {

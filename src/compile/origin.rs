@@ -1,0 +1,30 @@
+//! Which rules a kernel rule comes of, told by the name of its set: for counters, which the kernel keeps by its own rules.
+//!
+//! The name is a digest of what is asked, so nobody has to know the containers: the policy is enough.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{atom, sets};
+use crate::net::Family;
+use crate::policy::Policy;
+use crate::resolve::Resolved;
+
+/// The sets `allow-...` and `deny-...` that the policy's rules may be asked by, with the indices of those rules: several
+/// where what they ask is the same. `ipsets` are the kernel's sets of other tools.
+pub fn origins(policy: &Policy, ipsets: &BTreeMap<String, Family>) -> BTreeMap<String, BTreeSet<usize>> {
+    let resolved = Resolved {
+        rules: policy.rules.clone(),
+        remaining: policy.rules.iter().map(|rule| rule.expires.map(|_| 1)).collect(),
+        ipsets: ipsets.clone(),
+        ..Resolved::default()
+    };
+    let mut origins: BTreeMap<String, BTreeSet<usize>> = BTreeMap::new();
+    for family in Family::ALL {
+        for index in 0..resolved.rules.len() {
+            for key in atom::possible(&resolved, index, family).keys() {
+                origins.entry(sets::of_key(key, family)).or_default().insert(index);
+            }
+        }
+    }
+    origins
+}
