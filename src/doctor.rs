@@ -89,7 +89,7 @@ pub struct Evidence<'a> {
     pub desired: &'a Desired,
     /// Where the two differ, inside of containers too.
     pub changes: &'a [DiffLine],
-    /// Packets that only the backstop dropped since our chains were written.
+    /// Packets that only the backstop dropped since somebody last set its counters back.
     pub missed: u64,
     /// What `docker firewall` is called as.
     pub program: &'a str,

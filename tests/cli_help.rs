@@ -15,6 +15,7 @@ fn pages() {
         "deny",
         "graph",
         "ls",
+        "metrics",
         "explain",
         "plan",
         "reset",
@@ -36,6 +37,7 @@ fn pages() {
         "service status",
         "service uninstall",
         "status",
+        "top",
         "version",
     ] {
         let ended = plugin(&format!("firewall {command} --help"));

@@ -131,7 +131,7 @@ lab_tests() {
   tests lab lab plain
   # They wait more than they work: two rows of them side by side, and two labs at a time in each.
   run_tests commands lab rules sets slips surroundings doctor hostnet odd flows nftables swarm macvlan &
-  run_tests services lab agent boot systemd unseen shells documents hook explain
+  run_tests services lab agent boot systemd unseen shells documents hook explain metrics
   wait
   count_tests commands
   count_tests services

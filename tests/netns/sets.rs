@@ -9,7 +9,7 @@ use docker_firewall::host::kernel::{Kernel as _, KernelError};
 use docker_firewall::host::tools::Tools;
 use docker_firewall::net::{Family, Protocol};
 use docker_firewall::ruleset::{
-    Action, Chain, ConnDirection, ConnState, Dump, IpSet, Line, Match, Outcome, Packet, Path, Rule, SetDirection,
+    Action, Chain, ConnDirection, ConnState, Counts, Dump, IpSet, Line, Match, Outcome, Packet, Path, Rule, SetDirection,
     SetKind, Table, TableDump, Transport, render_set_create, render_set_entry, render_set_key, trace,
 };
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -163,7 +163,7 @@ fn packet(address: IpAddr, second: Option<IpAddr>, port: Option<(Protocol, u16)>
 /// One set, one chain that drops who is in it.
 fn guard(name: &str, set: &IpSet, directions: Vec<SetDirection>) -> Dump {
     let rule = Rule::new([Match::Set { name: name.to_owned(), negated: false, directions }], Action::Drop);
-    let line = Line { text: String::new(), rule: Some(rule) };
+    let line = Line { text: String::new(), rule: Some(rule), counts: Counts::default() };
     let chain = Chain { policy: None, lines: vec![line] };
     let table = TableDump { chains: [("X".to_owned(), chain)].into() };
     Dump { tables: [((set.shape.family, Table::Filter), table)].into(), sets: [(name.to_owned(), set.clone())].into() }

@@ -146,7 +146,7 @@ fn ways() -> Command {
              where the engine leaves it open), host, macvlan, ipvlan, ingress or shared.\n\
              Fields of templates: Container, ID, State, Networks, Labels, Published, Port, Path,\n\
              Family, From, Exposed, Rules, Managed.\n\
-             The kernel counts packets by rule and not by port: iptables -nvL DOCKER-FIREWALL-TO.",
+             The kernel counts packets by rule and not by port: docker firewall rules --counters.",
         )
         .after_help(LS)
         .args([
