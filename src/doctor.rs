@@ -319,7 +319,7 @@ fn room(state: &Dump) -> Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ruleset::{Chain, DesiredTable, HookRules, TableDump};
+    use crate::ruleset::{Chain, Counts, DesiredTable, HookRules, TableDump};
 
     fn state(forward: &[&str], docker_user: &[&str]) -> Dump {
         let chain = |lines: &[&str]| Chain { policy: None, lines: lines.iter().map(|text| line(text)).collect() };
@@ -332,7 +332,11 @@ mod tests {
 
     fn line(text: &str) -> Line {
         let own = crate::ruleset::Rule::new([], Action::Jump(names::MAIN.to_owned()));
-        if text == "-j DOCKER-FIREWALL" { Line::of(own) } else { Line { text: text.to_owned(), rule: None, counts: Default::default() } }
+        if text == "-j DOCKER-FIREWALL" {
+            Line::of(own)
+        } else {
+            Line { text: text.to_owned(), rule: None, counts: Counts::default() }
+        }
     }
 
     fn hook_of(forward: &[&str], backstop: bool) -> Health {

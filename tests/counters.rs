@@ -13,7 +13,7 @@ use docker_firewall::compile::{Ground, compile, origins};
 use docker_firewall::net::Family;
 use docker_firewall::policy::Verdict;
 use docker_firewall::reconcile;
-use docker_firewall::ruleset::{Counts, CountedMember, Desired, Dump, IpSet, Line, Match, SetKind, SetShape, Table};
+use docker_firewall::ruleset::{CountedMember, Counts, Desired, Dump, IpSet, Line, Match, SetKind, SetShape, Table};
 use docker_firewall::tally::{Subject, Tally};
 use proptest::prelude::*;
 
@@ -84,7 +84,9 @@ fn counted(state: &mut Dump) -> BTreeMap<(Family, Table, String), Vec<Counts>> {
 fn asked(line: &Line) -> Option<&str> {
     let rule = line.rule.as_ref()?;
     rule.matches.iter().find_map(|condition| match condition {
-        Match::Set { name, .. } if name[4..].starts_with("allow-") || name[4..].starts_with("deny-") => Some(name.as_str()),
+        Match::Set { name, .. } if name[4..].starts_with("allow-") || name[4..].starts_with("deny-") => {
+            Some(name.as_str())
+        }
         _ => None,
     })
 }
@@ -157,8 +159,8 @@ fn a_packet_is_counted_once() {
              [1:60] -A DOCKER-FIREWALL-BACK -m set --match-set df4-deny-e40e29d63a src -j DROP\nCOMMIT\n"
         )
     };
-    let mut dump = Dump::default();
-    dump.tables = docker_firewall::ruleset::parse_iptables_save(Family::V4, &save(10)).unwrap();
+    let tables = docker_firewall::ruleset::parse_iptables_save(Family::V4, &save(10)).unwrap();
+    let mut dump = Dump { tables, ..Dump::default() };
     let second = save(9).replace("*filter", "*security").replace("[2:120]", "[1:60]");
     dump.tables.extend(docker_firewall::ruleset::parse_iptables_save(Family::V4, &second).unwrap());
     let member = |set: &str, entry: &str, comment: Option<&str>, packets: u64| CountedMember {

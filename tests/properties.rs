@@ -55,7 +55,15 @@ fn desired(world: &World, state: &Dump) -> Desired {
 }
 
 fn shape(family: Family) -> SetShape {
-    SetShape { kind: SetKind::Net, family, hashsize: 1024, maxelem: 65536, timeout: Some(0), comment: true, counters: false }
+    SetShape {
+        kind: SetKind::Net,
+        family,
+        hashsize: 1024,
+        maxelem: 65536,
+        timeout: Some(0),
+        comment: true,
+        counters: false,
+    }
 }
 
 /// A kernel as Docker leaves it, with the foreign set that rules may name.

@@ -185,7 +185,11 @@ fn a_rule_slipped_into_our_chain_by_hand_is_drift() {
     apply(&mut kernel, &first, &BTreeMap::new()).unwrap();
     let clean = kernel.state.clone();
     let filter = kernel.state.tables.get_mut(&(Family::V4, docker_firewall::ruleset::Table::Filter)).unwrap();
-    let slipped = docker_firewall::ruleset::Line { text: "-s 10.0.0.0/8 -j ACCEPT".to_owned(), rule: None, counts: docker_firewall::ruleset::Counts::default() };
+    let slipped = docker_firewall::ruleset::Line {
+        text: "-s 10.0.0.0/8 -j ACCEPT".to_owned(),
+        rule: None,
+        counts: docker_firewall::ruleset::Counts::default(),
+    };
     filter.chains.get_mut("DOCKER-FIREWALL-TO").unwrap().lines.insert(0, slipped);
     apply(&mut kernel, &first, &first).unwrap();
     assert_eq!(kernel.state, clean);

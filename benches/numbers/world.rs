@@ -180,7 +180,11 @@ pub(crate) fn empty() -> Dump {
             if table == Table::Filter {
                 part.chains.insert("DOCKER-USER".to_owned(), Chain::default());
                 let jump = docker_firewall::ruleset::parse_rule("-j DOCKER-USER");
-                let line = Line { text: "-j DOCKER-USER".to_owned(), rule: jump };
+                let line = Line {
+                    text: "-j DOCKER-USER".to_owned(),
+                    rule: jump,
+                    counts: docker_firewall::ruleset::Counts::default(),
+                };
                 part.chains.entry("FORWARD".to_owned()).or_default().lines.push(line);
             }
             dump.tables.insert((family, table), part);

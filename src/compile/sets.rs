@@ -93,7 +93,8 @@ pub(super) fn of_blocks(blocks: &[IpNet], key: &Key, family: Family) -> String {
 fn set(kind: SetKind, family: Family, timed: bool, members: BTreeMap<SetEntry, Member>) -> IpSet {
     let wanted = u32::try_from(members.len()).unwrap_or(u32::MAX / 2);
     let maxelem = MAXELEM.max(wanted.checked_next_power_of_two().unwrap_or(wanted));
-    let shape = SetShape { kind, family, hashsize: 1024, maxelem, timeout: timed.then_some(0), comment: true, counters: false };
+    let shape =
+        SetShape { kind, family, hashsize: 1024, maxelem, timeout: timed.then_some(0), comment: true, counters: false };
     IpSet { shape, members }
 }
 

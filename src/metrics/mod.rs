@@ -147,11 +147,7 @@ fn labels_of(group: &RuleGroup, kernel: &KernelFacts) -> Labels {
 }
 
 /// A family of packets and one of bytes.
-fn both(
-    names: [&'static str; 2],
-    helps: [&'static str; 2],
-    counted: &[(Labels, Counts)],
-) -> [Metric; 2] {
+fn both(names: [&'static str; 2], helps: [&'static str; 2], counted: &[(Labels, Counts)]) -> [Metric; 2] {
     let packets = counted.iter().map(|(labels, counts)| (labels.clone(), counts.packets));
     let bytes = counted.iter().map(|(labels, counts)| (labels.clone(), counts.bytes));
     [

@@ -1,4 +1,4 @@
-//! Metrics as text: OpenMetrics 1.0, and Prometheus' older text format 0.0.4, which node_exporter reads from files.
+//! Metrics as text: `OpenMetrics` 1.0, and Prometheus' older text format 0.0.4, which `node_exporter` reads from files.
 //!
 //! Names are ours and plain; labels hold what others chose (names of containers), so their values are escaped.
 
@@ -26,7 +26,7 @@ impl Notation {
         }
     }
 
-    /// What somebody wants who says so in an `Accept` header: OpenMetrics only where it is named.
+    /// What somebody wants who says so in an `Accept` header: `OpenMetrics` only where it is named.
     pub fn accepted(accept: &str) -> Self {
         let refused = |part: &str| part.split(';').any(|word| matches!(word.trim(), "q=0" | "q=0.0"));
         let named = |part: &str| {
@@ -176,7 +176,9 @@ fn sample(out: &mut String, metric: &Metric, labels: &Labels, point: &Point) {
 }
 
 fn line(out: &mut String, name: &[&str], labels: &Labels, bound: Option<&str>, value: &dyn std::fmt::Display) {
-    name.iter().for_each(|part| out.push_str(part));
+    for part in name {
+        out.push_str(part);
+    }
     let mut separator = '{';
     let all = labels.iter().map(|(label, value)| (*label, value.as_str()));
     for (label, value) in all.chain(bound.map(|bound| ("le", bound))) {

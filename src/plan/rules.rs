@@ -7,8 +7,8 @@ use crate::compile;
 use crate::net::Family;
 use crate::ruleset::{Action, Match, Rule};
 use crate::ruleset::{
-    Chain, Counts, Desired, DesiredTable, Dump, HookRules, Line, SetDirection, Table, TableDump, is_own_chain, is_own_rule,
-    names,
+    Chain, Counts, Desired, DesiredTable, Dump, HookRules, Line, SetDirection, Table, TableDump, is_own_chain,
+    is_own_rule, names,
 };
 
 /// The text that makes our part of `family` as desired; empty when it is. `barred` chains are written in any case.

@@ -1,4 +1,4 @@
-//! Every line of the page is what OpenMetrics and Prometheus' own format allow, whatever containers and rules are called.
+//! Every line of the page is what `OpenMetrics` and Prometheus' own format allow, whatever containers and rules are called.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,7 +74,7 @@ fn read(page: &str, notation: Notation) -> Result<Vec<(String, Labels, f64)>, St
             let value = value.ok_or_else(|| format!("half a comment: {line}"))?;
             match keyword {
                 Some("HELP") if families.insert(name.to_owned()) => family = (name.to_owned(), String::new()),
-                Some("TYPE") if name == family.0 => family.1 = value.to_owned(),
+                Some("TYPE") if name == family.0 => value.clone_into(&mut family.1),
                 Some("UNIT") if open && name == family.0 && name.ends_with(&format!("_{value}")) => {}
                 _ => return Err(format!("out of place: {line}")),
             }
@@ -129,7 +129,9 @@ fn facts(names: &[String], counts: &[u64], seconds: &[f64]) -> Facts {
     kernel.sets = BTreeMap::from([("ipfriends".to_owned(), 3)]);
     kernel.policy = Policy { rules, ..Policy::default() };
     let mut reactions = Histogram::default();
-    seconds.iter().for_each(|seconds| reactions.note(*seconds));
+    for seconds in seconds {
+        reactions.note(*seconds);
+    }
     let agent = Activity { started: 1.5e9, reactions, connected: true, ..Activity::default() };
     Facts { version: "0.1.0".to_owned(), kernel: Some(kernel), agent: Some(agent) }
 }

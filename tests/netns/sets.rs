@@ -9,8 +9,8 @@ use docker_firewall::host::kernel::{Kernel as _, KernelError};
 use docker_firewall::host::tools::Tools;
 use docker_firewall::net::{Family, Protocol};
 use docker_firewall::ruleset::{
-    Action, Chain, ConnDirection, ConnState, Counts, Dump, IpSet, Line, Match, Outcome, Packet, Path, Rule, SetDirection,
-    SetKind, Table, TableDump, Transport, render_set_create, render_set_entry, render_set_key, trace,
+    Action, Chain, ConnDirection, ConnState, Counts, Dump, IpSet, Line, Match, Outcome, Packet, Path, Rule,
+    SetDirection, SetKind, Table, TableDump, Transport, render_set_create, render_set_entry, render_set_key, trace,
 };
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;

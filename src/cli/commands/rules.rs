@@ -23,8 +23,7 @@ pub fn run(ctx: &mut Context, args: RulesArgs) -> Result<Exit, Failure> {
     let config = offline::config(ctx)?;
     let now = Timestamp::now();
     let rules = &config.document.policy().rules;
-    let mut entries: Vec<Entry> =
-        rules.iter().enumerate().map(|(index, rule)| entry(index + 1, rule, now)).collect();
+    let mut entries: Vec<Entry> = rules.iter().enumerate().map(|(index, rule)| entry(index + 1, rule, now)).collect();
     if !args.counters {
         let headings = &["RULE", "ID", "VERDICT", "TARGET", "PORTS", "FROM", "UNTIL", "COMMENT"];
         Listing { headings, flexible: &[7, 5, 3, 4], entries }.print(ctx, &args.style)?;

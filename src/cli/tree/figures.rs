@@ -25,9 +25,8 @@ pub(super) fn commands() -> Vec<Command> {
             )
             .after_help(TOP)
             .args([
-                any_number("target", "TARGET").value_parser(|text: &str| {
-                    text.parse::<Target>().map_err(|error| error.to_string())
-                }),
+                any_number("target", "TARGET")
+                    .value_parser(|text: &str| text.parse::<Target>().map_err(|error| error.to_string())),
                 switch("no-stream", None, "Measure for a second, print that and end"),
                 format(),
                 no_trunc(),
@@ -40,8 +39,13 @@ pub(super) fn commands() -> Vec<Command> {
             )
             .after_help(METRICS)
             .args([
-                value("output", Some('o'), "file", "Replace this file instead, as node_exporter's textfile collector reads it")
-                    .value_parser(values::parse_output),
+                value(
+                    "output",
+                    Some('o'),
+                    "file",
+                    "Replace this file instead, as node_exporter's textfile collector reads it",
+                )
+                .value_parser(values::parse_output),
                 value("format", None, "string", "Notation: prometheus (default) or openmetrics")
                     .value_parser(values::parse_notation),
             ]),

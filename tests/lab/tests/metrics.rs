@@ -64,9 +64,8 @@ fn value(page: &str, begins: &str) -> Option<u64> {
 fn counted(page: &str) -> [Option<u64>; 3] {
     let rule = |direction: &str| {
         let mut lines = page.lines().filter(|line| line.starts_with("docker_firewall_rule_packets_total{"));
-        let line = lines.find(|line| {
-            line.contains(&format!("verdict=\"allow\",direction=\"{direction}\",container=\"web\""))
-        })?;
+        let line = lines
+            .find(|line| line.contains(&format!("verdict=\"allow\",direction=\"{direction}\",container=\"web\"")))?;
         line.rsplit_once(' ')?.1.parse().ok()
     };
     [rule("in"), rule("out"), value(page, "docker_firewall_closed_packets_total{container=\"web\"}")]
@@ -170,18 +169,25 @@ fn ask(desk: &Desk, request: &str) -> std::io::Result<String> {
 
 fn start(desk: &Desk) -> Result<String> {
     let agent = desk.shell(&format!("setsid docker-firewall agent > {LOG} 2>&1 & echo $!"))?;
-    until("the agent answers", || Ok(ask(desk, "GET /metrics HTTP/1.0\r\n\r\n").is_ok_and(|a| a.contains("full\"} "))))?;
+    until(
+        "the agent answers",
+        || Ok(ask(desk, "GET /metrics HTTP/1.0\r\n\r\n").is_ok_and(|a| a.contains("full\"} "))),
+    )?;
     Ok(agent.trim().to_owned())
 }
 
 fn the_page(desk: &Desk) -> Result {
     let agent = start(desk)?;
-    let mode = std::fs::metadata(place(desk)).map(|data| (data.file_type().is_socket(), data.permissions().mode() & 0o777));
+    let mode =
+        std::fs::metadata(place(desk)).map(|data| (data.file_type().is_socket(), data.permissions().mode() & 0o777));
     assert!(matches!(mode, Ok((true, 0o600))), "{mode:?}");
     let open = "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept: application/openmetrics-text; version=1.0.0\r\n\r\n";
     let page = ask(desk, open).unwrap_or_default();
     assert!(page.starts_with("HTTP/1.1 200") && page.ends_with("# EOF\n"), "{page}");
-    assert!(page.contains("application/openmetrics-text") && page.contains("docker_firewall_agent_running 1\n"), "{page}");
+    assert!(
+        page.contains("application/openmetrics-text") && page.contains("docker_firewall_agent_running 1\n"),
+        "{page}"
+    );
     assert_eq!(counted(&page)[2], counted(&desk.done("metrics --format openmetrics")?)[2]);
     assert!(desk.done("metrics")?.contains("docker_firewall_agent_pass_duration_seconds_count{kind=\"full\"}"));
     for (request, status) in [
