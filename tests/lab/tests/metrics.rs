@@ -60,13 +60,12 @@ fn value(page: &str, begins: &str) -> Option<u64> {
     line.rsplit_once(' ')?.1.parse().ok()
 }
 
-/// Packets in, out, and those that no rule allowed.
+/// Packets of the friend's rule in and out, and those that no rule allowed.
 fn counted(page: &str) -> [Option<u64>; 3] {
+    // The ID of `allow web --from ipfriends`, which no version changes.
     let rule = |direction: &str| {
-        let mut lines = page.lines().filter(|line| line.starts_with("docker_firewall_rule_packets_total{"));
-        let line = lines
-            .find(|line| line.contains(&format!("verdict=\"allow\",direction=\"{direction}\",container=\"web\"")))?;
-        line.rsplit_once(' ')?.1.parse().ok()
+        let labels = format!("{{rule=\"67f80d3a\",verdict=\"allow\",direction=\"{direction}\",container=\"web\"}}");
+        value(page, &format!("docker_firewall_rule_packets_total{labels}"))
     };
     [rule("in"), rule("out"), value(page, "docker_firewall_closed_packets_total{container=\"web\"}")]
 }
@@ -148,7 +147,8 @@ fn a_file_that_is_replaced(desk: &Desk) -> Result {
     assert_eq!(seen, "docker-firewall.prom\ndone\n644\n0\n");
     desk.shell("mkdir -p /tmp/full && mount -t tmpfs -o size=64k full /tmp/full")?;
     desk.done("metrics --output /tmp/full/a.prom")?;
-    desk.shell("cp /tmp/full/a.prom /tmp/whole; dd if=/dev/zero of=/tmp/full/zero bs=1k 2> /dev/null || true")?;
+    // Another text, for one that is the same is not written.
+    desk.shell("echo old >> /tmp/full/a.prom; cp /tmp/full/a.prom /tmp/whole; dd if=/dev/zero of=/tmp/full/zero bs=1k 2> /dev/null || true")?;
     desk.refused("metrics --output /tmp/full/a.prom", 1, &["no space left"])?;
     desk.shell("cmp /tmp/full/a.prom /tmp/whole && umount /tmp/full").map(drop)
 }
