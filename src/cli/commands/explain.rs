@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use caller::{Caller, callers, check};
-pub(in crate::cli) use leaks::{Leaks, leaks};
+pub(in crate::cli) use leaks::strangers;
 use reason::{Reason, change, reason};
 use way::{Way, ways};
 
