@@ -4,13 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::twin::twin;
 use super::{atom, sets};
 use crate::net::Family;
 use crate::policy::Policy;
 use crate::resolve::Resolved;
 
 /// The sets `allow-...` and `deny-...` that the policy's rules may be asked by, with the indices of those rules: several
-/// where what they ask is the same. `ipsets` are the kernel's sets of other tools.
+/// where what they ask is the same. Those of the second line count too. `ipsets` are the kernel's sets of other tools.
 pub fn origins(policy: &Policy, ipsets: &BTreeMap<String, Family>) -> BTreeMap<String, BTreeSet<usize>> {
     let resolved = Resolved {
         rules: policy.rules.clone(),
@@ -22,7 +23,9 @@ pub fn origins(policy: &Policy, ipsets: &BTreeMap<String, Family>) -> BTreeMap<S
     for family in Family::ALL {
         for index in 0..resolved.rules.len() {
             for key in atom::possible(&resolved, index, family).keys() {
-                origins.entry(sets::of_key(key, family)).or_default().insert(index);
+                let name = sets::of_key(key, family);
+                origins.entry(twin(&name)).or_default().insert(index);
+                origins.entry(name).or_default().insert(index);
             }
         }
     }

@@ -1,7 +1,9 @@
 //! The host: its kernel through the tools it has, its files and locks. Effects live here and in `docker/` only.
 
 pub mod backstop;
+pub mod bridges;
 pub mod counters;
+pub mod dockerd;
 pub mod endpoint;
 pub mod files;
 pub mod firewalls;
@@ -12,6 +14,7 @@ pub mod kernel;
 pub mod listeners;
 pub mod lock;
 pub mod membership;
+pub mod modules;
 pub mod namespace;
 pub mod observe;
 pub mod paths;
@@ -22,5 +25,6 @@ pub mod service;
 pub mod signature;
 pub mod systemd;
 pub mod tools;
+pub mod volumes;
 pub mod watch;
 pub mod whole;

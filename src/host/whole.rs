@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread;
 
 use serde::Deserialize;
 
-use super::flavour::Kind;
+use super::flavour::{Flavour, Kind};
 use super::kernel::{HostKernel, KernelError};
-use super::observe;
+use super::observe::{self, joined};
+use crate::doctor::OtherKind;
 use crate::net::Family;
 use crate::ruleset::{WholeRuleset, parse_whole};
 
@@ -20,29 +22,63 @@ pub struct Whole {
     pub unread: Vec<String>,
 }
 
-/// Reads it.
+/// Reads it. Plain `ip6tables` is asked while it is found out which kind is in use: it is hardly ever another one.
 pub fn read(kernel: &mut HostKernel) -> Result<Whole, KernelError> {
-    let flavour = observe::flavour(kernel)?;
-    let mut whole = Whole::default();
-    for family in Family::ALL {
-        let program = flavour.program(family, "save");
-        let save = match kernel.call(&program, &[], "") {
-            Ok(ran) => ran.stdout,
-            Err(KernelError::Failed { .. } | KernelError::ToolMissing { .. })
-                if family == Family::V6 && !kernel.has_ipv6() =>
-            {
-                continue;
-            }
-            Err(error) => return Err(error),
+    let known = kernel.capabilities().map(|known| known.flavour.clone());
+    let reader: &HostKernel = kernel;
+    let (flavour, v4, v6, rest) = thread::scope(|scope| {
+        let guess =
+            known.as_ref().map_or_else(|| "ip6tables-save".to_owned(), |known| known.program(Family::V6, "save"));
+        let early = scope.spawn(move || (reader.call(&guess, &[], ""), guess));
+        let beside = scope.spawn(|| {
+            let routing = Family::ALL.into_iter().filter_map(|family| policy_routing(reader, family));
+            native(reader).into_iter().chain(routing).collect::<Vec<_>>()
+        });
+        let (flavour, save) = match known.clone() {
+            Some(known) => (known, None),
+            None => observe::find_flavour(reader).map(|(flavour, save)| (flavour, Some(save)))?,
         };
-        let ruleset = parse_whole(&save).map_err(|source| KernelError::Unparsable { tool: program, source })?;
+        let v4 = ruleset(reader, &flavour, Family::V4, save.map(Ok));
+        let (early, asked) = joined(early);
+        let v6 = ruleset(
+            reader,
+            &flavour,
+            Family::V6,
+            Some(early.map(|ran| ran.stdout)).filter(|_| asked == flavour.program(Family::V6, "save")),
+        );
+        let mut rest = other_flavour(reader, flavour.kind);
+        rest.extend(joined(beside));
+        Ok::<_, KernelError>((flavour, v4?, v6?, rest))
+    })?;
+    observe::settle(kernel, flavour);
+    let mut whole = Whole::default();
+    for (family, ruleset) in [(Family::V4, v4), (Family::V6, v6)] {
+        let Some(ruleset) = ruleset else { continue };
         whole.unread.extend(ruleset.unreadable.iter().map(|said| format!("a table of native nft rules ({said})")));
         whole.rulesets.insert(family, ruleset);
     }
-    whole.unread.extend(other_flavour(kernel, flavour.kind));
-    whole.unread.extend(native(kernel));
-    whole.unread.extend(Family::ALL.into_iter().filter_map(|family| policy_routing(kernel, family)));
+    whole.unread.extend(rest);
     Ok(whole)
+}
+
+/// One family's; `None` where the kernel has none. `save`: what its tool printed already.
+fn ruleset(
+    kernel: &HostKernel,
+    flavour: &Flavour,
+    family: Family,
+    save: Option<Result<String, KernelError>>,
+) -> Result<Option<WholeRuleset>, KernelError> {
+    let program = flavour.program(family, "save");
+    let save = match save.unwrap_or_else(|| kernel.call(&program, &[], "").map(|ran| ran.stdout)) {
+        Ok(save) => save,
+        Err(KernelError::Failed { .. } | KernelError::ToolMissing { .. })
+            if family == Family::V6 && !kernel.has_ipv6() =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    parse_whole(&save).map(Some).map_err(|source| KernelError::Unparsable { tool: program, source })
 }
 
 /// Rules of policy routing besides the kernel's own three: they look into other routing tables than the main one.
@@ -70,22 +106,66 @@ fn is_usual(line: &str) -> bool {
 
 /// The other kind of iptables, if it holds anything: packets meet both.
 fn other_flavour(kernel: &HostKernel, kind: Kind) -> Vec<String> {
+    let mut found = Vec::new();
+    for (_, name, save) in other_saves(kernel, kind) {
+        match save {
+            Ok(save) if bars(&save) => found.push(format!("what {name}-save shows")),
+            Err(_) if kind.other() == Kind::Legacy => {
+                found.push(format!("the tables of {name}, which is not installed,"));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What the other kind's `iptables-save` prints, by family and program.
+fn other_saves(kernel: &HostKernel, kind: Kind) -> Vec<(Family, String, Result<String, KernelError>)> {
     let other = kind.other();
     let mut found = Vec::new();
-    for (stem, tables) in [("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names")] {
+    for (family, stem, tables) in
+        [(Family::V4, "iptables", "ip_tables_names"), (Family::V6, "ip6tables", "ip6_tables_names")]
+    {
         // The kernel lists the legacy tables that somebody has used; asking the tool would make more of them.
         let used = fs::read_to_string(format!("/proc/thread-self/net/{tables}")).unwrap_or_default();
         if other == Kind::Legacy && used.trim().is_empty() {
             continue;
         }
         let name = format!("{stem}-{}", other.name());
-        match kernel.call(&format!("{name}-save"), &[], "") {
-            Ok(ran) if bars(&ran.stdout) => found.push(format!("what {name}-save shows")),
-            Err(_) if other == Kind::Legacy => found.push(format!("the tables of {name}, which is not installed,")),
-            _ => {}
-        }
+        let save = kernel.call(&format!("{name}-save"), &[], "").map(|ran| ran.stdout);
+        found.push((family, name, save));
     }
     found
+}
+
+/// The chains of the other kind that hold rules, or drop what none of them knows; `None` where none does.
+pub fn other_kind(kernel: &HostKernel) -> Option<OtherKind> {
+    let kind = kernel.capabilities()?.flavour.kind;
+    let saves = other_saves(kernel, kind).into_iter().filter_map(|(family, _, save)| Some((family, save.ok()?)));
+    let chains: Vec<_> = saves
+        .flat_map(|(family, save)| busy_chains(&save).into_iter().map(move |(chain, rules)| (family, chain, rules)))
+        .collect();
+    (!chains.is_empty()).then(|| OtherKind { name: kind.other().to_string(), chains })
+}
+
+/// `filter/INPUT` and its number of rules, of those that hold any or drop.
+fn busy_chains(save: &str) -> Vec<(String, usize)> {
+    let mut table = "";
+    let mut chains: Vec<(String, usize)> = Vec::new();
+    for line in save.lines() {
+        if let Some(name) = line.strip_prefix('*') {
+            table = name;
+        } else if let Some(chain) = line.strip_prefix(':').and_then(|rest| rest.split_once(" DROP")) {
+            chains.push((format!("{table}/{}", chain.0), 0));
+        } else if let Some(chain) = line.strip_prefix("-A ").and_then(|rest| rest.split(' ').next()) {
+            let name = format!("{table}/{chain}");
+            match chains.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, rules)) => *rules += 1,
+                None => chains.push((name, 1)),
+            }
+        }
+    }
+    chains
 }
 
 /// Whether a save holds more than open chains without a rule.
@@ -144,6 +224,13 @@ mod tests {
         assert!(!is_usual("5270:\tfrom all lookup 52"));
         assert!(!is_usual("100:\tfrom 203.0.113.66 lookup main"));
         assert!(!is_usual("100:\tfrom all blackhole"));
+    }
+
+    #[test]
+    fn counts_the_rules_of_chains() {
+        let save = "*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n:DOCKER - [0:0]\n-A INPUT -j ACCEPT\n\
+                    -A DOCKER -j RETURN\n-A INPUT -j LOG\nCOMMIT\n";
+        assert_eq!(busy_chains(save), [("filter/INPUT".to_owned(), 2), ("filter/DOCKER".to_owned(), 1)]);
     }
 
     #[test]

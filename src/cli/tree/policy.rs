@@ -121,7 +121,9 @@ pub(super) fn commands() -> Vec<Command> {
         command("doctor", "Look for what is not safe, and say how to mend it")
             .long_about(
                 "Look for what is not safe, and say how to mend it.\n\n\
-                 Exits with 0 if nothing is and with 1 otherwise.",
+                 A line a check: ok, warning, unknown (it could not be looked at) or UNSAFE (somebody may\n\
+                 get in who should not), and below it what to type. Nothing is changed.\n\n\
+                 Exits with 0 if nothing is UNSAFE and with 1 otherwise.",
             )
             .arg(format()),
         command("completion", "Print the script with which a shell completes docker-firewall")
@@ -144,8 +146,11 @@ fn ways() -> Command {
              A row is a way in. PATH says how packets get there: dnat (the kernel rewrites a port of\n\
              the host), proxy (docker-proxy answers on it), direct (the container's own address,\n\
              where the engine leaves it open), host, macvlan, ipvlan, ingress or shared.\n\
+             FROM says who gets in by the kernel's rules, whoever wrote them; where the policy says\n\
+             something else, that follows as (policy: ...). It is unknown where a rule decides that\n\
+             is not understood. Without CAP_NET_ADMIN (sudo) it is what the policy says.\n\
              Fields of templates: Container, ID, State, Networks, Labels, Published, Port, Path,\n\
-             Family, From, Exposed, Rules, Managed.\n\
+             Family, From, Policy, Differs, Because, Exposed, Rules, Managed.\n\
              The kernel counts packets by rule and not by port: docker firewall rules --counters.",
         )
         .after_help(LS)

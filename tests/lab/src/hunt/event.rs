@@ -251,19 +251,43 @@ pub(super) const EVENTS: &[Event] = &[
         control: true,
         ..NOTHING
     },
-    // What both lines of defence stand on: until somebody looks, nothing holds.
     Event {
         name: "flush-our-set",
+        needs: &[Trait::Agent],
+        before: "remember",
         act: "ipset flush df4-guarded; ipset flush df6-guarded",
-        mended: "ipset list df4-guarded | grep -A9 Members | grep -q /",
-        bare: Bare::Always,
+        mended: "as_remembered",
         ..NOTHING
     },
     Event {
         name: "delete-member",
-        act: "ipset save | sed -nE '/^add df4-ruled/{/nomatch/!{s/^add/del/;s/ comment.*//;p;q}}' | ipset restore",
-        mended: "ipset list df4-ruled | grep -A9 Members | grep -q /",
-        bare: Bare::Always,
+        needs: &[Trait::Agent],
+        before: "remember",
+        act: "ipset save | sed -nE '/^add df4-ruled /{/nomatch/!{s/^add/del/;s/ comment.*//;p;q}}' | ipset restore",
+        mended: "as_remembered",
+        ..NOTHING
+    },
+    Event {
+        name: "flush-each-set",
+        needs: &[Trait::Agent],
+        act: "for set in $(ours); do flush_and_wait $set; done",
+        ..NOTHING
+    },
+    Event {
+        // What the line `flush` in somebody's set file does.
+        name: "flush-all-sets",
+        needs: &[Trait::Agent],
+        before: "remember",
+        act: "echo flush | ipset restore",
+        mended: "as_remembered",
+        ..NOTHING
+    },
+    Event {
+        name: "swap-set",
+        needs: &[Trait::Agent],
+        before: "remember; ipset create other hash:net",
+        act: "ipset swap other df4-ruled",
+        mended: "ipset destroy other 2> /dev/null; as_remembered",
         ..NOTHING
     },
 ];
@@ -288,6 +312,7 @@ pub(super) const BRIEF: &[&str] = &[
     "compose-up",
     "flush-docker-user",
     "flush-filter",
+    "flush-all-sets",
     "accept-above",
     "engine-term",
     "agent-kill",
