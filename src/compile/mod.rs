@@ -11,21 +11,23 @@ mod chains;
 mod ground;
 mod sandbox;
 mod sets;
+mod third;
 
 pub use ground::Ground;
 pub use sandbox::{held, refresh_copies, sandbox};
 pub use sets::{guarded, host, host_answers, host_guarded, ruled, unseen};
+pub use third::{ThirdLine, lower, own};
 
 use crate::net::Family;
 use crate::policy::Hook;
-use crate::resolve::Resolved;
-use crate::ruleset::{Desired, DesiredSet, Table, names};
+use crate::resolve::{Proof, Resolved};
+use crate::ruleset::{Desired, DesiredSet, DesiredTable, Table, names};
 
 /// Compiles for both families. Users' sets are not made here: the caller adds them.
 pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desired {
     let mut desired = Desired::default();
     if !resolved.is_active() {
-        return desired;
+        return standing(resolved.proof, ground);
     }
     for family in Family::ALL {
         let ground = ground(family);
@@ -49,13 +51,26 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
             tables.push((Table::Filter, judgement.refusing(table)));
         }
         if ground.security {
-            tables.push((Table::Security, judgement.called_from(names::FORWARD)));
+            let table = judgement.called_from(names::FORWARD);
+            tables.push((Table::Security, chains::Judgement::proving(table, resolved.proof)));
         }
         for (table, part) in tables {
             desired.tables.insert((family, table), part);
         }
         for (name, set) in sets::sets(resolved, &atoms, &host_atoms, family) {
             desired.sets.insert(name, DesiredSet::Own(set));
+        }
+    }
+    desired
+}
+
+/// What stays where nothing is judged: the proof, for as long as the third line is up and asks for it. Whoever takes the
+/// rules away leaves it to the agent, which lowers its line first.
+pub fn standing(proof: Proof, ground: impl Fn(Family) -> Ground) -> Desired {
+    let mut desired = Desired::default();
+    if proof == Proof::Asked {
+        for family in Family::ALL.into_iter().filter(|family| ground(*family).security) {
+            desired.tables.insert((family, Table::Security), chains::with_proof(DesiredTable::default()));
         }
     }
     desired

@@ -11,6 +11,7 @@ pub mod listeners;
 pub mod lock;
 pub mod membership;
 pub mod namespace;
+pub mod nft;
 pub mod observe;
 pub mod paths;
 pub mod privileges;

@@ -20,6 +20,7 @@ use crate::cli::text::printable;
 use crate::doctor::{Check, Evidence, Health, examine};
 use crate::host::firewalls::{self, Firewall};
 use crate::host::systemd::AGENT;
+use crate::resolve::Proof;
 
 /// What calms somebody who wanted to change something, and is no way out.
 const CALM: &str = "Nothing was changed; what was in force before still is";
@@ -78,7 +79,8 @@ fn checks(ctx: &Context, session: &mut Session) -> Result<Vec<Check>, Failure> {
     }));
     checks.extend(reach(ctx, leaks(session)));
     checks.push(agent(ctx, session));
-    checks.extend(firewalls(ctx));
+    checks.extend(third_line(ctx, session));
+    checks.extend(firewalls(ctx, session));
     checks.extend(rules(ctx, session, &state)?);
     Ok(checks)
 }
@@ -163,14 +165,37 @@ fn agent(ctx: &Context, session: &Session) -> Check {
     }
 }
 
+/// Whether anything stands while both of our lines are gone. Without an agent nothing can, which is the agent's check.
+fn third_line(ctx: &Context, session: &Session) -> Option<Check> {
+    let record = Record::of_running(&offline::paths(ctx))?;
+    let text = match (session.proof, record.third_line) {
+        (Proof::Asked, _) => {
+            let text = "the agent holds one: whoever takes away the other two lets nobody in until they are back";
+            return Some(Check::good("third-line", text));
+        }
+        (_, Some(why)) => {
+            format!("there is none: {why}. Whoever takes away both of ours lets strangers in until they are back")
+        }
+        (_, None) => return Some(Check::good("third-line", "down, for no rule is in force")),
+    };
+    Some(Check::note("third-line", text).fixed_by(format!(
+        "apt-get install nftables (Debian, Ubuntu) or dnf install nftables (Fedora), then systemctl reload {AGENT}; the kernel \
+         has to be 5.12 or later"
+    )))
+}
+
 /// Who else writes rules on this host, and what that does to ours.
-fn firewalls(ctx: &Context) -> Vec<Check> {
+fn firewalls(ctx: &Context, session: &Session) -> Vec<Check> {
     let found = firewalls::found(Path::new("/"));
     if found.is_empty() {
         return vec![Check::good("firewalls", "no other firewall is set up here")];
     }
     let follows = Record::of_running(&offline::paths(ctx)).is_some();
-    let mended = if follows { "the agent writes ours again" } else { "nobody writes ours again until `apply`" };
+    let mended = match session.proof {
+        Proof::Asked => "the agent writes ours again, and its third line stands meanwhile",
+        _ if follows => "the agent writes ours again",
+        _ => "nobody writes ours again until `apply`",
+    };
     let install = format!("{} service install", ctx.program);
     let check = |firewall: &Firewall| {
         let (does, fix) = match firewall {
@@ -224,9 +249,9 @@ fn print(ctx: &mut Context, format: Option<Format>, checks: &[Check]) -> Result<
         return print_objects(ctx, format, checks.iter().map(object).collect());
     }
     for Check { name, health, text, fix } in checks {
-        ctx.output.line(&format!("{health:<7} {name:<9} {}", printable(text)));
+        ctx.output.line(&format!("{health:<7} {name:<10} {}", printable(text)));
         if let Some(fix) = fix {
-            ctx.output.line(&format!("{:17} -> {}", "", printable(fix)));
+            ctx.output.line(&format!("{:18} -> {}", "", printable(fix)));
         }
     }
     Ok(())
