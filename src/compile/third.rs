@@ -16,8 +16,8 @@ use crate::resolve::{Proof, Resolved};
 use crate::ruleset::PROOF;
 use crate::ruleset::names::THIRD;
 
-/// Behind `security`, whose number is 50.
-const PRIORITY: i32 = 60;
+/// Behind `security`, which iptables-legacy registers with 50 and iptables-nft with 150.
+const PRIORITY: i32 = 160;
 
 /// What it asks the proof of.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::event::is_bare;
 use super::stranger::{Seen, Times};
-use crate::Engine;
 
 /// What came of one kind of event.
 #[derive(Clone, Debug, Default)]
@@ -67,8 +66,6 @@ impl Row {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub(super) title: String,
-    /// Whose.
-    pub(super) engine: Option<Engine>,
     pub(super) seed: u64,
     pub(super) rows: Vec<Row>,
     pub(super) seen: Seen,
@@ -90,18 +87,14 @@ impl Report {
 
     /// All that got through while something guarded.
     pub fn leaks(&self) -> usize {
-        let counts = self.seen.leaks.iter().filter(|(leak, _)| !self.is_bare(&leak.stage));
+        let counts = self.seen.leaks.iter().filter(|(leak, _)| !is_bare(&leak.stage));
         counts.map(|(_, times)| times.number).sum()
-    }
-
-    fn is_bare(&self, stage: &str) -> bool {
-        self.engine.is_some_and(|engine| is_bare(stage, engine))
     }
 
     /// What got through where nothing guarded, by stage: how often, and when for the last time.
     fn bare(&self) -> BTreeMap<&str, Times> {
         let mut bare: BTreeMap<&str, Times> = BTreeMap::new();
-        for (leak, times) in self.seen.leaks.iter().filter(|(leak, _)| self.is_bare(&leak.stage)) {
+        for (leak, times) in self.seen.leaks.iter().filter(|(leak, _)| is_bare(&leak.stage)) {
             let all = bare.entry(&leak.stage).or_insert(Times { number: 0, ..*times });
             all.number += times.number;
             all.first = all.first.min(times.first);
@@ -165,7 +158,7 @@ impl Report {
                 number(row.repaired(99))
             );
         }
-        for (leak, times) in self.seen.leaks.iter().filter(|(leak, _)| !self.is_bare(&leak.stage)) {
+        for (leak, times) in self.seen.leaks.iter().filter(|(leak, _)| !is_bare(&leak.stage)) {
             let Times { number, first, last } = times;
             let _ = writeln!(text, "LEAK {}: {} x{number}, {first} to {last} ms after", leak.stage, leak.what);
         }
