@@ -127,6 +127,8 @@ pub struct HostPort {
     /// Whether somebody may open connections from it: a process on the host's network, or anybody while its container
     /// is stopped. docker-proxy, which holds it otherwise, only answers.
     pub calls: bool,
+    /// Whether a rule's word makes it one: it is, or will be, that of a container on the host's network.
+    pub named: bool,
 }
 
 impl HostPort {

@@ -96,7 +96,7 @@ impl Judgement {
 
     /// Only the chains for ports of the host; what goes to containers is judged by `literal` rules.
     pub(super) fn beside_literal(&self, literal: Vec<Line>) -> DesiredTable {
-        let host = [names::HOST, names::HOST_OUT, names::HOST_BACK];
+        let host = [names::HOST, names::HOST_TO, names::HOST_OUT, names::HOST_FROM, names::HOST_BACK];
         DesiredTable {
             chains: host.iter().map(|&name| (name.to_owned(), self.chains[name].clone())).collect(),
             hooks: vec![
@@ -263,12 +263,12 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, follo
         loopback: true,
         answers: Some(sets::host_answers(family)),
     };
-    let enter = |way: Way, chain: &str| {
-        Rule::new([container.own(sets::ruled(family), way, false)], Action::Goto(chain.to_owned()))
+    let enter = |side: &Side<'_>, ruled: String, way: Way, chain: &str| {
+        Rule::new([side.own(ruled, way, false)], Action::Goto(chain.to_owned()))
     };
+    let to_container = |way: Way, chain: &str| enter(&container, sets::ruled(family), way, chain);
     // INPUT and OUTPUT have one chain each: a remote port must not be taken for one of ours.
-    let unless_ours = |way: Way| Rule::new([host.own(sets::host(family), way, true)], Action::Return);
-    let prefixed = |first: Rule, rest: Vec<Rule>| -> Vec<Rule> { std::iter::once(first).chain(rest).collect() };
+    let to_port = |way: Way, chain: &str| enter(&host, sets::host(family), way, chain);
     // docker-proxy calls for whoever called it. Until somebody has seen for whom it listens, nobody knows who may.
     let unseen = in_set(sets::unseen(family), &[SetDirection::Dst]);
     let not_yet = follows.then(|| Rule::new([unseen.clone(), Match::Original], Action::Drop));
@@ -276,14 +276,16 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, follo
     // and hand over what the caller said while nobody knew whether it may.
     let opening = [Match::Protocol(Protocol::Tcp), unseen, Match::New];
     let refusal = follows.then(|| Line::of(Rule::new(opening, Action::Reset)));
-    let outgoing: Vec<Rule> = not_yet.into_iter().chain(prefixed(unless_ours(Way::From), host.from())).collect();
+    let outgoing: Vec<Rule> = not_yet.into_iter().chain([to_port(Way::From, names::HOST_FROM)]).collect();
     let chains = [
-        (names::MAIN, vec![enter(Way::To, names::TO), enter(Way::From, names::FROM)]),
+        (names::MAIN, vec![to_container(Way::To, names::TO), to_container(Way::From, names::FROM)]),
         (names::TO, container.to()),
         (names::FROM, container.from()),
         (names::BACK, container.back()),
-        (names::HOST, prefixed(unless_ours(Way::To), host.to())),
+        (names::HOST, vec![to_port(Way::To, names::HOST_TO)]),
+        (names::HOST_TO, host.to()),
         (names::HOST_OUT, outgoing),
+        (names::HOST_FROM, host.from()),
         (names::HOST_BACK, host.back()),
     ];
     Judgement {
@@ -298,7 +300,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, follo
 /// `ICMPv6` without which there is no IPv6: listener reports (130 to 132, 143), router and neighbour discovery, redirects.
 /// Connection tracking leaves most of them alone, so that no other rule would know them (kernel:
 /// `nf_conntrack_proto_icmpv6.c`).
-const DISCOVERY: [u8; 9] = [130, 131, 132, 133, 134, 135, 136, 137, 143];
+pub(super) const DISCOVERY: [u8; 9] = [130, 131, 132, 133, 134, 135, 136, 137, 143];
 
 /// The chains of a container's own namespace, called from its INPUT and OUTPUT.
 pub(super) fn sandbox(atoms: &Atoms, family: Family) -> DesiredTable {

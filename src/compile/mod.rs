@@ -7,21 +7,33 @@
 //! adding to one that drops or that leads to judgement can only narrow.
 
 mod atom;
+mod blind;
 mod chains;
 mod ground;
 mod sandbox;
 mod sets;
 mod third;
+mod twin;
 
+pub use blind::is_canary;
 pub use ground::Ground;
 pub use sandbox::{held, refresh_copies, sandbox};
 pub use sets::{guarded, host, host_answers, host_guarded, ruled, unseen};
 pub use third::{ThirdLine, lower, own};
+pub use twin::twin;
+
+use blind::Blind;
 
 use crate::net::Family;
 use crate::policy::Hook;
 use crate::resolve::{Proof, Resolved};
 use crate::ruleset::{Desired, DesiredSet, DesiredTable, Table, names};
+
+/// Which sets should be made before others: the canary, then those that lead to judgement, then the rest.
+pub fn flush_rank(name: &str, family: Family) -> u8 {
+    let leads = [ruled(family), host(family)].iter().any(|set| name == set || name == twin(set));
+    if is_canary(name) { 0 } else { 2 - u8::from(leads) }
+}
 
 /// Compiles for both families. Users' sets are not made here: the caller adds them.
 pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desired {
@@ -54,12 +66,23 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
             let table = judgement.called_from(names::FORWARD);
             tables.push((Table::Security, chains::Judgement::proving(table, resolved.proof)));
         }
-        for (table, part) in tables {
+        let mut sets = sets::sets(resolved, &atoms, &host_atoms, family);
+        // Behind `security` nothing judges any more, and it runs where `filter` was bypassed.
+        let blind = Blind::of(resolved, family);
+        sets.extend(blind.set());
+        let last = tables.len() - 1;
+        for (index, (table, mut part)) in tables.into_iter().enumerate() {
+            if index == last {
+                blind.close(&mut part, table == Table::Filter);
+            } else {
+                blind.refuse(&mut part);
+            }
+            if index > 0 {
+                twin::ask_twins(&mut part, &mut sets);
+            }
             desired.tables.insert((family, table), part);
         }
-        for (name, set) in sets::sets(resolved, &atoms, &host_atoms, family) {
-            desired.sets.insert(name, DesiredSet::Own(set));
-        }
+        desired.sets.extend(sets.into_iter().map(|(name, set)| (name, DesiredSet::Own(set))));
     }
     desired
 }

@@ -18,6 +18,11 @@ use crate::ruleset::{IpSet, Member, SetEntry, SetKind, SetShape};
 /// Members a set takes at least; the kernel's own default.
 const MAXELEM: u32 = 65536;
 
+/// The set of ours that means `what`.
+pub(super) fn own(what: &str, family: Family) -> String {
+    format!("{}{what}", prefix(family))
+}
+
 /// `df4-` or `df6-`.
 fn prefix(family: Family) -> &'static str {
     match family {
@@ -28,47 +33,47 @@ fn prefix(family: Family) -> &'static str {
 
 /// Where containers live: subnet and bridge.
 pub(super) fn inside(family: Family) -> String {
-    format!("{}inside", prefix(family))
+    own("inside", family)
 }
 
 /// Addresses that mean something on one link only: with these neighbours find one another in IPv6.
 pub(super) fn link() -> String {
-    format!("{}link", prefix(Family::V6))
+    own("link", Family::V6)
 }
 
 /// Addresses that any rule or the default speaks of.
 pub fn ruled(family: Family) -> String {
-    format!("{}ruled", prefix(family))
+    own("ruled", family)
 }
 
 /// Addresses for which what no rule allows is dropped.
 pub fn guarded(family: Family) -> String {
-    format!("{}guarded", prefix(family))
+    own("guarded", family)
 }
 
 /// Addresses of Docker's networks that were not seen yet.
 pub fn unseen(family: Family) -> String {
-    format!("{}unseen", prefix(family))
+    own("unseen", family)
 }
 
 /// Ports of the host that lead to containers that a rule or the default speaks of.
 pub fn host(family: Family) -> String {
-    format!("{}host", prefix(family))
+    own("host", family)
 }
 
 /// Those of them for which what no rule allows is dropped.
 pub fn host_guarded(family: Family) -> String {
-    format!("{}host-guarded", prefix(family))
+    own("host-guarded", family)
 }
 
 /// Those of them that docker-proxy listens on, and nobody calls from.
 pub fn host_answers(family: Family) -> String {
-    format!("{}host-answers", prefix(family))
+    own("host-answers", family)
 }
 
 /// Addresses and ports that Docker publishes, of containers that a rule or the default speaks of.
 pub(super) fn published(family: Family) -> String {
-    format!("{}published", prefix(family))
+    own("published", family)
 }
 
 fn digest(text: &str) -> String {
@@ -90,7 +95,7 @@ pub(super) fn of_blocks(blocks: &[IpNet], key: &Key, family: Family) -> String {
     format!("{}from-{}", prefix(family), digest(&format!("{} {blocks:?}", key.level % 2)))
 }
 
-fn set(kind: SetKind, family: Family, timed: bool, members: BTreeMap<SetEntry, Member>) -> IpSet {
+pub(super) fn set(kind: SetKind, family: Family, timed: bool, members: BTreeMap<SetEntry, Member>) -> IpSet {
     let wanted = u32::try_from(members.len()).unwrap_or(u32::MAX / 2);
     let maxelem = MAXELEM.max(wanted.checked_next_power_of_two().unwrap_or(wanted));
     let shape = SetShape { kind, family, hashsize: 1024, maxelem, timeout: timed.then_some(0), comment: true };

@@ -19,6 +19,7 @@ mod sets;
 
 use std::fmt::Write as _;
 
+use crate::compile;
 use crate::net::Family;
 use crate::ruleset::{Desired, Dump, is_temporary_set, render_set_create, render_set_entry, temporary_set};
 
@@ -105,6 +106,7 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
     let changes = sets::changes(have, want);
 
     let mut prepare = String::new();
+    let mut new = Vec::new();
     for leftover in have.sets.keys().filter(|name| is_temporary_set(name)) {
         let _ = writeln!(prepare, "destroy {leftover}");
     }
@@ -114,7 +116,7 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
     let mut barriers = std::collections::BTreeSet::new();
     for (index, (name, change)) in changes.iter().enumerate() {
         match change {
-            SetChange::Create(set) => create(&mut prepare, name, set),
+            SetChange::Create(set) => new.push((name, set)),
             SetChange::Remake(set) => {
                 let family = set.shape.family;
                 if polarities.is_asked(name) {
@@ -157,11 +159,17 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
             }
         }
     }
+    // `ipset flush` without a name empties sets in the order in which they were made (kernel: `ip_set_core.c`): what tells
+    // that it happens goes first, then what leads to judgement, so that nobody is judged by the rest while it goes.
+    new.sort_by_key(|(name, set)| compile::flush_rank(name, set.shape.family));
+    for (name, set) in new {
+        create(&mut prepare, name, set);
+    }
     plan.sets(Phase::Prepare, prepare);
     plan.sets(Phase::Narrow, narrow);
     let mut raised = std::collections::BTreeSet::new();
     for family in barriers {
-        let text = rules::barrier(have, family);
+        let text = rules::barrier(have, want, family);
         if !text.is_empty() {
             raised.insert(family);
         }

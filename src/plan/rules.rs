@@ -88,12 +88,12 @@ fn in_place(chain: &Chain, wanted: &[&Line]) -> bool {
         && !chain.lines[wanted.len()..].iter().any(is_own)
 }
 
-/// The doors of our part of a table, each with the rules that drop everything ruled. They ask sets alone. `calling` keeps
-/// of the host's ports only those from which somebody may call out.
-fn doors(family: Family, calling: bool) -> [(&'static str, Vec<Line>); 5] {
+/// The doors of our part of a table, each with the rules that drop everything ruled. They ask sets alone, each line of
+/// defence its own (`named`). `calling` keeps of the host's ports only those from which somebody may call out.
+fn doors(family: Family, calling: bool, named: &dyn Fn(String) -> String) -> [(&'static str, Vec<Line>); 5] {
     use SetDirection::{Dst, Src};
     let ask = |set: fn(Family) -> String, negated: bool, directions: &[SetDirection]| Match::Set {
-        name: set(family),
+        name: named(set(family)),
         negated,
         directions: directions.to_vec(),
     };
@@ -117,6 +117,13 @@ fn doors(family: Family, calling: bool) -> [(&'static str, Vec<Line>); 5] {
     ]
 }
 
+/// The name of the set that a barrier in `table` asks: the twin in the second line, where there is one.
+fn asked_in(table: Table, have: &Dump, want: &Desired, name: String) -> String {
+    let twin = compile::twin(&name);
+    let there = have.sets.contains_key(&twin) || want.sets.contains_key(&twin);
+    if table == Table::Security && there { twin } else { name }
+}
+
 /// A barrier where the family has nothing of ours yet, and the state behind it. Of the host's ports it closes those from
 /// which somebody may call out. The others need none, for they are judged without a direction; and a refused packet
 /// would end docker-proxy's UDP sessions.
@@ -132,7 +139,7 @@ pub(super) fn first_barrier(have: &Dump, want: &Desired, family: Family) -> Opti
         let Some(wanted) = want.tables.get(&(family, table)) else { continue };
         let Some(present) = closed.tables.get_mut(&(family, table)) else { continue };
         let (mut chains, mut hooks) = (BTreeMap::new(), Vec::new());
-        for (name, lines) in doors(family, true) {
+        for (name, lines) in doors(family, true, &|set| asked_in(table, have, want, set)) {
             let calls = |hook: &&HookRules| hook.lines.iter().any(|line| leads_to(line, name));
             if let Some(hook) = wanted.hooks.iter().find(calls) {
                 chains.insert(name.to_owned(), lines);
@@ -171,16 +178,18 @@ fn become_as(present: &mut TableDump, wanted: DesiredTable) {
 
 /// Rules that drop everything ruled, in those of our first chains that exist; empty when there is none. The chains
 /// behind them are emptied, so that no rule asks a set that must be destroyed.
-pub(super) fn barrier(have: &Dump, family: Family) -> String {
-    let mut doors = doors(family, false);
-    // The host's calls to who has not been seen are one more thing that the emptied chains would drop.
-    let unseen = compile::unseen(family);
-    let calls = Match::Set { name: unseen.clone(), negated: false, directions: vec![SetDirection::Dst] };
-    for (_, lines) in doors.iter_mut().filter(|(name, _)| *name == names::HOST_OUT && have.sets.contains_key(&unseen)) {
-        lines.push(Line::of(Rule::new([calls.clone()], Action::Drop)));
-    }
+pub(super) fn barrier(have: &Dump, want: &Desired, family: Family) -> String {
     let mut text = String::new();
     for table in Table::ALL {
+        let named = |set: String| asked_in(table, have, want, set);
+        let mut doors = doors(family, false, &named);
+        // The host's calls to who has not been seen are one more thing that the emptied chains would drop.
+        let unseen = named(compile::unseen(family));
+        let there = have.sets.contains_key(&unseen);
+        let calls = Match::Set { name: unseen, negated: false, directions: vec![SetDirection::Dst] };
+        for (_, lines) in doors.iter_mut().filter(|(name, _)| *name == names::HOST_OUT && there) {
+            lines.push(Line::of(Rule::new([calls.clone()], Action::Drop)));
+        }
         let closed: Vec<_> = doors.iter().filter(|(chain, _)| have.chain(family, table, chain).is_some()).collect();
         if closed.is_empty() {
             continue;

@@ -132,10 +132,17 @@ pub fn kernel_names<'a>(sets: impl Iterator<Item = &'a SetFile>) -> impl Iterato
     sets.flat_map(|set| Family::ALL.map(|family| set.kernel_name(family)))
 }
 
+/// A set of ours and its twin, of both families, as far as they are there: what somebody took out of one of them is not
+/// forgotten.
+fn twins(state: &Dump, set: fn(Family) -> String) -> impl Iterator<Item = &IpSet> {
+    let names = Family::ALL.into_iter().map(set).flat_map(|name| [compile::twin(&name), name]);
+    names.filter_map(|name| state.sets.get(&name))
+}
+
 /// For whom the kernel holds rules at which addresses.
 pub fn remembered(state: &Dump) -> BTreeMap<IpAddr, Owner> {
-    let sets = Family::ALL.into_iter().filter_map(|family| state.sets.get(&compile::ruled(family)));
-    sets.flat_map(|set| &set.members)
+    twins(state, compile::ruled)
+        .flat_map(|set| &set.members)
         .filter(|(_, member)| !member.nomatch)
         .filter_map(|(entry, member)| match entry {
             SetEntry::Net(block) if block.prefix_len() == block.max_prefix_len() => {
@@ -154,8 +161,8 @@ pub fn sandbox_owner(state: &Dump) -> Option<Owner> {
 
 /// For whom the kernel guards ports of the host.
 pub fn port_owners(state: &Dump) -> Vec<Owner> {
-    let sets = Family::ALL.into_iter().filter_map(|family| state.sets.get(&compile::host_guarded(family)));
-    let comments = sets.flat_map(|set| set.members.values()).filter(|member| !member.nomatch);
+    let comments =
+        twins(state, compile::host_guarded).flat_map(|set| set.members.values()).filter(|member| !member.nomatch);
     let mut texts: Vec<&str> = comments.filter_map(|member| member.comment.as_deref()).collect();
     texts.sort_unstable();
     texts.dedup();

@@ -131,15 +131,27 @@ impl BootRecord {
             }
             "inside" => self.inside.push((next(&mut words)?, words.next()?.to_owned())),
             "owner" => self.owners.push(Owner::parse(rest)?),
-            "port" => self.host_ports.push(HostPort {
-                block: next(&mut words)?,
-                protocol: next(&mut words)?,
-                port: next(&mut words)?,
-                guarded: flag(words.next(), "closed", "left")?,
-                calls: flag(words.next(), "calls", "answers")?,
-                owner: Owner::parse(&words.collect::<Vec<_>>().join(" "))?,
-                rules: Vec::new(),
-            }),
+            "port" => {
+                let (block, protocol, port) = (next(&mut words)?, next(&mut words)?, next(&mut words)?);
+                let guarded = flag(words.next(), "closed", "left")?;
+                let (calls, named) = match words.next()? {
+                    "answers" => (false, false),
+                    "calls" => (true, false),
+                    "named" => (true, true),
+                    _ => return None,
+                };
+                let owner = Owner::parse(&words.collect::<Vec<_>>().join(" "))?;
+                self.host_ports.push(HostPort {
+                    block,
+                    protocol,
+                    port,
+                    owner,
+                    rules: Vec::new(),
+                    guarded,
+                    calls,
+                    named,
+                });
+            }
             "ingress" => self.ingress.push(IngressPort {
                 address: next::<IpAddr>(&mut words)?,
                 protocol: next::<Protocol>(&mut words)?,
@@ -183,9 +195,14 @@ impl fmt::Display for BootRecord {
         for owner in &self.owners {
             writeln!(body, "owner {owner}")?;
         }
-        for HostPort { block, protocol, port, guarded, calls, owner, .. } in &self.host_ports {
-            let (guarded, calls) = (if *guarded { "closed" } else { "left" }, if *calls { "calls" } else { "answers" });
-            writeln!(body, "port {block} {protocol} {port} {guarded} {calls} {owner}")?;
+        for HostPort { block, protocol, port, guarded, calls, named, owner, .. } in &self.host_ports {
+            let guarded = if *guarded { "closed" } else { "left" };
+            let whose = match (calls, named) {
+                (false, _) => "answers",
+                (true, false) => "calls",
+                (true, true) => "named",
+            };
+            writeln!(body, "port {block} {protocol} {port} {guarded} {whose} {owner}")?;
         }
         for IngressPort { address, protocol, port, owner, .. } in &self.ingress {
             writeln!(body, "ingress {address} {protocol} {port} {owner}")?;
@@ -216,7 +233,7 @@ mod tests {
 
     fn resolved() -> Resolved {
         let owner = Owner { name: "web".to_owned(), id: "0123456789ab".to_owned() };
-        let port = |block: &str, rules: Vec<usize>, guarded, calls| HostPort {
+        let port = |block: &str, rules: Vec<usize>, guarded, (calls, named)| HostPort {
             block: block.parse().unwrap(),
             protocol: Protocol::Tcp,
             port: 8080,
@@ -224,6 +241,7 @@ mod tests {
             rules,
             guarded,
             calls,
+            named,
         };
         Resolved {
             rules: vec![rule()],
@@ -235,9 +253,9 @@ mod tests {
                 guarded: true,
             }],
             host_ports: vec![
-                port("0.0.0.0/0", vec![0], true, false),
-                port("192.0.2.1/32", vec![], false, false),
-                port("::/0", vec![0], false, true),
+                port("0.0.0.0/0", vec![0], true, (false, false)),
+                port("192.0.2.1/32", vec![], false, (true, true)),
+                port("::/0", vec![0], false, (true, false)),
             ],
             ingress: vec![IngressPort {
                 address: "172.18.0.2".parse().unwrap(),

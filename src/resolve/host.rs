@@ -98,8 +98,6 @@ type Key = (IpNet, Protocol, u16);
 struct Claim {
     port: HostPort,
     running: bool,
-    /// A rule's word for it, not Docker's.
-    named: bool,
 }
 
 #[derive(Default)]
@@ -130,8 +128,9 @@ impl Claims {
                             rules: named.rules.clone(),
                             guarded: named.guarded,
                             calls: true,
+                            named: true,
                         };
-                        self.put(Claim { port, running, named: true });
+                        self.put(Claim { port, running });
                     }
                 }
             }
@@ -153,9 +152,9 @@ impl Claims {
                 let speaks = |&i: &usize| policy.rules[i].ports.speak_of(protocol, binding.container_port, Some(port));
                 let rules: Vec<usize> = rules.iter().copied().filter(speaks).collect();
                 let (block, owner) = (host_block(binding.host_address), Owner::of(container));
-                let port = HostPort { block, protocol, port, owner, rules, guarded, calls: !running };
+                let port = HostPort { block, protocol, port, owner, rules, guarded, calls: !running, named: false };
                 if running || port.is_ruled() {
-                    self.put(Claim { port, running, named: false });
+                    self.put(Claim { port, running });
                 }
             }
         }
@@ -167,7 +166,7 @@ impl Claims {
             self.contested.remove(&(key.1, key.2));
         }
         if let Some(known) = self.by_key.get(&key)
-            && (known.named && claim.named && known.running == claim.running)
+            && (known.port.named && claim.port.named && known.running == claim.running)
             && (known.port.rules != claim.port.rules || known.port.guarded != claim.port.guarded)
         {
             let names = self.contested.entry((key.1, key.2)).or_default();

@@ -15,14 +15,28 @@ pub mod names {
     pub const FROM: &str = "DOCKER-FIREWALL-FROM";
     /// The part of [`FROM`] that judges answers: the later rules, mirrored, and the final drop.
     pub const BACK: &str = "DOCKER-FIREWALL-BACK";
-    /// From INPUT: packets to a published port that docker-proxy answers on the host.
+    /// Called from INPUT; sends packets to ports that lead to containers to the next one.
     pub const HOST: &str = "DOCKER-FIREWALL-HOST";
-    /// From OUTPUT: what docker-proxy sends back.
+    /// Packets to a published port that docker-proxy answers on the host, or to one that rules name.
+    pub const HOST_TO: &str = "DOCKER-FIREWALL-HOST-TO";
+    /// Called from OUTPUT.
     pub const HOST_OUT: &str = "DOCKER-FIREWALL-HOST-OUT";
-    /// The part of [`HOST_OUT`] that judges answers.
+    /// What docker-proxy sends back.
+    pub const HOST_FROM: &str = "DOCKER-FIREWALL-HOST-FROM";
+    /// The part of [`HOST_FROM`] that judges answers.
     pub const HOST_BACK: &str = "DOCKER-FIREWALL-HOST-BACK";
     /// The last of ours in `security`: puts the proof on what it let through ([`super::PROOF`]).
     pub const PASS: &str = "DOCKER-FIREWALL-PASS";
+    /// What is forwarded while no set can be trusted.
+    pub const BLIND: &str = "DOCKER-FIREWALL-BLIND";
+    /// What comes to the host meanwhile.
+    pub const BLIND_IN: &str = "DOCKER-FIREWALL-BLIND-IN";
+    /// What the host sends meanwhile.
+    pub const BLIND_OUT: &str = "DOCKER-FIREWALL-BLIND-OUT";
+    /// To a container: answers and nothing else.
+    pub const BLIND_TO: &str = "DOCKER-FIREWALL-BLIND-TO";
+    /// From a container: calls and nothing else.
+    pub const BLIND_FROM: &str = "DOCKER-FIREWALL-BLIND-FROM";
     /// From INPUT of a container's own network namespace.
     pub const IN: &str = "DOCKER-FIREWALL-IN";
     /// From OUTPUT of a container's own network namespace.

@@ -19,7 +19,7 @@ use crate::host::kernel::{HostKernel, Kernel as _};
 use crate::host::signature::legacy_rules;
 use crate::inventory::Inventory;
 use crate::net::Family;
-use crate::plan::{self, Call};
+use crate::plan::{self, Call, Step};
 use crate::policy::Hook;
 use crate::reconcile::{Boot, Ledger, Pass, Record};
 use crate::resolve::{BootRecord, Following, Proof, needs_sandbox};
@@ -112,18 +112,22 @@ impl Members {
         let ground = |family| Ground::of(&self.state, family);
         let desired = compile(&resolved, ground);
         let plan = plan::plan(&self.state, &desired);
-        let mut calls = Vec::new();
-        for step in &plan.steps {
-            match &step.call {
-                Call::Sets(text) => calls.push(text),
-                Call::Rules(..) => return Ok(None),
-            }
-        }
+        // What takes access away comes before any rule: a network that is new is closed before the whole pass begins.
+        let is_of_sets = |step: &&Step| matches!(step.call, Call::Sets(_));
+        let calls: Vec<&String> = plan
+            .steps
+            .iter()
+            .take_while(is_of_sets)
+            .filter_map(|step| if let Call::Sets(text) = &step.call { Some(text) } else { None })
+            .collect();
         for text in &calls {
             if self.kernel.restore_sets(text).is_err() {
                 // Then the kernel is not as we left it, and has to be read.
                 return Ok(None);
             }
+        }
+        if calls.len() < plan.steps.len() {
+            return Ok(None);
         }
         let calls = calls.len();
         let third = ThirdLine::of(&resolved, ground);

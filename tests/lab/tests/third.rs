@@ -135,7 +135,7 @@ fn both_lines_are_gone(desk: &Desk, agent: &str) -> Result {
                     assert!(!desk.lab.tcp(Client::Stranger, to, port)?.reached(), "the stranger, {to} {port}, {flush}");
                 }
             }
-            for to in [inside.v4.map(IpAddr::from), inside.v6.map(IpAddr::from)].into_iter().flatten() {
+            for to in [inside.v4, inside.v6].into_iter().flatten() {
                 assert!(!desk.lab.tcp(Client::Stranger, to, 80)?.reached(), "the stranger, {to}, {flush}");
             }
             Ok(())
@@ -177,7 +177,9 @@ fn its_owner_is_killed(desk: &Desk, agent: &str) -> Result {
 /// A network that comes is in its set, and one that goes is not.
 fn a_new_bridge(desk: &Desk) -> Result {
     let listed = || desk.shell("nft list set inet docker-firewall bridges");
-    desk.lab.docker(&["network", "create", "-o", "com.docker.network.bridge.name=br-made", "made"])?.require("create")?;
+    desk.lab
+        .docker(&["network", "create", "-o", "com.docker.network.bridge.name=br-made", "made"])?
+        .require("create")?;
     until(desk, "its bridge is asked about", || Ok(listed()?.contains("br-made")))?;
     desk.lab.docker(&["network", "rm", "made"])?.require("rm")?;
     until(desk, "it is asked about no more", || Ok(!listed()?.contains("br-made")))
@@ -233,7 +235,9 @@ fn there_is_no_nft(desk: &Desk) -> Result {
     until(desk, "it says so", || {
         Ok(desk.shell(&format!("cat {LOG}"))?.contains("there is no third line: nft is not installed"))
     })?;
-    until(desk, "its account says so", || Ok(desk.done("status")?.contains("Third line:  NONE: nft is not installed")))?;
+    until(desk, "its account says so", || {
+        Ok(desk.done("status")?.contains("Third line:  NONE: nft is not installed"))
+    })?;
     let doctor = desk.run("doctor")?.stdout;
     assert!(doctor.contains("note    third-line") && doctor.contains("apt-get install nftables"), "{doctor}");
     assert!(in_force(desk)? && !proves(desk)?);

@@ -20,17 +20,8 @@ pub(super) struct Event {
     pub after: &'static str,
     /// Ports at which Docker itself, or whoever acts, refuses the friend meanwhile.
     pub closed: Closed,
-    /// Takes away all that guards: what gets through until it is there again is no leak, but is told.
-    pub bare: Bare,
     /// Leaks for certain where there is neither agent nor backstop.
     pub control: bool,
-}
-
-/// Whether both lines of defence are taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bare {
-    Never,
-    Always,
 }
 
 /// Where the friend is refused by others than us.
@@ -52,7 +43,6 @@ const NOTHING: Event = Event {
     mended: "",
     after: "",
     closed: Closed::Nowhere,
-    bare: Bare::Never,
     control: false,
 };
 
@@ -254,27 +244,46 @@ pub(super) const EVENTS: &[Event] = &[
         control: true,
         ..NOTHING
     },
-    // What both lines of defence stand on: until somebody looks, nothing holds.
     Event {
         name: "flush-our-set",
+        needs: &[Trait::Agent],
+        before: "remember",
         act: "ipset flush df4-guarded; ipset flush df6-guarded",
-        mended: "ipset list df4-guarded | grep -A9 Members | grep -q /",
-        bare: Bare::Always,
+        mended: "as_remembered",
         ..NOTHING
     },
     Event {
         name: "delete-member",
-        act: "ipset save | sed -nE '/^add df4-ruled/{/nomatch/!{s/^add/del/;s/ comment.*//;p;q}}' | ipset restore",
-        mended: "ipset list df4-ruled | grep -A9 Members | grep -q /",
-        bare: Bare::Always,
+        needs: &[Trait::Agent],
+        before: "remember",
+        act: "ipset save | sed -nE '/^add df4-ruled /{/nomatch/!{s/^add/del/;s/ comment.*//;p;q}}' | ipset restore",
+        mended: "as_remembered",
+        ..NOTHING
+    },
+    Event {
+        name: "flush-each-set",
+        needs: &[Trait::Agent],
+        act: "for set in $(ours); do flush_and_wait $set; done",
+        ..NOTHING
+    },
+    Event {
+        // What the line `flush` in somebody's set file does.
+        name: "flush-all-sets",
+        needs: &[Trait::Agent],
+        before: "remember",
+        act: "echo flush | ipset restore",
+        mended: "as_remembered",
+        ..NOTHING
+    },
+    Event {
+        name: "swap-set",
+        needs: &[Trait::Agent],
+        before: "remember; ipset create other hash:net",
+        act: "ipset swap other df4-ruled",
+        mended: "ipset destroy other 2> /dev/null; as_remembered",
         ..NOTHING
     },
 ];
-
-/// Whether nothing guards at that stage of an event until it is repaired; what is set up and put back is another one.
-pub(super) fn is_bare(stage: &str) -> bool {
-    EVENTS.iter().any(|event| event.bare == Bare::Always && event.name == stage)
-}
 
 /// The events of the everyday run: one of each kind, and those that leaked in a trial.
 pub(super) const BRIEF: &[&str] = &[
@@ -288,6 +297,7 @@ pub(super) const BRIEF: &[&str] = &[
     "flush-filter",
     "nft-flush",
     "flush-both",
+    "flush-all-sets",
     "accept-above",
     "engine-term",
     "agent-kill",

@@ -68,6 +68,20 @@ hooked_everywhere() {
     $family -t security -S FORWARD | grep -q 'j DOCKER-FIREWALL' || return 1
   done
 }
+# What sets hold, by our names or all of them.
+ours() { ipset list -name | grep '^df[46]-'; }
+members() { ipset save "$@" | sed -n 's/ timeout [0-9]*//; /^add/p' | sort; }
+remember() { members > /run/members; }
+as_remembered() { members | cmp -s - /run/members; }
+holds() { [ "$(members "$1")" = "$2" ]; }
+flush_and_wait() {
+  local before
+  before=$(members "$1")
+  if [ -n "$before" ]; then
+    ipset flush "$1"
+    until_true holds "$1" "$before"
+  fi
+}
 until_true() {
   for _ in $(seq 1500); do
     if "$@"; then return 0; fi
