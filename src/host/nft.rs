@@ -4,7 +4,7 @@
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -107,9 +107,15 @@ impl Nft {
         if errors.next().is_some() { Err(NftError::Refused(first.unwrap_or_default())) } else { Ok(()) }
     }
 
-    /// Whether it is no more.
+    /// Whether it is no more. It closes its pipes a moment before it can be waited for.
     pub fn has_ended(&mut self) -> bool {
-        !matches!(self.child.try_wait(), Ok(None))
+        loop {
+            match self.lines.try_recv() {
+                // Said without being asked.
+                Ok(_) => {}
+                Err(error) => return error == TryRecvError::Disconnected,
+            }
+        }
     }
 
     fn end(&mut self) {

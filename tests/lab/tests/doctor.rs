@@ -33,7 +33,7 @@ fn all_of_it(desk: &Desk) -> Result {
 
 /// How a line begins.
 fn begins(health: &str, check: &str) -> String {
-    format!("{health:<7} {check:<9} ")
+    format!("{health:<7} {check:<10} ")
 }
 
 fn an_accept_above(desk: &Desk) -> Result {
