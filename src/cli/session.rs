@@ -28,6 +28,7 @@ use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, is_own_
 
 mod glance;
 mod sight;
+mod third;
 
 /// How long a command waits for another one that holds the lock.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -385,10 +386,7 @@ impl Session {
         let mut sandboxes = std::mem::take(&mut self.sandboxes);
         self.seen = None;
         let users = self.ledger.users(config.unwrap_or(self.config()));
-        let nothing = |state: &Dump| {
-            let standing = compile::standing(self.proof, |family| Ground::of(state, family));
-            Desired { gone: users.clone(), ..standing }
-        };
+        let nothing = |state: &Dump| self.nothing_but_the_proof(state, &users);
         let desired = |state: &Dump| config.map_or_else(|| nothing(state), |config| self.desired(config, state));
         let held = match sandboxes.open.as_slice() {
             [] => BTreeMap::new(),

@@ -3,7 +3,6 @@
 use super::Session;
 use crate::cli::complaint;
 use crate::cli::failure::Failure;
-use crate::compile::{Ground, ThirdLine};
 use crate::host::backstop;
 use crate::host::kernel::{HostKernel, Kernel as _};
 use crate::host::namespace::{Namespace, NamespaceError, process_lives};
@@ -17,13 +16,6 @@ impl Session {
     /// Every table of the host, whoever wrote into it.
     pub(in crate::cli) fn whole(&mut self) -> Result<Whole, Failure> {
         whole::read(&mut self.kernel).map_err(|error| complaint::kernel(&error))
-    }
-
-    /// What an agent's third line has to ask of a kernel that holds `state`.
-    pub(in crate::cli) fn third_line(&self, state: &Dump) -> Option<ThirdLine> {
-        let earlier = self.ledger.earlier();
-        let resolved = self.pass(self.config(), &earlier, self.inventory.as_ref()?).resolved(state);
-        ThirdLine::of(&resolved, |family| Ground::of(state, family))
     }
 
     /// Packets that only the backstop dropped.
