@@ -97,10 +97,30 @@ count_tests() {
     bad=$(sed -nE 's/^test result: .* ([0-9]+) failed;.*/\1/p' "$log" | sum)
   fi
   good=${good:-0} bad=${bad:-0}
+  if second_try "$name" "$bad"; then good=$((good + bad)) bad=0 code=0; fi
   # What did not even build has failed no test, and is no success.
   if ((code != 0 && bad == 0)); then bad=1; fi
   count "$name" "$good" "$bad"
   if ((code != 0)); then grep -E '^ *(FAIL|SIGABRT|TIMEOUT)|^test .* FAILED|^error|panicked' "$log" | sort -u | sed -n 1,40p || true; fi
+}
+
+# Two rows share a small machine, and who waits for an engine there may wait in vain. What failed in a row is tried once more,
+# alone, and named: UNSTEADY is a fault of the test or of the product, and to be found. Not so where a stranger stands at the
+# door: there once is enough.
+readonly STRICT=" rules unseen hostnet macvlan odd flows nftables swarm crash "
+
+# Whether everything that failed in a row of the lab's tests passes alone.
+second_try() {
+  local row=$1 failed=$2 file test
+  [[ $row == commands || $row == services ]] && ((failed > 0 && failed <= 3)) || return 1
+  while read -r file test; do
+    [[ $STRICT != *" $file "* ]] || return 1
+    run_tests "$row-$file-again" lab "$file" -- --exact "$test" < /dev/null
+    (($(<"$LOGS/$row-$file-again.code") == 0)) || return 1
+    printf 'UNSTEADY %s, %s: failed beside others and passed alone, see %s\n' "$file" "$test" "$LOGS/$row.log"
+    grep -A 3 'panicked at' "$LOGS/$row.log" | cut -c1-300 | sed -n 1,12p || true
+  done < <(awk '$1 == "Running" { file = $2; sub(/.*\//, "", file); sub(/\.rs$/, "", file) }
+                $1 == "test" && $NF == "FAILED" { print file, $2 }' "$LOGS/$row.log")
 }
 
 sum() { awk '{ all += $1 } END { print all + 0 }'; }

@@ -127,7 +127,8 @@ fn allowing(probe: &Probe) -> Result<Option<String>> {
     let sets = run("ipset", "list -n")?;
     let first = Ipv4Addr::from(engine::FIRST);
     let holds = |name: &&str| name.starts_with("df4-allow-") && probe.holds(name, first).unwrap_or(false);
-    Ok(sets.lines().find(holds).map(str::to_owned))
+    // Of twins the second, which is written last.
+    Ok(sets.lines().rfind(holds).map(str::to_owned))
 }
 
 fn measured(engine: &Engine, agent: &Agent, count: usize, restarts: u64, rest: Duration) -> Result {

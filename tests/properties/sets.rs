@@ -43,7 +43,7 @@ fn edits(state: &Dump, name: &str) -> Vec<(&'static str, Dump)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(48))]
 
     /// An edit of one of our sets, whichever, gives nobody anything.
     #[test]

@@ -1,44 +1,102 @@
-//! What events alone say about addresses that are free now.
+//! Addresses that were given back, by what the engine's events say.
 //!
-//! The engine answers nothing while it starts a container, which takes half a second at times. An address whose holder
-//! anybody may reach would stay open for so long, and the container that starts may be the one that gets it.
+//! An event of a container that ended or left a network comes before the engine's list knows of it, by half a second where
+//! the engine has much to do; and while it starts a container it answers nothing at all. Whoever believed that list would
+//! hold an address open for a holder that is gone, and the container that starts may be the one that gets it. So what
+//! events say of departures counts until the list says it too.
 
-use std::collections::BTreeMap;
-use std::time::Instant;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use super::cause::Cause;
 use crate::docker::Event;
-use crate::inventory::Inventory;
+use crate::inventory::{Container, Inventory};
 
-/// `known` without the addresses that were given back, if there are any: of containers that ended or left a network and of
-/// which nothing later is told. It only takes away, so whoever is placed by it is where the engine put them.
-pub(super) fn without(known: &Inventory, causes: &[(Instant, Cause)]) -> Option<Inventory> {
-    // By container, from which network; `None` for all of them.
-    let mut left: BTreeMap<&str, Option<&str>> = BTreeMap::new();
-    for (_, cause) in causes {
-        let Cause::Event(Event { kind, action, container: Some(container), network, .. }) = cause else { continue };
-        match (kind.as_str(), action.as_str()) {
-            ("container", "die") => drop(left.insert(container, None)),
-            ("network", "disconnect") => {
-                left.entry(container).or_insert(network.as_deref());
+/// After this the list is believed again: the event of the container's next start may have been lost.
+const BELIEVED: Duration = Duration::from_secs(10);
+
+/// What a container gave back.
+#[derive(Debug, Default)]
+struct Left {
+    /// It ended.
+    ended: bool,
+    /// The networks that it left.
+    networks: BTreeSet<String>,
+    /// When that was heard of last.
+    at: Option<Instant>,
+}
+
+/// Containers of which events said that they gave addresses back, and the list has not said so yet; by full ID.
+#[derive(Debug, Default)]
+pub(super) struct Gone(BTreeMap<String, Left>);
+
+impl Gone {
+    /// Hears what happened, in its order.
+    pub(super) fn hear(&mut self, causes: &[(Instant, Cause)]) {
+        for (at, cause) in causes {
+            let Cause::Event(Event { kind, action, container: Some(container), network, .. }) = cause else { continue };
+            match (kind.as_str(), action.as_str(), network) {
+                ("container", "die", _) | ("network", "disconnect", None) => self.of(container, *at).ended = true,
+                ("network", "disconnect", Some(network)) => {
+                    self.of(container, *at).networks.insert(network.clone());
+                }
+                // Its new places on networks are told before: until then it may be the old ones that the list has.
+                ("container", "start", _) => drop(self.0.remove(container)),
+                ("network", "connect", Some(network)) => {
+                    if let Some(left) = self.0.get_mut(container) {
+                        left.networks.remove(network);
+                    }
+                }
+                _ => {}
             }
-            ("container", "start") | ("network", "connect") => drop(left.remove(container.as_str())),
-            _ => {}
         }
+        self.0.retain(|_, left| left.at.is_some_and(|at| at.elapsed() < BELIEVED));
     }
-    let mut inventory = known.clone();
-    let mut changed = false;
-    for container in &mut inventory.containers {
-        let Some(network) = left.get(container.id.as_str()) else { continue };
-        for endpoint in container.endpoints.iter_mut().filter(|one| network.is_none_or(|id| id == one.network)) {
-            changed |= endpoint.v4.take().is_some();
-            changed |= endpoint.v6.take().is_some();
-        }
-        if network.is_none() {
-            changed |= std::mem::replace(&mut container.running, false);
-        }
+
+    fn of(&mut self, container: &str, at: Instant) -> &mut Left {
+        let left = self.0.entry(container.to_owned()).or_default();
+        left.at = left.at.max(Some(at));
+        left
     }
-    changed.then_some(inventory)
+
+    /// Forgets everything: an engine that was lost is another one, or knows by now.
+    pub(super) fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    /// Takes the addresses that were given back out of `inventory`; answers whether there were any. It only takes away, so
+    /// whoever keeps one is where the engine put them.
+    pub(super) fn take_from(&self, inventory: &mut Inventory) -> bool {
+        let mut taken = false;
+        for container in &mut inventory.containers {
+            let Some(left) = self.0.get(&container.id) else { continue };
+            let gone = |network: &String| left.ended || left.networks.contains(network);
+            for endpoint in container.endpoints.iter_mut().filter(|endpoint| gone(&endpoint.network)) {
+                taken |= endpoint.v4.take().is_some();
+                taken |= endpoint.v6.take().is_some();
+            }
+            if left.ended {
+                taken |= std::mem::replace(&mut container.running, false);
+            }
+        }
+        taken
+    }
+
+    /// The same for what the engine says at this moment: what it says of a departure itself is settled.
+    pub(super) fn correct(&mut self, listed: &mut Inventory) {
+        self.0.retain(|id, left| {
+            let Some(container) = listed.containers.iter().find(|container| container.id == *id) else { return false };
+            left.ended &= container.running;
+            left.networks.retain(|network| has_address(container, network));
+            left.ended || !left.networks.is_empty()
+        });
+        self.take_from(listed);
+    }
+}
+
+fn has_address(container: &Container, network: &str) -> bool {
+    let on = |endpoint: &&crate::inventory::Endpoint| endpoint.network == network;
+    container.endpoints.iter().filter(on).any(|endpoint| endpoint.v4.is_some() || endpoint.v6.is_some())
 }
 
 #[cfg(test)]
@@ -83,25 +141,79 @@ mod tests {
         inventory.containers.iter().map(|one| (one.running, one.endpoints.iter().map(count).sum())).collect()
     }
 
+    /// What is left of `known` after these events; `None` where nothing is taken away.
+    fn without(causes: &[(Instant, Cause)]) -> Option<Inventory> {
+        let mut gone = Gone::default();
+        gone.hear(causes);
+        let mut inventory = known();
+        gone.take_from(&mut inventory).then_some(inventory)
+    }
+
     #[test]
     fn who_ended_has_none() {
-        let after = without(&known(), &[said("network", "disconnect", "a"), said("container", "die", "a")]).unwrap();
+        let after = without(&[said("network", "disconnect", "a"), said("container", "die", "a")]).unwrap();
         assert_eq!(addresses(&after), [(false, 0), (true, 4)]);
-        let either = without(&known(), &[said("container", "die", "b"), said("network", "disconnect", "b")]).unwrap();
+        let either = without(&[said("container", "die", "b"), said("network", "disconnect", "b")]).unwrap();
         assert_eq!(addresses(&either), [(true, 4), (false, 0)]);
     }
 
     #[test]
     fn who_left_a_network_has_the_others() {
-        let after = without(&known(), &[said("network", "disconnect", "a")]).unwrap();
+        let after = without(&[said("network", "disconnect", "a")]).unwrap();
         assert_eq!(addresses(&after), [(true, 2), (true, 4)]);
     }
 
     #[test]
     fn who_came_back_is_the_engines_to_say() {
-        assert_eq!(without(&known(), &[said("container", "die", "a"), said("container", "start", "a")]), None);
-        let back = [said("network", "disconnect", "a"), said("network", "connect", "a")];
-        assert_eq!(without(&known(), &back), None);
-        assert_eq!(without(&known(), &[said("container", "die", "c"), (Instant::now(), Cause::Tick)]), None);
+        assert_eq!(without(&[said("container", "die", "a"), said("container", "start", "a")]), None);
+        assert_eq!(without(&[said("network", "disconnect", "a"), said("network", "connect", "a")]), None);
+        assert_eq!(without(&[said("container", "die", "c"), (Instant::now(), Cause::Tick)]), None);
+    }
+
+    #[test]
+    fn a_list_that_is_late_is_not_believed() {
+        let mut gone = Gone::default();
+        gone.hear(&[said("container", "die", "a"), said("network", "disconnect", "b")]);
+        // However often it is asked.
+        for _ in 0..2 {
+            let mut late = known();
+            gone.correct(&mut late);
+            assert_eq!(addresses(&late), [(false, 0), (true, 2)]);
+        }
+        // Once it has said so itself, what it says afterwards holds.
+        let mut settled = known();
+        settled.containers[0].running = false;
+        settled.containers.remove(1);
+        gone.correct(&mut settled);
+        let mut later = known();
+        gone.correct(&mut later);
+        assert_eq!(later, known());
+    }
+
+    #[test]
+    fn a_place_on_a_network_is_not_a_start_yet() {
+        let mut gone = Gone::default();
+        gone.hear(&[
+            said("container", "die", "a"),
+            said("network", "disconnect", "a"),
+            said("network", "connect", "a"),
+        ]);
+        let mut listed = known();
+        gone.correct(&mut listed);
+        assert_eq!(addresses(&listed), [(false, 0), (true, 4)]);
+        gone.hear(&[said("container", "start", "a")]);
+        let mut listed = known();
+        gone.correct(&mut listed);
+        assert_eq!(listed, known());
+    }
+
+    #[test]
+    fn after_a_while_the_list_is_believed() {
+        let mut gone = Gone::default();
+        let (_, cause) = said("container", "die", "a");
+        if let Some(long_ago) = Instant::now().checked_sub(2 * BELIEVED) {
+            gone.hear(&[(long_ago, cause)]);
+            assert!(!gone.take_from(&mut known()));
+        }
     }
 }

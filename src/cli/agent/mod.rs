@@ -32,6 +32,7 @@ use crate::inventory::Inventory;
 use crate::resolve::{Following, Proof};
 use crate::ruleset::names;
 use cause::Cause;
+use gone::Gone;
 use log::Log;
 use members::Members;
 use third::Third;
@@ -89,6 +90,7 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
         repairs: Vec::new(),
         ready: false,
         known: None,
+        gone: Gone::default(),
         away: false,
         changed: false,
         blind: false,
@@ -130,6 +132,8 @@ struct Agent<'a> {
     ready: bool,
     /// What the engine held when it last answered.
     known: Option<Inventory>,
+    /// What it may still hold by what it says, and does not any more.
+    gone: Gone,
     /// The engine does not answer.
     away: bool,
     /// Containers or interfaces came or went since it was last asked.
@@ -272,6 +276,7 @@ impl Agent<'_> {
             Cause::Lost(_) => {
                 self.away = true;
                 self.line.hang_up();
+                self.gone.forget();
             }
             Cause::Reconnected => self.away = false,
             // Docker writes into its own chain whenever a container comes; only where ours are rules of it is that news.
@@ -300,9 +305,10 @@ impl Agent<'_> {
         }
         let begun = Instant::now();
         let mut looks = None;
+        self.gone.hear(causes);
         // What it left is what a quick pass goes by: after somebody else's work that is not enough.
         let edited = self.glance();
-        let closed = self.close_what_is_free(causes);
+        let closed = self.close_what_is_free();
         let is_enough = closed.is_some() && !edited && causes.iter().all(|(_, cause)| cause.is_departure());
         let closed = closed.unwrap_or_default();
         let result = if is_enough {
@@ -384,13 +390,13 @@ impl Agent<'_> {
 
     /// Closes addresses that events say are free, before the engine is asked who may have them by now: the number of calls
     /// that wrote something. `None` when it is left to the pass that follows.
-    fn close_what_is_free(&mut self, causes: &[(Instant, Cause)]) -> Option<usize> {
-        let known = self.known.as_ref().filter(|_| !self.away)?;
+    fn close_what_is_free(&mut self) -> Option<usize> {
+        let mut left = self.known.clone().filter(|_| !self.away)?;
         let mut members = self.members.take_if(|members| members.are_enough())?;
-        let Some(left) = gone::without(known, causes) else {
+        if !self.gone.take_from(&mut left) {
             self.members = Some(members);
             return Some(0);
-        };
+        }
         let (calls, third) = members.pass(self.ctx, |_| Ok(left.clone())).ok().flatten()?;
         self.members = Some(members);
         self.known = Some(left);
@@ -410,14 +416,15 @@ impl Agent<'_> {
         let mut members = self.members.take()?;
         let changed = std::mem::take(&mut self.changed);
         let line = &mut self.line;
-        let known = &mut self.known;
+        let (known, gone) = (&mut self.known, &mut self.gone);
         let networks = causes.iter().any(|(_, cause)| cause.is_of_networks());
         let listed = |ctx: &Context| match line.containers(ctx, networks) {
             // Its event is on the way, or was lost: who is guarded by the old name takes more than a look at addresses.
             Ok(inventory) if known.as_ref().is_none_or(|known| is_renamed(known, &inventory)) => {
                 Err(Failure::environment("a container has another name"))
             }
-            Ok(inventory) => {
+            Ok(mut inventory) => {
+                gone.correct(&mut inventory);
                 *known = Some(inventory.clone());
                 Ok(inventory)
             }
@@ -448,7 +455,8 @@ impl Agent<'_> {
         let changed = std::mem::take(&mut self.changed);
         let session = Session::follow(self.ctx, need, &mut self.line);
         let mut session = session.inspect_err(|_| self.changed = changed)?;
-        if let Some(inventory) = &session.inventory {
+        if let Some(inventory) = &mut session.inventory {
+            self.gone.correct(inventory);
             self.known = Some(inventory.clone());
             self.blind = false;
         } else {
@@ -479,16 +487,5 @@ impl Agent<'_> {
         // Where it could not be put up, or is down because there are no rules any more, nobody asks for the proof.
         let idle = asked == Proof::Asked && !self.third.is_up();
         if !held || idle { self.full() } else { Ok(Done { calls, quick: false }) }
-    }
-
-    /// Before the end the third line comes down, and what it asks for is taken away.
-    fn step_down(&mut self) {
-        if self.third.retire() {
-            // What was asked last does, and nobody waits for the engine.
-            self.away = true;
-            if let Err(failure) = self.full() {
-                self.log.failure(&failure.message);
-            }
-        }
     }
 }

@@ -203,3 +203,16 @@ impl Third {
         self.wait = (self.wait * 2).min(BACKOFF[1]);
     }
 }
+
+impl super::Agent<'_> {
+    /// Before the end the third line comes down, and what it asks for is taken away.
+    pub(super) fn step_down(&mut self) {
+        if self.third.retire() {
+            // What was asked last does, and nobody waits for the engine.
+            self.away = true;
+            if let Err(failure) = self.full() {
+                self.log.failure(&failure.message);
+            }
+        }
+    }
+}
