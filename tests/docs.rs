@@ -156,3 +156,34 @@ fn the_table_has_all_commands() {
     let named: BTreeSet<String> = code(set).into_iter().skip(1).collect();
     assert_eq!(named, listed(&plugin("firewall set --help").out));
 }
+
+/// The names of the checks, as the code gives them to `Check`.
+fn checks() -> BTreeSet<String> {
+    let mut files = vec![root().join("src/doctor.rs"), root().join("src/cli/commands/doctor.rs")];
+    files.extend(fs::read_dir(root().join("src/doctor")).unwrap().map(|entry| entry.unwrap().path()));
+    let mut names = BTreeSet::new();
+    for file in files {
+        let text: String = fs::read_to_string(&file).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+        for constructor in ["Check::good(", "Check::warning(", "Check::unknown(", "Check::not_safe("] {
+            for (_, rest) in text.match_indices(constructor).map(|(at, word)| text.split_at(at + word.len())) {
+                // A name that is not written there is written where it comes from.
+                names.extend(
+                    rest.trim_start().strip_prefix('"').and_then(|rest| Some(rest.split_once('"')?.0.to_owned())),
+                );
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn the_page_of_the_doctor_has_all_checks() {
+    let text = text("docs/doctor.md");
+    let table = text.split("## The checks").nth(1).unwrap();
+    let named: BTreeSet<String> = lines(table, false)
+        .iter()
+        .filter_map(|line| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned()))
+        .collect();
+    assert_eq!(named, checks());
+    assert!(named.len() > 20, "{named:?}: are they still found?");
+}

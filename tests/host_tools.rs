@@ -44,7 +44,7 @@ impl Bench {
     }
 
     fn kernel(&self, kind: Kind) -> HostKernel {
-        let flavour = Flavour { kind, reason: String::new(), mixed: false, default: true };
+        let flavour = Flavour { kind, reason: String::new(), default: true };
         HostKernel::with_flavour(self.tools(), flavour)
     }
 

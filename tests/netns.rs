@@ -17,8 +17,8 @@ use std::fmt::Write as _;
 
 use docker_firewall::host::flavour;
 use docker_firewall::host::kernel::{HostKernel, Kernel as _, KernelError};
-use docker_firewall::host::observe::survey;
 use docker_firewall::host::tools::Tools;
+use docker_firewall::host::whole;
 use docker_firewall::net::Family;
 use docker_firewall::ruleset::{Rule, Table, render_rule};
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -145,7 +145,8 @@ fn the_flavour_is_where_docker_is() {
         let mut fresh = HostKernel::new(tools.clone());
         fresh.observe(&|_| true).unwrap();
         let found = fresh.capabilities().unwrap();
-        assert_eq!((found.flavour.kind, found.flavour.mixed), (default, false));
+        assert_eq!(found.flavour.kind, default);
+        assert_eq!(whole::other_kind(&fresh), None);
         assert!(Family::ALL.iter().all(|&family| Table::ALL.iter().all(|&table| found.has(family, table))));
         kernel(default.other()).restore_rules(Family::V4, docker).unwrap();
         let mut there = HostKernel::new(tools.clone());
@@ -153,8 +154,12 @@ fn the_flavour_is_where_docker_is() {
         assert_eq!(there.capabilities().unwrap().flavour.kind, default.other());
         assert!(dump.chain(Family::V4, Table::Filter, "DOCKER-USER").is_some());
         kernel(default).restore_rules(Family::V4, docker).unwrap();
-        let both = survey(&HostKernel::new(tools)).unwrap();
-        assert_eq!((both.kind, both.mixed), (default, true));
+        let mut both = HostKernel::new(tools);
+        both.observe(&|_| true).unwrap();
+        assert_eq!(both.capabilities().unwrap().flavour.kind, default);
+        let other = whole::other_kind(&both).unwrap();
+        assert_eq!(other.name, default.other().to_string());
+        assert_eq!(other.chains, [(Family::V4, "filter/FORWARD".to_owned(), 1)]);
     });
 }
 

@@ -3,34 +3,23 @@
 use std::fs;
 use std::path::Path;
 
-/// One of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Firewall {
-    /// Enabled in `/etc/ufw/ufw.conf`.
-    Ufw,
-    /// A process of that name runs.
-    Firewalld,
-    /// systemd starts `nftables.service`, and its file begins with `flush ruleset`, as Debian's does.
-    Nftables,
-    /// Rules that iptables-persistent saved.
-    Persistent,
-}
+use crate::doctor::Firewall;
 
-impl Firewall {
-    fn is_set_up(self, root: &Path) -> bool {
-        match self {
-            Self::Ufw => ufw(root),
-            Self::Firewalld => firewalld(root),
-            Self::Nftables => nftables(root),
-            Self::Persistent => persistent(root),
-        }
-    }
-}
+/// Whether one is set up under a root.
+type IsSetUp = fn(&Path) -> bool;
 
 /// Those found under `root`, which is `/` but for tests.
 pub fn found(root: &Path) -> Vec<Firewall> {
-    let all = [Firewall::Ufw, Firewall::Firewalld, Firewall::Nftables, Firewall::Persistent];
-    all.into_iter().filter(|firewall| firewall.is_set_up(root)).collect()
+    let kinds: [(Firewall, IsSetUp); 7] = [
+        (Firewall::Ufw, ufw),
+        (Firewall::Firewalld, firewalld),
+        (Firewall::Nftables, nftables),
+        (Firewall::Persistent, persistent),
+        (Firewall::Ferm, ferm),
+        (Firewall::Shorewall, shorewall),
+        (Firewall::Csf, csf),
+    ];
+    kinds.into_iter().filter(|(_, is_set_up)| is_set_up(root)).map(|(firewall, _)| firewall).collect()
 }
 
 /// Whether a line of the file, without the blanks around it, is as asked.
@@ -48,12 +37,39 @@ fn firewalld(root: &Path) -> bool {
     numbers.any(|entry| has_line(&entry.path().join("comm"), |name| name == "firewalld"))
 }
 
-fn nftables(root: &Path) -> bool {
+/// Whether systemd starts a unit at boot: a link to it, which may lie anywhere.
+fn is_enabled(root: &Path, unit: &str) -> bool {
     let Ok(targets) = fs::read_dir(root.join("etc/systemd/system")) else { return false };
-    // A link to the unit, which may lie anywhere.
-    let enabled = targets.flatten().any(|entry| entry.path().join("nftables.service").symlink_metadata().is_ok());
-    enabled
+    targets.flatten().any(|entry| entry.path().join(unit).symlink_metadata().is_ok())
+}
+
+fn nftables(root: &Path) -> bool {
+    is_enabled(root, "nftables.service")
         && has_line(&root.join("etc/nftables.conf"), |line| line.trim_end_matches(';').trim_end() == "flush ruleset")
+}
+
+/// Debian starts it by a word in `/etc/default/ferm`.
+fn ferm(root: &Path) -> bool {
+    let is_on = |line: &str| line.split_once('=').is_some_and(|(key, value)| key == "ENABLED" && word(value) == "yes");
+    root.join("etc/ferm/ferm.conf").is_file()
+        && (is_enabled(root, "ferm.service") || has_line(&root.join("etc/default/ferm"), is_on))
+}
+
+fn shorewall(root: &Path) -> bool {
+    let is_on =
+        |line: &str| line.split_once('=').is_some_and(|(key, value)| key == "STARTUP_ENABLED" && word(value) == "yes");
+    ["shorewall/shorewall.conf", "shorewall6/shorewall6.conf"]
+        .iter()
+        .any(|file| has_line(&root.join("etc").join(file), is_on))
+}
+
+fn csf(root: &Path) -> bool {
+    root.join("etc/csf/csf.conf").is_file() && !root.join("etc/csf/csf.disable").exists()
+}
+
+/// The value of a shell's assignment, in small letters and without quotes.
+fn word(value: &str) -> String {
+    value.trim_matches(['"', '\'']).to_ascii_lowercase()
 }
 
 fn persistent(root: &Path) -> bool {
@@ -82,10 +98,25 @@ mod tests {
         put("etc/systemd/system/sysinit.target.wants/nftables.service", "");
         put("proc/13/comm", "firewalld\n");
         put("etc/iptables/rules.v6", "");
-        let all = [Firewall::Ufw, Firewall::Firewalld, Firewall::Nftables, Firewall::Persistent];
+        put("etc/ferm/ferm.conf", "table filter { }\n");
+        put("etc/default/ferm", "ENABLED=\"yes\"\n");
+        put("etc/shorewall/shorewall.conf", "STARTUP_ENABLED=Yes\n");
+        put("etc/csf/csf.conf", "TESTING = \"0\"\n");
+        let all = [
+            Firewall::Ufw,
+            Firewall::Firewalld,
+            Firewall::Nftables,
+            Firewall::Persistent,
+            Firewall::Ferm,
+            Firewall::Shorewall,
+            Firewall::Csf,
+        ];
         assert_eq!(found(&root), all);
         put("etc/nftables.conf", "# flush ruleset\ntable inet filter { }\n");
-        assert!(!found(&root).contains(&Firewall::Nftables));
+        put("etc/default/ferm", "ENABLED=\"no\"\n");
+        put("etc/shorewall/shorewall.conf", "STARTUP_ENABLED=No\n");
+        put("etc/csf/csf.disable", "");
+        assert_eq!(found(&root), [Firewall::Ufw, Firewall::Firewalld, Firewall::Persistent]);
         fs::remove_dir_all(&root).unwrap();
     }
 }

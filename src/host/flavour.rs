@@ -46,8 +46,6 @@ pub struct Flavour {
     pub kind: Kind,
     /// Why, for people.
     pub reason: String,
-    /// Both hold Docker's chains: somebody switched without a reboot, and packets meet both.
-    pub mixed: bool,
     /// Whether plain `iptables` is that one.
     pub default: bool,
 }
@@ -84,14 +82,14 @@ pub fn decide(default: Kind, default_save: &str, other_save: Option<&str>) -> Fl
         }
         (false, false) => (default, format!("Docker has no chains; plain iptables is {default}")),
     };
-    Flavour { kind, reason, mixed: here && there, default: kind == default }
+    Flavour { kind, reason, default: kind == default }
 }
 
 /// The decision where Docker has no chains yet: what it used before this boot.
 #[must_use]
 pub fn recalled(default: Kind, before: Kind) -> Flavour {
     let reason = format!("Docker has no chains yet, and used {before} before");
-    Flavour { kind: before, reason, mixed: false, default: before == default }
+    Flavour { kind: before, reason, default: before == default }
 }
 
 /// Which kind plain `iptables` is: a save that is not empty says so itself, and otherwise the name tells of the program
@@ -116,16 +114,16 @@ mod tests {
 
     #[test]
     fn goes_where_docker_is() {
-        for (default_save, other_save, kind, mixed) in [
-            (DOCKER, None, Kind::Nft, false),
-            (DOCKER, Some(BARE), Kind::Nft, false),
-            (DOCKER, Some(DOCKER), Kind::Nft, true),
-            (BARE, Some(DOCKER), Kind::Legacy, false),
-            (BARE, Some(BARE), Kind::Nft, false),
-            ("", None, Kind::Nft, false),
+        for (default_save, other_save, kind) in [
+            (DOCKER, None, Kind::Nft),
+            (DOCKER, Some(BARE), Kind::Nft),
+            (DOCKER, Some(DOCKER), Kind::Nft),
+            (BARE, Some(DOCKER), Kind::Legacy),
+            (BARE, Some(BARE), Kind::Nft),
+            ("", None, Kind::Nft),
         ] {
             let flavour = decide(Kind::Nft, default_save, other_save);
-            assert_eq!((flavour.kind, flavour.mixed), (kind, mixed), "{default_save:?} {other_save:?}");
+            assert_eq!(flavour.kind, kind, "{default_save:?} {other_save:?}");
         }
     }
 

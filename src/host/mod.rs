@@ -1,6 +1,8 @@
 //! The host: its kernel through the tools it has, its files and locks. Effects live here and in `docker/` only.
 
 pub mod backstop;
+pub mod bridges;
+pub mod dockerd;
 pub mod files;
 pub mod firewalls;
 pub mod flavour;
@@ -10,6 +12,7 @@ pub mod kernel;
 pub mod listeners;
 pub mod lock;
 pub mod membership;
+pub mod modules;
 pub mod namespace;
 pub mod nft;
 pub mod observe;
@@ -21,5 +24,6 @@ pub mod service;
 pub mod signature;
 pub mod systemd;
 pub mod tools;
+pub mod volumes;
 pub mod watch;
 pub mod whole;

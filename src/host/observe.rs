@@ -50,14 +50,6 @@ fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), KernelError> {
     Ok((flavour, save))
 }
 
-/// Asks both kinds whatever the first says, for a diagnosis.
-pub fn survey(kernel: &HostKernel) -> Result<Flavour, KernelError> {
-    let save = kernel.call("iptables-save", &[], "")?.stdout;
-    let default = flavour::default_kind(&kernel.tools, &save).unwrap_or(Kind::Nft);
-    let other = kernel.call(&format!("iptables-{}-save", default.other().name()), &[], "").ok();
-    Ok(flavour::decide(default, &save, other.as_ref().map(|ran| ran.stdout.as_str())))
-}
-
 /// Reads the whole state.
 pub(super) fn observe(kernel: &mut HostKernel, members: &(dyn Fn(&str) -> bool + Sync)) -> Result<Dump, KernelError> {
     let mut v4_save = None;

@@ -124,6 +124,12 @@ pub fn is_current() -> bool {
     matches!((fs::read(SELF), fs::read(PROGRAM)), (Ok(own), Ok(copy)) if own == copy)
 }
 
+/// Whether the file of a unit is what this program would install.
+pub fn is_unit_current(name: &str) -> bool {
+    let own = UNITS.iter().find(|(unit, _)| *unit == name).map(|(_, text)| text.as_bytes());
+    own.is_some_and(|own| fs::read(unit_file(name)).is_ok_and(|there| there == own))
+}
+
 /// Copies this program to where the services run it. Answers whether it was another one, or none.
 pub fn install_program() -> Result<bool, SystemdError> {
     let program = Path::new(PROGRAM);

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::flavour::Kind;
 use super::kernel::{HostKernel, KernelError};
 use super::observe;
+use crate::doctor::OtherKind;
 use crate::net::Family;
 use crate::ruleset::{WholeRuleset, names, parse_whole};
 
@@ -70,22 +71,66 @@ fn is_usual(line: &str) -> bool {
 
 /// The other kind of iptables, if it holds anything: packets meet both.
 fn other_flavour(kernel: &HostKernel, kind: Kind) -> Vec<String> {
+    let mut found = Vec::new();
+    for (_, name, save) in other_saves(kernel, kind) {
+        match save {
+            Ok(save) if bars(&save) => found.push(format!("what {name}-save shows")),
+            Err(_) if kind.other() == Kind::Legacy => {
+                found.push(format!("the tables of {name}, which is not installed,"));
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What the other kind's `iptables-save` prints, by family and program.
+fn other_saves(kernel: &HostKernel, kind: Kind) -> Vec<(Family, String, Result<String, KernelError>)> {
     let other = kind.other();
     let mut found = Vec::new();
-    for (stem, tables) in [("iptables", "ip_tables_names"), ("ip6tables", "ip6_tables_names")] {
+    for (family, stem, tables) in
+        [(Family::V4, "iptables", "ip_tables_names"), (Family::V6, "ip6tables", "ip6_tables_names")]
+    {
         // The kernel lists the legacy tables that somebody has used; asking the tool would make more of them.
         let used = fs::read_to_string(format!("/proc/thread-self/net/{tables}")).unwrap_or_default();
         if other == Kind::Legacy && used.trim().is_empty() {
             continue;
         }
         let name = format!("{stem}-{}", other.name());
-        match kernel.call(&format!("{name}-save"), &[], "") {
-            Ok(ran) if bars(&ran.stdout) => found.push(format!("what {name}-save shows")),
-            Err(_) if other == Kind::Legacy => found.push(format!("the tables of {name}, which is not installed,")),
-            _ => {}
-        }
+        let save = kernel.call(&format!("{name}-save"), &[], "").map(|ran| ran.stdout);
+        found.push((family, name, save));
     }
     found
+}
+
+/// The chains of the other kind that hold rules, or drop what none of them knows; `None` where none does.
+pub fn other_kind(kernel: &HostKernel) -> Option<OtherKind> {
+    let kind = kernel.capabilities()?.flavour.kind;
+    let saves = other_saves(kernel, kind).into_iter().filter_map(|(family, _, save)| Some((family, save.ok()?)));
+    let chains: Vec<_> = saves
+        .flat_map(|(family, save)| busy_chains(&save).into_iter().map(move |(chain, rules)| (family, chain, rules)))
+        .collect();
+    (!chains.is_empty()).then(|| OtherKind { name: kind.other().to_string(), chains })
+}
+
+/// `filter/INPUT` and its number of rules, of those that hold any or drop.
+fn busy_chains(save: &str) -> Vec<(String, usize)> {
+    let mut table = "";
+    let mut chains: Vec<(String, usize)> = Vec::new();
+    for line in save.lines() {
+        if let Some(name) = line.strip_prefix('*') {
+            table = name;
+        } else if let Some(chain) = line.strip_prefix(':').and_then(|rest| rest.split_once(" DROP")) {
+            chains.push((format!("{table}/{}", chain.0), 0));
+        } else if let Some(chain) = line.strip_prefix("-A ").and_then(|rest| rest.split(' ').next()) {
+            let name = format!("{table}/{chain}");
+            match chains.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, rules)) => *rules += 1,
+                None => chains.push((name, 1)),
+            }
+        }
+    }
+    chains
 }
 
 /// Whether a save holds more than open chains without a rule.
@@ -149,6 +194,13 @@ mod tests {
         assert!(!is_usual("5270:\tfrom all lookup 52"));
         assert!(!is_usual("100:\tfrom 203.0.113.66 lookup main"));
         assert!(!is_usual("100:\tfrom all blackhole"));
+    }
+
+    #[test]
+    fn counts_the_rules_of_chains() {
+        let save = "*nat\n:POSTROUTING ACCEPT [0:0]\nCOMMIT\n*filter\n:INPUT DROP [0:0]\n:DOCKER - [0:0]\n-A INPUT -j ACCEPT\n\
+                    -A DOCKER -j RETURN\n-A INPUT -j LOG\nCOMMIT\n";
+        assert_eq!(busy_chains(save), [("filter/INPUT".to_owned(), 2), ("filter/DOCKER".to_owned(), 1)]);
     }
 
     #[test]

@@ -39,7 +39,7 @@ pub(crate) fn kinds() -> Vec<Kind> {
 pub(crate) fn kernel(kind: Kind) -> HostKernel {
     let tools = Tools::from_env();
     let default = flavour::default_kind(&tools, "") == Some(kind);
-    HostKernel::with_flavour(tools, Flavour { kind, reason: "the test says so".to_owned(), mixed: false, default })
+    HostKernel::with_flavour(tools, Flavour { kind, reason: "the test says so".to_owned(), default })
 }
 
 /// Runs a tool that must succeed; answers what it printed.

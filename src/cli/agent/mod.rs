@@ -39,6 +39,7 @@ use third::Third;
 use timers::{Due, Timers};
 
 pub(super) use record::Record;
+pub(super) use timers::FULL as TICK;
 
 /// How long the agent waits for more causes before a pass: events come in crowds.
 const GATHER: Duration = Duration::from_millis(3);

@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use caller::{Caller, callers};
-pub(in crate::cli) use leaks::{Leaks, leaks};
+pub(in crate::cli) use leaks::strangers;
 use reason::{Reason, change, reason};
 use way::{Way, ways};
 use world::World;

@@ -3,11 +3,13 @@
 use super::Session;
 use crate::cli::complaint;
 use crate::cli::failure::Failure;
-use crate::host::backstop;
+use crate::doctor::{Filters, ForwardedPort};
 use crate::host::kernel::{HostKernel, Kernel as _};
 use crate::host::namespace::{Namespace, NamespaceError, process_lives};
+use crate::host::proxies::{self, Proxy};
 use crate::host::tools::Tools;
 use crate::host::whole::{self, Whole};
+use crate::host::{backstop, bridges, dockerd};
 use crate::inventory::Container;
 use crate::resolve::Interface;
 use crate::ruleset::Dump;
@@ -18,9 +20,19 @@ impl Session {
         whole::read(&mut self.kernel).map_err(|error| complaint::kernel(&error))
     }
 
-    /// Packets that only the backstop dropped.
-    pub(in crate::cli) fn dropped_by_the_backstop(&self) -> u64 {
-        backstop::dropped(&self.kernel)
+    /// How packets are filtered here besides; for the diagnosis, once the kernel has been read.
+    pub(in crate::cli) fn filters(&self) -> Filters {
+        let tools = Tools::from_env();
+        let forwarded = |Proxy { protocol, from, to }| ForwardedPort { protocol, from, to };
+        let flavour = self.capabilities().map(|known| (known.flavour.kind.to_string(), known.flavour.reason.clone()));
+        Filters {
+            flavour: flavour.unwrap_or_default(),
+            other: whole::other_kind(&self.kernel),
+            missed: backstop::dropped(&self.kernel),
+            proxies: proxies::read().into_iter().map(forwarded).collect(),
+            settings: dockerd::settings(),
+            bridges: bridges::read(&tools),
+        }
     }
 
     /// Tables, sets and links in the network namespace of a container; `None` when it has stopped meanwhile.

@@ -116,7 +116,9 @@ pub(super) fn commands() -> Vec<Command> {
         command("doctor", "Look for what is not safe, and say how to mend it")
             .long_about(
                 "Look for what is not safe, and say how to mend it.\n\n\
-                 Exits with 0 if nothing is and with 1 otherwise.",
+                 A line a check: ok, warning, unknown (it could not be looked at) or UNSAFE (somebody may\n\
+                 get in who should not), and below it what to type. Nothing is changed.\n\n\
+                 Exits with 0 if nothing is UNSAFE and with 1 otherwise.",
             )
             .arg(format()),
         command("completion", "Print the script with which a shell completes docker-firewall")

@@ -346,6 +346,9 @@ fn a_worker(desk: &Desk, web: IpAddr) -> Result {
     // Only what was named, and only here.
     assert!(lab.tcp(Client::Stranger, node, 8081)?.reached());
     only(desk, &[(&[WEB], true, true)])?;
+    let told = on("doctor --format {{.Check}}:{{.Health}}:{{.Fix}}")?.stdout;
+    assert!(told.contains("swarm:warning:docker firewall allow service:NAME --published PORT"), "{told}");
+    assert!(desk.run("doctor --format {{.Check}}:{{.Health}}")?.stdout.contains("swarm:ok"));
     let listed = on("ls")?.require("ls")?;
     assert!(listed.contains("service:web") && listed.contains("0.0.0.0:8080 ingress"), "{listed}");
     let broad = on("allow * --from 203.0.113.1 --published 8081")?;

@@ -104,7 +104,42 @@ fn installs(booted: &Booted<'_>) -> Result {
     let told = booted.shell("docker-firewall service install")?;
     assert!(told.contains("this version is there already") && !told.contains("written"), "{told}");
     println!("{}", booted.shell("docker-firewall service status")?);
-    booted.shell("docker-firewall plan").map(drop)
+    booted.shell("docker-firewall plan")?;
+    diagnosed(booted)
+}
+
+/// What is wrong with the services is told, and mended by what is printed beside it.
+fn diagnosed(booted: &Booted<'_>) -> Result {
+    let said = |what: &str, fix: &str| -> Result<bool> {
+        let told =
+            booted.exec(&["docker-firewall", "doctor", "--format", "{{.Health}} {{.Check}} {{.Text}} -> {{.Fix}}"])?;
+        Ok(told.stdout.lines().any(|line| line.contains(what) && line.contains(fix)))
+    };
+    let well = || Ok(said("ok services", "")? && said("ok agent", "")? && said("ok boot-record", "")?);
+    until(booted, "all is well", well)?;
+    for (break_it, what, fix) in [
+        (
+            format!("echo '# mine' >> /etc/systemd/system/{AGENT}; systemctl daemon-reload"),
+            format!("warning services {AGENT} is not as this version would install it"),
+            "docker-firewall service install".to_owned(),
+        ),
+        (
+            format!("systemctl disable {BOOT}"),
+            format!("UNSAFE services {BOOT} is disabled"),
+            format!("systemctl enable {BOOT}"),
+        ),
+        (
+            format!("systemctl stop {AGENT}"),
+            "UNSAFE agent it is installed and does not run".to_owned(),
+            "systemctl start docker-firewall-agent".to_owned(),
+        ),
+    ] {
+        booted.shell(&break_it)?;
+        until(booted, &what, || said(&what, &fix))?;
+        booted.shell(&fix)?;
+        until(booted, "all is well again", well)?;
+    }
+    Ok(())
 }
 
 /// The power goes, and comes back: what a stranger reaches until some time after the agent is ready.

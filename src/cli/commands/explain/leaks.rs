@@ -12,6 +12,7 @@ use crate::access::is_guarded;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::cli::values::Destination;
+use crate::doctor::Strangers;
 use crate::effective::Answer;
 use crate::inventory::{Container, Inventory, NetworkMode};
 use crate::net::Protocol;
@@ -23,26 +24,13 @@ use crate::resolve::named_ports;
 const STRANGERS: [IpAddr; 2] =
     [IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)), IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1))];
 
-/// What strangers found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(in crate::cli) struct Leaks {
-    /// How many containers were looked at; of those on the host's network each piece of their ports counts.
-    pub(in crate::cli) guarded: usize,
-    /// How often somebody was sent over a way.
-    pub(in crate::cli) tried: usize,
-    /// Those that are open and should not be: the way, and why it is open.
-    pub(in crate::cli) open: Vec<String>,
-    /// Those of which nobody can tell: the way, and what is in the way of an answer.
-    pub(in crate::cli) unknown: Vec<String>,
-}
-
 /// Sends a stranger of each family over every way into every guarded container, in thought: past everybody's rules as
 /// they are in the kernel.
-pub(in crate::cli) fn leaks(session: &mut Session) -> Result<Leaks, Failure> {
+pub(in crate::cli) fn strangers(session: &mut Session) -> Result<Strangers, Failure> {
     let mut world = World::read(session, None)?;
     let destinations = guarded(session.policy(), session.containers()?);
-    let strangers = strangers(&world);
-    let mut leaks = Leaks { guarded: destinations.len(), ..Leaks::default() };
+    let strangers = callers(&world);
+    let mut leaks = Strangers { guarded: destinations.len(), ..Strangers::default() };
     for destination in &destinations {
         for (port, ways) in ways(session, &world, destination)? {
             world.enter(session, &ways)?;
@@ -67,7 +55,7 @@ pub(in crate::cli) fn leaks(session: &mut Session) -> Result<Leaks, Failure> {
 
 /// Whoever can be answered: one from the world, if a route leads there, and one from each block that a route leads to
 /// outside of the engine's bridges, its last address. Where rules do list it, they are asked about it too.
-fn strangers(world: &World) -> BTreeSet<IpAddr> {
+fn callers(world: &World) -> BTreeSet<IpAddr> {
     let last = |block: &IpNet| match block.broadcast() {
         IpAddr::V4(last) if block.prefix_len() < 31 => IpAddr::V4(Ipv4Addr::from(u32::from(last).saturating_sub(1))),
         last => last,
