@@ -5,10 +5,13 @@
 #[path = "properties/effective.rs"]
 mod effective;
 mod kernel;
+mod onlooker;
 #[path = "properties/sandbox.rs"]
 mod sandbox;
 #[path = "properties/sets.rs"]
 mod sets;
+#[path = "properties/ways.rs"]
+mod ways;
 mod world;
 
 use std::cell::RefCell;

@@ -43,6 +43,7 @@ mod survey;
 pub mod table;
 mod tree;
 mod values;
+mod world;
 
 /// The process's entry point.
 pub fn main() -> ExitCode {

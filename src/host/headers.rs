@@ -10,7 +10,8 @@ use rustix::net::netlink::{self, SocketAddrNetlink};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
 
 /// `NFNL_SUBSYS_IPSET` of `linux/netfilter/nfnetlink.h` and `IPSET_CMD_LIST` of `linux/netfilter/ipset/ip_set.h`.
-const LIST: u16 = (6 << 8) + 7;
+const SUBSYSTEM: u16 = 6 << 8;
+const LIST: u16 = 7;
 /// `NLM_F_REQUEST | NLM_F_DUMP` of `linux/netlink.h`.
 const DUMP: u16 = 0x301;
 /// `NLMSG_ERROR` and `NLMSG_DONE`.
@@ -28,8 +29,8 @@ const ELEMENTS: u16 = 24;
 /// `AF_INET` in the `nfgenmsg`; the answer holds sets of all families.
 const FAMILY: u8 = 2;
 /// Bytes of a `nlmsghdr`, and of it with the `nfgenmsg` that follows.
-const HEADER: usize = 16;
-const BODY: usize = 20;
+pub(super) const HEADER: usize = 16;
+pub(super) const BODY: usize = 20;
 
 /// A line to the sets of this network namespace.
 #[derive(Debug)]
@@ -38,15 +39,13 @@ pub struct SetHeaders(OwnedFd);
 impl SetHeaders {
     /// Opens it.
     pub fn open() -> io::Result<Self> {
-        let socket =
-            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::NETFILTER))?;
-        bind(&socket, &SocketAddrNetlink::new(0, 0))?;
-        Ok(Self(socket))
+        socket().map(Self)
     }
 
     /// A number that is another one when a set that `wanted` names has come, gone, or has other members in number.
     pub fn digest(&self, wanted: &dyn Fn(&str) -> bool) -> io::Result<u64> {
-        send(&self.0, &question(), SendFlags::empty())?;
+        let headers_only = attribute(FLAGS, &HEADERS_ONLY.to_be_bytes());
+        send(&self.0, &message(LIST, DUMP, &[headers_only]), SendFlags::empty())?;
         let mut found = Vec::new();
         let mut buffer = vec![0_u8; 1 << 15];
         'answer: loop {
@@ -82,15 +81,22 @@ impl SetHeaders {
     }
 }
 
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
+/// A line to netfilter's part of this network namespace.
+pub(super) fn socket() -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::NETFILTER))?;
+    bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+    Ok(socket)
+}
+
+pub(super) fn half(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u32> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let mut bytes = u16::try_from(4 + value.len()).unwrap_or(u16::MAX).to_ne_bytes().to_vec();
     bytes.extend(kind.to_ne_bytes());
     bytes.extend(value);
@@ -98,12 +104,13 @@ fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn question() -> Vec<u8> {
+/// A message about sets.
+pub(super) fn message(command: u16, flags: u16, attributes: &[Vec<u8>]) -> Vec<u8> {
     // Version 6 of the protocol is what every kernel with sets understands.
-    let attributes = [attribute(PROTOCOL, &[6]), attribute(FLAGS, &HEADERS_ONLY.to_be_bytes())].concat();
+    let attributes = [attribute(PROTOCOL, &[6]), attributes.concat()].concat();
     let mut message = u32::try_from(BODY + attributes.len()).unwrap_or(u32::MAX).to_ne_bytes().to_vec();
-    message.extend(LIST.to_ne_bytes());
-    message.extend(DUMP.to_ne_bytes());
+    message.extend((SUBSYSTEM + command).to_ne_bytes());
+    message.extend(flags.to_ne_bytes());
     message.resize(HEADER, 0);
     message.extend([FAMILY, 0, 0, 0]);
     message.extend(attributes);
@@ -111,7 +118,7 @@ fn question() -> Vec<u8> {
 }
 
 /// The value of an attribute.
-fn find(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
+pub(super) fn find(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
     while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
         let length = usize::from(length);
         if kind & 0x3fff == wanted {

@@ -21,13 +21,18 @@ pub(super) fn flavour(kernel: &mut HostKernel) -> Result<Flavour, KernelError> {
         return Ok(capabilities.flavour.clone());
     }
     let (flavour, _) = find_flavour(kernel)?;
-    kernel.capabilities = Some(Capabilities { flavour: flavour.clone(), missing: BTreeMap::new() });
+    settle(kernel, flavour.clone());
     Ok(flavour)
+}
+
+/// Keeps what was found out, unless more is known.
+pub(super) fn settle(kernel: &mut HostKernel, flavour: Flavour) {
+    kernel.capabilities.get_or_insert(Capabilities { flavour, missing: BTreeMap::new() });
 }
 
 /// Asks plain iptables, and the other kind only where plain iptables knows nothing of Docker. Also answers what the
 /// chosen kind's `iptables-save` printed, so that nobody runs it twice.
-fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), KernelError> {
+pub(super) fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), KernelError> {
     let save = kernel.call("iptables-save", &[], "")?.stdout;
     // A program that runs can be found; the kind only chooses words when there is no other one.
     let default = flavour::default_kind(&kernel.tools, &save).unwrap_or(Kind::Nft);
@@ -80,7 +85,7 @@ pub(super) fn observe(kernel: &mut HostKernel, members: &(dyn Fn(&str) -> bool +
     Ok(Dump { tables, sets })
 }
 
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+pub(super) fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 

@@ -128,7 +128,7 @@ pub fn user_sets(
 }
 
 /// The kernel's names of users' sets, both halves of each.
-pub fn kernel_names<'a>(sets: impl Iterator<Item = &'a SetFile>) -> impl Iterator<Item = String> {
+pub(super) fn kernel_names<'a>(sets: impl Iterator<Item = &'a SetFile>) -> impl Iterator<Item = String> {
     sets.flat_map(|set| Family::ALL.map(|family| set.kernel_name(family)))
 }
 

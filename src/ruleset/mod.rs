@@ -26,4 +26,6 @@ pub use render::{render_rule, render_set_create, render_set_entry, render_set_ke
 pub use rule::{Action, Match, PROOF, Rule, SetDirection, Table, names};
 pub use set::{IpSet, Member, SetEntry, SetKind, SetShape};
 pub use trace::{Outcome, Step, Trace, contains, forward, through, trace};
-pub use whole::{Ask, Condition, NewPort, States, Target, WholeChain, WholeRule, WholeRuleset, parse_whole};
+pub use whole::{
+    Ask, Candidates, Condition, NewPort, States, Target, Traits, WholeChain, WholeRule, WholeRuleset, parse_whole,
+};

@@ -141,8 +141,11 @@ fn ways() -> Command {
              A row is a way in. PATH says how packets get there: dnat (the kernel rewrites a port of\n\
              the host), proxy (docker-proxy answers on it), direct (the container's own address,\n\
              where the engine leaves it open), host, macvlan, ipvlan, ingress or shared.\n\
+             FROM says who gets in by the kernel's rules, whoever wrote them; where the policy says\n\
+             something else, that follows as (policy: ...). It is unknown where a rule decides that\n\
+             is not understood. Without CAP_NET_ADMIN (sudo) it is what the policy says.\n\
              Fields of templates: Container, ID, State, Networks, Labels, Published, Port, Path,\n\
-             Family, From, Exposed, Rules, Managed.\n\
+             Family, From, Policy, Differs, Because, Exposed, Rules, Managed.\n\
              The kernel counts packets by rule and not by port: iptables -nvL DOCKER-FIREWALL-TO.",
         )
         .after_help(LS)
