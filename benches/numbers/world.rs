@@ -8,7 +8,7 @@ use docker_firewall::inventory::{Binding, Container, Endpoint, Engine, Inventory
 use docker_firewall::net::{Family, Protocol};
 use docker_firewall::policy::{Document, Policy, SetFile, SetName};
 use docker_firewall::reconcile::Pass;
-use docker_firewall::resolve::Following;
+use docker_firewall::resolve::{Following, Proof};
 use docker_firewall::ruleset::{Chain, Desired, Dump, Line, TableDump};
 use jiff::Timestamp;
 
@@ -128,6 +128,7 @@ impl World {
             earlier_sets: &[],
             inventory: &self.inventory,
             following: Following::Nobody,
+            proof: Proof::No,
             now: Timestamp::UNIX_EPOCH,
         }
     }

@@ -193,6 +193,11 @@ impl Journey<'_> {
 
     /// Puts what was seen into words, where it is not what the policy says.
     fn said_of(&self, way: &mut Way) {
+        // At a container's own address what nobody gets through is closed, also where the policy names nobody of the family.
+        if way.road == Road::Direct && self.trials.iter().all(|trial| trial.read == Answer::Denied) {
+            way.exposure = Exposure::Closed;
+            return;
+        }
         let unknown =
             self.trials.iter().find(|trial| trial.answer == Answer::Unknown).map(|trial| trial.cause.to_string());
         let first = self.trials.iter().find(|trial| trial.stranger == Some(true));

@@ -15,7 +15,8 @@ use super::atom::{Atoms, Key, Shape, Source};
 use super::sets;
 use crate::net::{Family, Protocol};
 use crate::policy::Verdict;
-use crate::ruleset::{Action, DesiredTable, HookRules, Line, Match, Rule, SetDirection, names};
+use crate::resolve::Proof;
+use crate::ruleset::{Action, DesiredTable, HookRules, Line, Match, PROOF, Rule, SetDirection, names};
 
 /// Which way the packet goes, seen from the container.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,19 @@ fn jump(from: &str, to: &str) -> HookRules {
     HookRules { chain: from.to_owned(), lines: vec![Line::of(rule)] }
 }
 
+/// `table` of `security`, and behind each jump of ours in it the rule that puts the proof on what came back.
+pub(super) fn with_proof(mut table: DesiredTable) -> DesiredTable {
+    table.chains.insert(names::PASS.to_owned(), vec![Line::of(Rule::new([], Action::Mark(PROOF)))]);
+    for name in [names::FORWARD, names::INPUT, names::OUTPUT] {
+        let pass = jump(name, names::PASS);
+        match table.hooks.iter_mut().find(|hook| hook.chain == name) {
+            Some(hook) => hook.lines.extend(pass.lines),
+            None => table.hooks.push(pass),
+        }
+    }
+    table
+}
+
 impl Judgement {
     /// The same for `filter`.
     pub(super) fn refusing(&self, mut table: DesiredTable) -> DesiredTable {
@@ -61,6 +75,11 @@ impl Judgement {
             lines.splice(0..0, self.refusal.clone());
         }
         table
+    }
+
+    /// The same for `security`, whose last rules of ours leave a proof where somebody asks for it.
+    pub(super) fn proving(table: DesiredTable, proof: Proof) -> DesiredTable {
+        if proof == Proof::No { table } else { with_proof(table) }
     }
 
     /// All chains: those for containers called from `forward`, those for ports of the host from INPUT and OUTPUT.

@@ -120,7 +120,7 @@ fn may_accept(line: &Line) -> bool {
     match line.rule.as_ref().map(|rule| &rule.action) {
         // What returns goes on behind our chain.
         Some(Action::Accept | Action::Return) => true,
-        Some(Action::Drop | Action::Reset) => false,
+        Some(Action::Drop | Action::Reset | Action::Mark(_)) => false,
         // Docker's own chains above ours only drop, or are our own case of DOCKER-FORWARD during a start.
         Some(Action::Jump(chain) | Action::Goto(chain)) => {
             !is_own_chain(chain) && !chain.starts_with("DOCKER-ISOLATION")

@@ -16,6 +16,7 @@ pub mod lock;
 pub mod membership;
 pub mod modules;
 pub mod namespace;
+pub mod nft;
 pub mod observe;
 pub mod paths;
 pub mod privileges;

@@ -11,7 +11,7 @@ use super::kernel::{HostKernel, KernelError};
 use super::observe::{self, joined};
 use crate::doctor::OtherKind;
 use crate::net::Family;
-use crate::ruleset::{WholeRuleset, parse_whole};
+use crate::ruleset::{WholeRuleset, names, parse_whole};
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
@@ -199,7 +199,7 @@ fn native(kernel: &HostKernel) -> Vec<String> {
     };
     let hooked = listing.nftables.into_iter().filter_map(|entry| entry.chain).filter(|chain| chain.hook.is_some());
     let mut found: Vec<String> = hooked
-        .filter(|chain| !is_iptables(chain) && chain.family != "arp")
+        .filter(|chain| !is_iptables(chain) && !is_third_line(chain) && chain.family != "arp")
         .map(|chain| format!("the nftables table {} {}", chain.family, chain.table))
         .collect();
     found.sort();
@@ -211,6 +211,11 @@ fn native(kernel: &HostKernel) -> Vec<String> {
 fn is_iptables(chain: &BaseChain) -> bool {
     matches!(chain.family.as_str(), "ip" | "ip6")
         && matches!(chain.table.as_str(), "raw" | "mangle" | "nat" | "filter" | "security")
+}
+
+/// The agent's own: it lets through whatever the backstop let through, which is read.
+fn is_third_line(chain: &BaseChain) -> bool {
+    chain.family == "inet" && chain.table == names::THIRD
 }
 
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl Polarities {
         let lets_pass = match rule.action {
             Action::Return | Action::Accept => true,
             // Being judged is never more than not being judged.
-            Action::Drop | Action::Reset | Action::Jump(_) | Action::Goto(_) => false,
+            Action::Drop | Action::Reset | Action::Mark(_) | Action::Jump(_) | Action::Goto(_) => false,
         };
         for condition in &rule.matches {
             if let Match::Set { name, negated, .. } = condition {

@@ -9,7 +9,9 @@ use crate::compile::{self, Ground, compile};
 use crate::inventory::{Container, Inventory};
 use crate::net::Family;
 use crate::policy::{Policy, SetFile};
-use crate::resolve::{Facts, Following, IngressMemory, IngressOwner, Interface, Owner, Resolved, resolve, sandboxed};
+use crate::resolve::{
+    Facts, Following, IngressMemory, IngressOwner, Interface, Owner, Proof, Resolved, resolve, sandboxed,
+};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, SetEntry, is_own_set};
 
 /// What a pass works from. Everything was read before; the pass itself is pure.
@@ -26,6 +28,8 @@ pub struct Pass<'a> {
     pub inventory: &'a Inventory,
     /// Whether somebody follows what comes and goes.
     pub following: Following,
+    /// Whether the backstop leaves a proof of what it judged.
+    pub proof: Proof,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -39,7 +43,8 @@ impl Pass<'_> {
 
     /// The policy with its names resolved against the world and the kernel's foreign sets.
     pub fn resolved(&self, state: &Dump) -> Resolved {
-        self.with_facts(state, |facts| resolve(self.policy, facts))
+        let resolved = self.with_facts(state, |facts| resolve(self.policy, facts));
+        Resolved { proof: self.proof, ..resolved }
     }
 
     /// Reads the facts off the host's kernel.

@@ -25,7 +25,7 @@ pub use parse::{
     ParseError, SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry,
 };
 pub use render::{render_rule, render_set_create, render_set_entry, render_set_key};
-pub use rule::{Action, Match, Rule, SetDirection, Table, names};
+pub use rule::{Action, Match, PROOF, Rule, SetDirection, Table, names};
 pub use set::{IpSet, Member, SetEntry, SetKind, SetShape};
 pub use trace::{Outcome, Step, Trace, contains, forward, through, trace};
 pub use whole::{

@@ -47,6 +47,7 @@ pub fn render_rule(rule: &Rule) -> String {
         Action::Drop => word(&mut out, &["-j", "DROP"]),
         Action::Reset => word(&mut out, &["-j", "REJECT", "--reject-with", "tcp-reset"]),
         Action::Accept => word(&mut out, &["-j", "ACCEPT"]),
+        Action::Mark(bit) => word(&mut out, &["-j", "MARK", "--set-xmark", &format!("{bit:#x}/{bit:#x}")]),
         Action::Jump(chain) => word(&mut out, &["-j", chain]),
         Action::Goto(chain) => word(&mut out, &["-g", chain]),
     }

@@ -25,6 +25,8 @@ pub mod names {
     pub const HOST_FROM: &str = "DOCKER-FIREWALL-HOST-FROM";
     /// The part of [`HOST_FROM`] that judges answers.
     pub const HOST_BACK: &str = "DOCKER-FIREWALL-HOST-BACK";
+    /// The last of ours in `security`: puts the proof on what it let through ([`super::PROOF`]).
+    pub const PASS: &str = "DOCKER-FIREWALL-PASS";
     /// What is forwarded while no set can be trusted.
     pub const BLIND: &str = "DOCKER-FIREWALL-BLIND";
     /// What comes to the host meanwhile.
@@ -51,9 +53,18 @@ pub mod names {
     pub const INPUT: &str = "INPUT";
     /// Built-in chain of packets from the host itself.
     pub const OUTPUT: &str = "OUTPUT";
+    /// The nftables table, of the family `inet`, that the agent holds as its third line.
+    pub const THIRD: &str = "docker-firewall";
     /// The comment on those of our rules that lie in a foreign chain.
     pub const MARK: &str = "docker-firewall";
 }
+
+/// The bit of a packet's mark that says that the backstop judged it: set by the last rule of ours in `security`, asked
+/// and taken away again by the agent's own table right behind it, so that nobody else ever sees it.
+///
+/// Bits that others are known to use: Kubernetes 0x4000 and 0x8000, CNI's portmap and netavark 0x2000, Calico and Weave
+/// those from 0x10000, Tailscale 0xff0000, Cilium 0x0f00; people's own marks are small numbers.
+pub const PROOF: u32 = 0x1000;
 
 /// An iptables table that we write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -146,6 +157,8 @@ pub enum Action {
     Reset,
     /// Through, past the rest of this table.
     Accept,
+    /// Sets this one bit of the packet's mark and goes on: `MARK --set-xmark BIT/BIT`.
+    Mark(u32),
     /// Call a chain and come back.
     Jump(String),
     /// Enter a chain for good: its end returns to our caller's caller.

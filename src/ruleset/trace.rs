@@ -102,6 +102,8 @@ pub fn trace(dump: &Dump, family: Family, table: Table, start_chain: &str, packe
         match action {
             Action::Accept => return Trace { outcome: Outcome::Accept, ..trace },
             Action::Drop | Action::Reset => return Trace { outcome: Outcome::Drop, ..trace },
+            // No rule of ours asks it.
+            Action::Mark(_) => {}
             Action::Return => match callers.pop() {
                 Some(caller) => here = caller,
                 None => break,

@@ -127,7 +127,7 @@ fn is_ours(chain: &str, line: &Line) -> bool {
 
 /// The chains that judge what comes from a container or from its port of the host.
 fn is_outward(chain: &str) -> bool {
-    [names::FROM, names::BACK, names::HOST_OUT, names::HOST_BACK, names::OUT].contains(&chain)
+    [names::FROM, names::BACK, names::HOST_OUT, names::HOST_FROM, names::HOST_BACK, names::OUT].contains(&chain)
 }
 
 /// The set by which a kernel rule knows its containers, if it comes of a rule.

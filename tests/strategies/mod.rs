@@ -74,7 +74,8 @@ fn modules(protocol: Protocol) -> impl Strategy<Value = Vec<Match>> {
 pub(crate) fn rule() -> impl Strategy<Value = Rule> {
     let jump = select(&CHAINS[..]).prop_map(|name| Action::Jump(name.to_owned()));
     let goto = select(&CHAINS[..]).prop_map(|name| Action::Goto(name.to_owned()));
-    let action = prop_oneof![Just(Action::Return), Just(Action::Drop), Just(Action::Accept), jump, goto];
+    let mark = (0..32u32).prop_map(|bit| Action::Mark(1 << bit));
+    let action = prop_oneof![Just(Action::Return), Just(Action::Drop), Just(Action::Accept), mark, jump, goto];
     let modules = protocol().prop_flat_map(|protocol| (Just(protocol), modules(protocol), any::<bool>()));
     (option::of(interface()), option::of(interface()), modules, action).prop_map(
         |(in_interface, out_interface, (protocol, modules, bare), action)| {

@@ -9,6 +9,7 @@ mod log;
 mod members;
 mod page;
 mod record;
+mod third;
 mod timers;
 
 use std::collections::HashMap;
@@ -29,13 +30,14 @@ use crate::host::privileges::require_net_admin;
 use crate::host::service::ServiceManager;
 use crate::host::watch::Touched;
 use crate::inventory::Inventory;
-use crate::resolve::Following;
+use crate::resolve::{Following, Proof};
 use crate::ruleset::names;
 use cause::Cause;
 use gone::Gone;
 use log::Log;
 use members::Members;
-use page::{Passed, Shared};
+use page::Shared;
+use third::Third;
 use timers::{Due, Timers};
 
 pub(super) use record::Record;
@@ -72,11 +74,9 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
     cause::links(causes.clone()).map_err(|error| trouble("interfaces", &error))?;
     let directories = [paths.config_dir.clone(), paths.sets_dir()];
     cause::files(&directories, causes.clone()).map_err(|error| trouble("the configuration", &error))?;
+    let third = Third::new(&paths, causes.clone());
     cause::events(engine::address(ctx)?, causes).map_err(|error| trouble("the engine", &error))?;
-    let figures = Shared::new();
-    let _shown = figures
-        .show(&paths)
-        .inspect_err(|error| log.warning(&format!("nobody can ask for the agent's figures: {error}")));
+    let (figures, _shown) = Shared::shown(&paths, &mut log);
     log.info(&format!("docker-firewall {} follows the engine", env!("CARGO_PKG_VERSION")));
     let mut agent = Agent {
         ctx,
@@ -86,6 +86,7 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
         inbox,
         line: Line::patient_for(ANSWER),
         members: None,
+        third,
         headers: SetHeaders::open().ok(),
         sets: None,
         legacy: None,
@@ -103,6 +104,7 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
     };
     agent.follow(&paths);
     agent.manager.stopping();
+    agent.step_down();
     agent.log.info("stopped; the rules stay in force");
     if !paths.agent_installed_file().exists() {
         agent.log.info(
@@ -122,6 +124,7 @@ struct Agent<'a> {
     line: Line,
     /// What the last pass left, if it succeeded.
     members: Option<Members>,
+    third: Third,
     /// Tells of sets, as far as anybody does.
     headers: Option<SetHeaders>,
     /// What the sets looked like then.
@@ -286,6 +289,7 @@ impl Agent<'_> {
             Cause::Rules(Touched { chain: Some(chain), .. }) if chain == names::DOCKER => {
                 return self.members.as_ref().is_none_or(Members::are_in_docker);
             }
+            Cause::ThirdLine => return self.third.is_due(),
             Cause::Links | Cause::Event(_) => self.changed = true,
             _ => {}
         }
@@ -365,8 +369,7 @@ impl Agent<'_> {
                 self.log.failure(&said.join(". "));
             }
         }
-        let (connected, failing) = (self.record.connected, self.record.failure.is_some());
-        self.figures.note(&Passed { took, reaction, quick, connected, failing, repairs: self.record.repairs });
+        self.figures.note(quick, took, reaction, &self.record);
     }
 
     fn wrote(&mut self, causes: &[(Instant, Cause)], calls: usize, took: Duration) {
@@ -403,9 +406,10 @@ impl Agent<'_> {
             self.members = Some(members);
             return Some(0);
         }
-        let calls = members.pass(self.ctx, |_| Ok(left.clone())).ok().flatten()?;
+        let (calls, third) = members.pass(self.ctx, |_| Ok(left.clone())).ok().flatten()?;
         self.members = Some(members);
         self.known = Some(left);
+        self.third.hold(third, &mut self.log);
         if calls > 0 {
             self.sets = None;
             self.glance();
@@ -436,11 +440,12 @@ impl Agent<'_> {
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => Err(failure),
         };
         // Whatever went wrong, a whole pass meets it too, and says so.
-        let Some(calls) = members.pass(self.ctx, listed).ok().flatten() else {
+        let Some((calls, third)) = members.pass(self.ctx, listed).ok().flatten() else {
             self.changed = changed;
             return None;
         };
         self.members = Some(members);
+        self.third.hold(third, &mut self.log);
         Some(Done { calls, quick: true })
     }
 
@@ -470,6 +475,7 @@ impl Agent<'_> {
         if self.blind {
             session.following = Following::Blind;
         }
+        session.proof = self.third.proof(&mut self.log);
         let remarks = soundness::keep_old_names(&mut session)?;
         let applied = session.keep_true(self.ctx)?;
         for remark in remarks.iter().filter(|remark| !self.remarks.contains(*remark)) {
@@ -483,8 +489,12 @@ impl Agent<'_> {
             }
             self.fault.clone_from(&session.fault);
         }
-        let calls = applied.calls;
+        let (calls, asked) = (applied.calls, session.proof);
+        let held = self.third.hold(session.third_line(&applied.state), &mut self.log);
+        self.record.third_line = self.third.missing().map(str::to_owned);
         self.members = Members::after(session, applied.state, plain);
-        Ok(Done { calls, quick: false })
+        // Where it could not be put up, or is down because there are no rules any more, nobody asks for the proof.
+        let idle = asked == Proof::Asked && !self.third.is_up();
+        if !held || idle { self.full() } else { Ok(Done { calls, quick: false }) }
     }
 }

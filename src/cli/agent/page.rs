@@ -6,11 +6,14 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
+use super::log::Log;
+use super::record::Record;
 use crate::cli::figures::Figures;
 use crate::host::endpoint::Endpoint;
 use crate::host::paths::Paths;
 use crate::metrics::{Activity, Facts, Notation, metrics, render};
-use jiff::Timestamp;
 
 /// How old a page may be that is handed out again.
 const FRESH: Duration = Duration::from_secs(1);
@@ -19,46 +22,36 @@ const FRESH: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub(super) struct Shared(Arc<Mutex<Activity>>);
 
-/// What one pass did.
-pub(super) struct Passed {
-    /// How long it took.
-    pub(super) took: Duration,
-    /// From the event to its end, if there was one.
-    pub(super) reaction: Option<Duration>,
-    /// It followed containers alone; `None` when it failed.
-    pub(super) quick: Option<bool>,
-    /// The engine answered last.
-    pub(super) connected: bool,
-    /// Something is wrong.
-    pub(super) failing: bool,
-    /// Repairs since the beginning.
-    pub(super) repairs: u64,
-}
-
 impl Shared {
-    /// Of an agent that begins now.
-    pub(super) fn new() -> Self {
+    /// Of an agent that begins now, shown to whoever asks until the endpoint is dropped.
+    pub(super) fn shown(paths: &Paths, log: &mut Log) -> (Self, Option<Endpoint>) {
         let started = Timestamp::now().as_duration().as_secs_f64();
-        Self(Arc::new(Mutex::new(Activity { started, ..Activity::default() })))
+        let shared = Self(Arc::new(Mutex::new(Activity { started, ..Activity::default() })));
+        let shown = shared.show(paths);
+        if let Err(error) = &shown {
+            log.warning(&format!("nobody can ask for the agent's figures: {error}"));
+        }
+        (shared, shown.ok())
     }
 
-    /// Notes a pass.
-    pub(super) fn note(&self, passed: &Passed) {
+    /// Notes a pass, `quick` or not if it succeeded, of which `record` is the account.
+    pub(super) fn note(&self, quick: Option<bool>, took: Duration, reaction: Option<Duration>, record: &Record) {
         let mut activity = locked(&self.0);
-        let histogram = match passed.quick {
+        let histogram = match quick {
             Some(true) => &mut activity.quick,
             Some(false) => &mut activity.full,
             None => &mut activity.failed,
         };
-        histogram.note(passed.took.as_secs_f64());
-        if let Some(reaction) = passed.reaction {
+        histogram.note(took.as_secs_f64());
+        if let Some(reaction) = reaction {
             activity.reactions.note(reaction.as_secs_f64());
         }
-        (activity.connected, activity.failing, activity.repairs) = (passed.connected, passed.failing, passed.repairs);
+        activity.connected = record.connected;
+        activity.failing = record.failure.is_some();
+        activity.repairs = record.repairs;
     }
 
-    /// Shows it to whoever asks, until the answer is dropped.
-    pub(super) fn show(&self, paths: &Paths) -> io::Result<Endpoint> {
+    fn show(&self, paths: &Paths) -> io::Result<Endpoint> {
         let shared = self.clone();
         let figures = Mutex::new((Figures::new(paths.clone()), None::<(Instant, Facts)>));
         let page = move |accept: &str| {

@@ -79,6 +79,10 @@ impl Reader {
         if reset && (self.words.next()? != "--reject-with" || self.words.next()? != "tcp-reset") {
             return None;
         }
+        let mark = match target.as_str() {
+            "MARK" if word == "-j" => Some(self.bit()?),
+            _ => None,
+        };
         let typed = self.matches.iter().any(|each| matches!(each, Match::Icmp6(_)));
         if self.words.next().is_some() || self.icmp6 != typed {
             return None;
@@ -87,6 +91,7 @@ impl Reader {
             self.matches.insert(protocol_at, Match::Protocol(protocol));
         }
         let action = match (word.as_str(), target.as_str()) {
+            _ if mark.is_some() => Action::Mark(mark.unwrap_or_default()),
             ("-g", _) => Action::Goto(target),
             (_, "RETURN") => Action::Return,
             (_, "DROP") => Action::Drop,
@@ -95,6 +100,17 @@ impl Reader {
             _ => Action::Jump(target),
         };
         Some(Rule { matches: self.matches, action })
+    }
+
+    /// Reads `--set-xmark BIT/BIT`; several bits, or clearing some, is not of our kinds.
+    fn bit(&mut self) -> Option<u32> {
+        if self.words.next()? != "--set-xmark" {
+            return None;
+        }
+        let text = self.words.next()?;
+        let (value, mask) = text.split_once('/')?;
+        let bit = u32::from_str_radix(value.strip_prefix("0x")?, 16).ok()?;
+        (value == mask && bit.is_power_of_two()).then_some(bit)
     }
 
     /// Reads one `-m MODULE` with its options; answers the word after them.

@@ -63,10 +63,14 @@ fn others_open(desk: &Desk) -> Result {
     // The backstop holds.
     desk.shell("iptables -I FORWARD -j ACCEPT")?;
     is(desk, "ipfriends", "restricted", [true, false])?;
-    desk.shell("iptables -t security -I FORWARD -s 203.0.113.66 -j ACCEPT")?;
+    // The answers too: the backstop judges both directions.
+    desk.shell("for way in -s -d; do iptables -t security -I FORWARD $way 203.0.113.66 -j ACCEPT; done")?;
     let let_in = is(desk, "ipfriends, 203.0.113.66", "restricted", [true, true])?;
     assert!(let_in.because.starts_with("iptables -t filter, FORWARD rule 1: -j ACCEPT"), "{}", let_in.because);
-    desk.shell("iptables -D FORWARD -j ACCEPT; iptables -t security -D FORWARD -s 203.0.113.66 -j ACCEPT").map(drop)
+    desk.shell(
+        "iptables -D FORWARD -j ACCEPT; for way in -s -d; do iptables -t security -D FORWARD $way 203.0.113.66 -j ACCEPT; done",
+    )
+    .map(drop)
 }
 
 fn others_close(desk: &Desk) -> Result {
