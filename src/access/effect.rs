@@ -81,11 +81,15 @@ pub(super) fn try_out(way: &mut Way, policy: &Policy, onlooker: &dyn Onlooker, n
             at.iter().chain(host).map(|at| (*protocol, *at, *port))
         })
         .collect();
-    let rules: Vec<&Rule> = calls.access.rules.iter().filter_map(|number| policy.rules.get(number - 1)).collect();
-    let rules = rules.into_iter().filter(|rule| rule.expires.is_none_or(|at| at > now)).collect();
+    let in_time = |rule: &&Rule| rule.expires.is_none_or(|at| at > now);
+    let rules = calls.access.rules.iter().filter_map(|number| policy.rules.get(number - 1)).filter(in_time).collect();
     let mut journey = Journey { calls: &calls, all, rules, onlooker, trials: Vec::new(), road: None, more: 0 };
     let others = journey.strangers(family);
-    journey.named(family);
+    // Where the kernel is of another mind than the policy, it may also let in whom the policy names for others: those of a
+    // container that was renamed, say.
+    let differs = journey.trials.iter().any(Trial::differs);
+    let rules = if differs { policy.rules.iter().filter(in_time).collect() } else { journey.rules.clone() };
+    journey.named(&rules, family);
     journey.others(&others, family);
     if let (Some(road), Lead::Through, Road::Dnat | Road::Proxy) = (journey.road.take(), calls.lead, &way.road) {
         way.road = road;
@@ -132,8 +136,7 @@ impl Journey<'_> {
     }
 
     /// Sends one of each source that the policy names.
-    fn named(&mut self, family: Family) {
-        let rules = self.rules.clone();
+    fn named(&mut self, rules: &[&Rule], family: Family) {
         for rule in rules {
             for source in rule.sources.iter().filter(|source| !is_everybody(source, family)) {
                 let Some(address) = self.onlooker.standing_for(source, family) else { continue };

@@ -11,19 +11,19 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 
 /// `NFNL_SUBSYS_IPSET` of `linux/netfilter/nfnetlink.h` and `IPSET_CMD_LIST` of `linux/netfilter/ipset/ip_set.h`.
 const SUBSYSTEM: u16 = 6 << 8;
-const LIST: u16 = 7;
+pub(super) const LIST: u16 = 7;
 /// `NLM_F_REQUEST | NLM_F_DUMP` of `linux/netlink.h`.
-const DUMP: u16 = 0x301;
+pub(super) const DUMP: u16 = 0x301;
 /// `NLMSG_ERROR` and `NLMSG_DONE`.
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
+pub(super) const ERROR: u16 = 2;
+pub(super) const DONE: u16 = 3;
 /// `IPSET_ATTR_PROTOCOL`, `IPSET_ATTR_SETNAME`, `IPSET_ATTR_FLAGS` in network byte order, `IPSET_ATTR_DATA`.
 const PROTOCOL: u16 = 1;
-const SETNAME: u16 = 2;
-const FLAGS: u16 = 0x4006;
-const DATA: u16 = 7;
+pub(super) const SETNAME: u16 = 2;
+pub(super) const FLAGS: u16 = 0x4006;
+pub(super) const DATA: u16 = 7;
 /// `IPSET_FLAG_LIST_HEADER`.
-const HEADERS_ONLY: u32 = 1 << 2;
+pub(super) const HEADERS_ONLY: u32 = 1 << 2;
 /// `IPSET_ATTR_ELEMENTS`, within the data.
 const ELEMENTS: u16 = 24;
 /// `AF_INET` in the `nfgenmsg`; the answer holds sets of all families.

@@ -10,33 +10,26 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
-use super::headers::{BODY, HEADER, attribute, find, half, message, socket, word};
+use super::headers::{
+    BODY, DATA, DONE, DUMP, ERROR, FLAGS, HEADER, HEADERS_ONLY, LIST, SETNAME, attribute, find, half, message, socket,
+    word,
+};
 use crate::net::{Family, Protocol};
 use crate::ruleset::{SetDirection, SetKind};
 
-/// `IPSET_CMD_LIST` and `IPSET_CMD_TEST` of `linux/netfilter/ipset/ip_set.h`.
-const LIST: u16 = 7;
+/// `IPSET_CMD_TEST` of `linux/netfilter/ipset/ip_set.h`.
 const TEST: u16 = 11;
-/// `NLM_F_REQUEST | NLM_F_DUMP`, `NLM_F_REQUEST | NLM_F_ACK`.
-const DUMP: u16 = 0x301;
+/// `NLM_F_REQUEST | NLM_F_ACK`.
 const ANSWERED: u16 = 0x5;
-/// `NLMSG_ERROR`, which also says that there was none, and `NLMSG_DONE`.
-const ERROR: u16 = 2;
-const DONE: u16 = 3;
 /// `IPSET_ERR_EXIST`: of a test, that the element is not in the set.
 const NOT_IN_SET: i32 = -4103;
 /// `NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`.
 const NESTED: u16 = 0x8000;
 const NETWORK: u16 = 0x4000;
 /// Attributes of the message.
-const SETNAME: u16 = 2;
 const TYPENAME: u16 = 3;
 const FAMILY: u16 = 5;
-const FLAGS: u16 = 6 | NETWORK;
-const DATA: u16 = 7;
 const ELEMENTS: u16 = 8;
-/// `IPSET_FLAG_LIST_HEADER`.
-const HEADERS_ONLY: u32 = 1 << 2;
 /// Attributes of an element.
 const IP: u16 = 1;
 const PORT: u16 = 4;
