@@ -1,25 +1,23 @@
-//! Who can reach a published port, read off the rules: the words of `ls`. Pure.
-
-use std::collections::BTreeSet;
-use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+//! Who can reach a published port, read off the rules, and what the kernel does in truth: the words of `ls`. Pure.
 
 use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::fmt;
 
 use crate::inventory::{Binding, Container, Inventory, Network, NetworkMode};
-use crate::net::{Family, PortRange, Protocol};
+use crate::net::Family;
 use crate::policy::{DefaultAccess, Policy, Rule, RuleSource, Verdict};
 use crate::resolve::{NamedPorts, named_ports, network_owner, rule_selects};
-use crate::ruleset::{ConnDirection, ConnState, Dump, Packet, Path, Transport, through};
 
+mod effect;
 mod ingress;
-mod inside;
+mod ports;
 mod way;
 mod ways;
 
-pub use ingress::{ServiceAccess, service_access, strangers_pass_ingress};
-pub use inside::{access_inside, ports_named, strangers_enter};
-pub use way::{Exposure, Resident, Road, Way};
+pub use effect::{Onlooker, Stranger};
+pub use ingress::{ServiceAccess, service_access};
+pub use way::{Calls, Exposure, Lead, Resident, Road, Way};
 pub use ways::{View, pending_ways, service_ways, ways, withheld_ways};
 
 /// Who reaches one port.
@@ -31,6 +29,8 @@ pub struct Access {
     pub except: Vec<String>,
     /// Numbers of the rules that speak of this port, from 1.
     pub rules: Vec<usize>,
+    /// Whether what none of them allows is dropped.
+    pub guarded: bool,
 }
 
 /// The answer in kind.
@@ -119,35 +119,40 @@ pub fn unforwarded<'a>(inventory: &'a Inventory, container: &'a Container) -> im
     })
 }
 
-/// Who reaches `binding` of `container`.
-pub fn access(
-    policy: &Policy,
-    inventory: &Inventory,
-    container: &Container,
-    binding: &Binding,
-    now: Timestamp,
-) -> Access {
-    let speaks = |rule: &Rule| rule.ports.speak_of(binding.protocol, binding.container_port, binding.host_port);
-    let family = Family::of(&binding.host_address);
-    let mut access = read_off(policy, inventory, container, family, now, speaks);
-    if binding.host_address.is_loopback() {
-        access = Access { who: Who::HostOnly, except: Vec::new(), ..access };
-    }
-    access
+/// The rules of one container, read once for all of its ways.
+#[derive(Clone, Debug)]
+struct Ruled<'a> {
+    rules: Vec<(usize, &'a Rule)>,
+    guarded: bool,
 }
 
-/// Who gets through the rules for which `speaks` is true.
-fn read_off(
-    policy: &Policy,
-    inventory: &Inventory,
-    container: &Container,
-    family: Family,
-    now: Timestamp,
-    speaks: impl Fn(&Rule) -> bool,
-) -> Access {
-    let speaking: Vec<(usize, &Rule)> =
-        rules_of(policy, inventory, container).into_iter().filter(|(_, rule)| speaks(rule)).collect();
-    reading(&speaking, family, is_guarded(policy, inventory, container), now)
+impl<'a> Ruled<'a> {
+    fn of(policy: &'a Policy, inventory: &Inventory, container: &Container) -> Self {
+        let rules = rules_of(policy, inventory, container);
+        let owner = network_owner(inventory, container).unwrap_or(container);
+        let guarded = if owner.mode == NetworkMode::Host {
+            is_guarded(policy, inventory, container)
+        } else {
+            policy.default == DefaultAccess::Closed || rules.iter().any(|(_, rule)| rule.verdict == Verdict::Allow)
+        };
+        Self { rules, guarded }
+    }
+
+    /// Who gets through the rules for which `speaks` is true.
+    fn reading(&self, family: Family, now: Timestamp, speaks: impl Fn(&Rule) -> bool) -> Access {
+        let speaking: Vec<(usize, &Rule)> = self.rules.iter().copied().filter(|(_, rule)| speaks(rule)).collect();
+        reading(&speaking, family, self.guarded, now)
+    }
+
+    /// Who reaches a published port.
+    fn access(&self, binding: &Binding, now: Timestamp) -> Access {
+        let speaks = |rule: &Rule| rule.ports.speak_of(binding.protocol, binding.container_port, binding.host_port);
+        let access = self.reading(Family::of(&binding.host_address), now, speaks);
+        if binding.host_address.is_loopback() {
+            return Access { who: Who::HostOnly, except: Vec::new(), ..access };
+        }
+        access
+    }
 }
 
 /// Who reaches ports of a container on the host's network, over one family.
@@ -186,70 +191,5 @@ pub(crate) fn reading(speaking: &[(usize, &Rule)], family: Family, guarded: bool
         (false, true) => Who::Nobody,
         (false, false) => Who::Sources(sources),
     };
-    Access { who, except, rules }
-}
-
-/// Whether the rules in the kernel let a packet from an address that nobody listed (RFC 2544's and RFC 5180's, which
-/// the public network never carries) through to `binding`. Only our rules are judged: Docker's own may still drop it.
-pub fn strangers_pass(state: &Dump, inventory: &Inventory, container: &Container, binding: &Binding) -> bool {
-    let family = Family::of(&binding.host_address);
-    let addresses = inventory.forwarded(container).filter_map(|(endpoint, _)| endpoint.address(family));
-    let mut ways: Vec<(Path, IpAddr, u16)> =
-        addresses.map(|address| (Path::Forward, address, binding.container_port)).collect();
-    // What the kernel does not rewrite, docker-proxy answers on the host.
-    if let Some(port) = binding.host_port {
-        ways.push((Path::Input, binding.host_address, port));
-    }
-    ways.into_iter().any(|(path, destination, port)| {
-        let published = binding.host_port.filter(|_| path == Path::Forward);
-        stranger_passes(state, path, (destination, binding.protocol, port), published)
-    })
-}
-
-/// The same for ports of the host itself. Of a range the ends are tried: what the kernel lacks, it lacks as a whole.
-pub fn host_ports_pass(state: &Dump, family: Family, range: PortRange) -> bool {
-    let host = match family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-    };
-    [range.first, range.last]
-        .into_iter()
-        .any(|port| stranger_passes(state, Path::Input, (host, range.protocol, port), None))
-}
-
-/// The same for one destination, with the port that the packet came to before the kernel rewrote it.
-pub(crate) fn stranger_passes(
-    state: &Dump,
-    path: Path,
-    (destination, protocol, port): (IpAddr, Protocol, u16),
-    published: Option<u16>,
-) -> bool {
-    let transport = Transport::Ports { protocol, source: 40_000, destination: port, syn: true };
-    stranger_gets_through(state, path, (destination, transport), published)
-}
-
-/// The same for any kind of packet.
-fn stranger_gets_through(
-    state: &Dump,
-    path: Path,
-    (destination, transport): (IpAddr, Transport),
-    published: Option<u16>,
-) -> bool {
-    let family = Family::of(&destination);
-    let source: IpAddr = match family {
-        Family::V4 => IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)),
-        Family::V6 => IpAddr::V6(Ipv6Addr::new(0x2001, 2, 0, 0, 0, 0, 0, 1)),
-    };
-    let packet = Packet {
-        path,
-        in_interface: String::new(),
-        out_interface: String::new(),
-        source,
-        destination,
-        transport,
-        state: ConnState::New,
-        direction: Some(ConnDirection::Original),
-        published,
-    };
-    !through(state, family, path.chain(), &packet).outcome.is_drop()
+    Access { who, except, rules, guarded }
 }

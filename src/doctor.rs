@@ -22,7 +22,7 @@ use crate::ruleset::{Desired, Dump};
 
 pub use facts::{
     Account, BootRecords, Bridges, Calls, Clock, Copied, Filters, Firewall, ForwardedPort, Module, Modules, OtherKind,
-    Port, Presence, Setting, Settings, Strangers, Surroundings, Unit, Volume,
+    Port, Presence, Setting, Settings, Strangers, Surroundings, ThirdLine, Unit, Volume,
 };
 pub use modules::NEEDED;
 
@@ -139,6 +139,7 @@ pub fn without_kernel(inventory: Option<&Inventory>, host: &Surroundings) -> Vec
 /// What can be told of the host whatever became of engine and kernel.
 pub fn around(host: &Surroundings) -> Vec<Check> {
     let mut checks = vec![agent::check(host)];
+    checks.extend(agent::third_line(host));
     checks.extend(agent::services(host));
     checks.push(agent::boot_record(host));
     checks.extend(firewalls::check(host));

@@ -7,15 +7,19 @@
 //! What a packet meets and this leaves out: `IPsec`, `tc` and eBPF, none of which iptables knows of; and neighbour
 //! discovery, which rules can bar too. Policy routing is not read either: where there is some, it is named as unread.
 
+mod apart;
 mod exchange;
 mod host;
 mod journey;
 mod judge;
+mod memo;
 mod passage;
 mod segment;
 mod walk;
 
+pub use apart::{Apart, Others};
 pub use host::{Host, Listener, Route};
-pub use journey::{Kernel, Start, at_hook, inbound, inside};
+pub use journey::{Effort, Kernel, Start, at_hook, inbound, inside};
+pub use memo::Memo;
 pub use passage::{Answer, Cause, Certainty, Passage, Place, Step};
 pub use segment::{ACK, Link, Lookup, SYN, Segment, Tracking, held};

@@ -51,6 +51,18 @@ pub struct Facts<'a> {
     pub now: Timestamp,
 }
 
+/// Whether the backstop leaves a proof on what it judged, for the third line that an agent holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// Nobody asks for it, and nobody would take it away again.
+    #[default]
+    No,
+    /// An agent can hold the line: wherever there are rules.
+    Wanted,
+    /// The line is up: also where there are no rules any more, for until it is down it drops whatever carries none.
+    Asked,
+}
+
 /// Whose address or port it is: what the kernel keeps as the comment of a set's member.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
@@ -164,6 +176,8 @@ pub struct Resolved {
     pub hook: Hook,
     /// Whoever is kept out is logged. What a rule denies is also where only the rule says so.
     pub log: bool,
+    /// Whether the backstop leaves a proof; whoever knows of an agent says so.
+    pub proof: Proof,
     /// What did not fit.
     pub findings: Vec<Finding>,
 }
@@ -328,6 +342,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         ipsets: facts.ipsets.clone(),
         hook: policy.hook,
         log: policy.log,
+        proof: Proof::No,
         findings,
     };
     if closes_unseen && facts.following == Following::Blind { resolved.blinded() } else { resolved }

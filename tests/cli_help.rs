@@ -16,6 +16,7 @@ fn pages() {
         "graph",
         "log",
         "ls",
+        "metrics",
         "explain",
         "plan",
         "reset",
@@ -37,6 +38,7 @@ fn pages() {
         "service status",
         "service uninstall",
         "status",
+        "top",
         "version",
     ] {
         let ended = plugin(&format!("firewall {command} --help"));

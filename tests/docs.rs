@@ -120,7 +120,9 @@ fn commands_in_blocks_are_understood() {
         let arguments = arguments.split(" | ").next().unwrap();
         // It works without a policy, and on the kernel.
         assert!(!arguments.starts_with("reset") && !arguments.starts_with("service"), "{line}");
-        let ended = parsed(arguments);
+        // It would go on for ever.
+        let ended =
+            if arguments.starts_with("top") { parsed(&format!("{arguments} --no-stream")) } else { parsed(arguments) };
         let refused = ended.code == 125 || ended.err.contains("Usage:");
         assert!(!refused, "{line}\n{}", ended.err);
         count += 1;

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use docker_firewall::effective::{
-    Answer, Cause, Host, Kernel, Link, Listener, Lookup, Passage, Route, Segment, Start, inbound,
+    Answer, Cause, Effort, Host, Kernel, Link, Listener, Lookup, Passage, Route, Segment, Start, inbound,
 };
 use docker_firewall::net::{Family, Protocol};
 use docker_firewall::ruleset::{Ask, SetDirection, Target, WholeRule, WholeRuleset, parse_whole};
@@ -65,9 +65,31 @@ fn follow_at(host: &Host, ruleset: WholeRuleset, from: &str, to: (&str, u16)) ->
         8080 => Listener::Proxy { to: "172.17.0.2".parse().unwrap(), port: 80 },
         _ => Listener::Nobody,
     };
-    let kernel = Kernel { rulesets: &rulesets, host, sets: &Sets, listeners: &proxy, unread: &[] };
+    let kernel =
+        Kernel { rulesets: &rulesets, host, sets: &Sets, listeners: &proxy, unread: &[], effort: Effort::default() };
     let interface = Link::Named("br-ext".to_owned());
     inbound(&kernel, &Start { source, interface, protocol: Protocol::Tcp, to: (to.0.parse().unwrap(), to.1) })
+}
+
+/// Some rule that names an address, a port or an interface, or does not.
+fn one_of_many() -> impl Strategy<Value = String> {
+    let not = || prop::sample::select(vec!["", "", "! "]);
+    let address = prop::sample::select(vec!["203.0.113.66/32", "172.17.0.2/32", "172.17.0.9/32", "172.17.0.0/16"]);
+    let words = (not(), address, 0usize..7, prop::sample::select(vec![80_u16, 443, 8080, 40_000]));
+    let target = prop::sample::select(vec!["ACCEPT", "DROP", "LOG", "LOG", "LOG"]);
+    (words, target, prop::bool::weighted(0.1)).prop_map(|((not, address, kind, port), target, unsure)| {
+        let condition = match kind {
+            0 => format!("{not}-s {address} "),
+            1 => format!("{not}-d {address} "),
+            2 => format!("-s 172.17.0.2/32 -d {address} "),
+            3 => format!("-p tcp -m tcp {not}--dport {port} "),
+            4 => format!("{not}-i br-ext -p tcp -m tcp --sport {port} "),
+            5 => format!("{not}-o docker0 "),
+            _ => "-o br+ ".to_owned(),
+        };
+        let unsure = if unsure { "-m limit --limit 1/sec " } else { "" };
+        format!("{condition}{unsure}-j {target}")
+    })
 }
 
 /// The recorded rules with some of somebody's before those of a chain.
@@ -125,7 +147,14 @@ fn a_packet_takes_dockers_ways() {
     let rulesets = BTreeMap::from([(Family::V4, with("filter", &[]))]);
     let proxy = |_, _, _| Listener::Proxy { to: "172.17.0.2".parse().unwrap(), port: 80 };
     let host = host();
-    let kernel = Kernel { rulesets: &rulesets, host: &host, sets: &Sets, listeners: &proxy, unread: &[] };
+    let kernel = Kernel {
+        rulesets: &rulesets,
+        host: &host,
+        sets: &Sets,
+        listeners: &proxy,
+        unread: &[],
+        effort: Effort::default(),
+    };
     let (source, to) = ("172.17.0.3".parse().unwrap(), ("203.0.113.1".parse().unwrap(), 8080));
     let near = inbound(&kernel, &Start { source, interface, protocol: Protocol::Tcp, to });
     assert_eq!((near.answer, near.proxied), (Answer::Allowed, true), "{near:?}");
@@ -240,7 +269,14 @@ fn what_was_not_read_leaves_no_answer() {
     let host = host();
     let nobody = |_, _, _| Listener::Nobody;
     let unread = ["the nftables table inet firewalld".to_owned()];
-    let kernel = Kernel { rulesets: &rulesets, host: &host, sets: &Sets, listeners: &nobody, unread: &unread };
+    let kernel = Kernel {
+        rulesets: &rulesets,
+        host: &host,
+        sets: &Sets,
+        listeners: &nobody,
+        unread: &unread,
+        effort: Effort::default(),
+    };
     let answer = |to: &str, port| {
         let (source, interface) = ("203.0.113.66".parse().unwrap(), Link::Named("br-ext".to_owned()));
         inbound(&kernel, &Start { source, interface, protocol: Protocol::Tcp, to: (to.parse().unwrap(), port) }).answer
@@ -300,6 +336,33 @@ proptest! {
                 let _ = follow(ruleset, source, (to, 8080));
             }
         }
+    }
+
+    /// A long chain, in which rules are found by what they name, does what the same rules do in short ones, one after
+    /// another.
+    #[test]
+    fn a_long_chain_does_what_short_ones_do(
+        rules in prop::collection::vec(one_of_many(), 30..60),
+        to in prop::sample::select(vec![("203.0.113.1", 8080), ("172.17.0.2", 80), ("172.17.0.9", 443)]),
+    ) {
+        let mut long = "*filter\n:FORWARD ACCEPT [0:0]\n:INPUT ACCEPT [0:0]\n:ALL - [0:0]\n".to_owned();
+        let mut short = long.clone();
+        let parts = 0..rules.len().div_ceil(10);
+        for part in parts.clone() {
+            let _ = writeln!(short, ":P{part} - [0:0]");
+        }
+        long += "-A FORWARD -j ALL\n-A INPUT -j ALL\n";
+        short += "-A FORWARD -j ALL\n-A INPUT -j ALL\n";
+        for part in parts {
+            let _ = writeln!(short, "-A ALL -j P{part}");
+        }
+        for (number, rule) in rules.iter().enumerate() {
+            let _ = writeln!(long, "-A ALL {rule}");
+            let _ = writeln!(short, "-A P{} {rule}", number / 10);
+        }
+        let [long, short] = [long, short].map(|text| parse_whole(&(text + "COMMIT\n")).unwrap());
+        let answers = [long, short].map(|ruleset| follow(ruleset, "203.0.113.66", to).answer);
+        prop_assert_eq!(answers[0], answers[1]);
     }
 
     /// A rule that nobody understands in the way of a packet is never passed over.

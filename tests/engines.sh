@@ -38,11 +38,12 @@ packages_of() {
   esac
 }
 
-# What is put into a root afterwards, and again without making it anew, for a root may be in use: sid's nft reads what the
-# newest engines write, and has the shells whose completion is tested.
+# What is put into a root afterwards, and again without making it anew, for a root may be in use: nft, through which the
+# agent holds its third line (sid's also reads what the newest engines write), and the shells whose completion is tested.
 extras_of() {
   case $1 in
     28.5) echo "nftables zsh fish bash-completion" ;;
+    *) echo "nftables" ;;
   esac
 }
 

@@ -99,11 +99,17 @@ fn no_right_to_look_is_never_an_empty_firewall() {
         let bench = Bench::new();
         bench.script(denied, DENIED);
         let error = bench.kernel(Kind::Nft).observe(&|_| true).unwrap_err();
-        assert!(matches!(&error, KernelError::NotPermitted { tool, .. } if tool == denied), "{error}");
+        assert!(
+            matches!(&error, KernelError::NotPermitted { tool, .. } if tool == &format!("{denied} --counters")),
+            "{error}"
+        );
     }
     // The legacy tool says nothing and succeeds; only when a table is named does it say why.
     let bench = Bench::new();
-    bench.script("iptables-save", "test -z \"$*\" && exit 0\necho 'Cannot initialize: Permission denied' >&2; exit 1");
+    bench.script(
+        "iptables-save",
+        "test \"$*\" = --counters && exit 0\necho 'Cannot initialize: Permission denied' >&2; exit 1",
+    );
     assert!(matches!(bench.kernel(Kind::Legacy).observe(&|_| true), Err(KernelError::NotPermitted { .. })));
 }
 
@@ -146,7 +152,7 @@ fn the_engines_flavour_costs_no_process() {
     kernel.observe(&|_| true).unwrap();
     let mut log = bench.log();
     log.sort_unstable();
-    assert_eq!(log, ["ip6tables-save ", "ipset list -terse", "iptables-save "]);
+    assert_eq!(log, ["ip6tables-save --counters", "ipset list -terse", "iptables-save --counters"]);
     assert!(kernel.capabilities().unwrap().flavour.default);
 }
 

@@ -17,7 +17,7 @@ use docker_firewall::inventory::{
 use docker_firewall::net::{Family, Protocol, parse_ports};
 use docker_firewall::policy::{Policy, Ports, Rule, RuleSource, Verdict};
 use docker_firewall::reconcile;
-use docker_firewall::resolve::{Facts, Following, IngressMemory, IngressOwner, IngressPort, Resolved, resolve};
+use docker_firewall::resolve::{Facts, Following, IngressMemory, IngressOwner, IngressPort, Proof, Resolved, resolve};
 use docker_firewall::ruleset::{ConnDirection, ConnState, Dump, Outcome, Packet, Path, Transport, through};
 use proptest::prelude::*;
 
@@ -297,6 +297,7 @@ proptest! {
                 inventory: &world.inventory,
                 following: Following::Nobody,
                 mute: false,
+                proof: Proof::No,
                 now: World::now(),
             };
             let desired = |state: &Dump| compile(&pass.resolved(state), |family| Ground::of(state, family));

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["net", "text", "template"],
     &["policy", "inventory", "ruleset"],
-    &["resolve", "oracle", "lint", "access", "effective"],
-    &["compile", "plan", "doctor", "page", "graph", "attempt"],
+    &["resolve", "oracle", "lint", "access", "effective", "tally"],
+    &["compile", "plan", "doctor", "metrics", "page", "graph", "attempt"],
     &["docker", "host"],
     &["reconcile"],
     &["cli"],

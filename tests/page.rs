@@ -123,9 +123,12 @@ fn ways() -> Vec<Way> {
         road: Road::Dnat,
         family: Some(Family::V4),
         from: from.to_owned(),
+        intended: None,
+        because: String::new(),
         exposure,
         rules: Vec::new(),
         managed: exposure != Exposure::World,
+        calls: None,
     };
     vec![
         way("web10", Exposure::World, "everyone"),

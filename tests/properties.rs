@@ -5,10 +5,13 @@
 #[path = "properties/effective.rs"]
 mod effective;
 mod kernel;
+mod onlooker;
 #[path = "properties/sandbox.rs"]
 mod sandbox;
 #[path = "properties/sets.rs"]
 mod sets;
+#[path = "properties/ways.rs"]
+mod ways;
 mod world;
 
 use std::cell::RefCell;
@@ -57,7 +60,15 @@ fn desired(world: &World, state: &Dump) -> Desired {
 }
 
 fn shape(family: Family) -> SetShape {
-    SetShape { kind: SetKind::Net, family, hashsize: 1024, maxelem: 65536, timeout: Some(0), comment: true }
+    SetShape {
+        kind: SetKind::Net,
+        family,
+        hashsize: 1024,
+        maxelem: 65536,
+        timeout: Some(0),
+        comment: true,
+        counters: false,
+    }
 }
 
 /// A kernel as Docker leaves it, with the foreign set that rules may name.

@@ -107,7 +107,7 @@ count_tests() {
 # Two rows share a small machine, and who waits for an engine there may wait in vain. What failed in a row is tried once more,
 # alone, and named: UNSTEADY is a fault of the test or of the product, and to be found. Not so where a stranger stands at the
 # door: there once is enough.
-readonly STRICT=" rules unseen hostnet macvlan odd flows nftables swarm crash "
+readonly STRICT=" rules unseen flushed third hostnet macvlan odd flows nftables swarm crash "
 
 # Whether everything that failed in a row of the lab's tests passes alone.
 second_try() {
@@ -151,7 +151,7 @@ lab_tests() {
   tests lab lab plain
   # They wait more than they work: two rows of them side by side, and two labs at a time in each.
   run_tests commands lab rules sets slips surroundings doctor hostnet odd flows nftables swarm macvlan &
-  run_tests services lab agent boot systemd unseen shells documents hook explain
+  run_tests services lab agent boot systemd unseen flushed third shells documents hook explain listed metrics
   wait
   count_tests commands
   count_tests services

@@ -1,15 +1,20 @@
-//! Ways into containers, read off the policy, the engine and the kernel: the rows of `ls`.
+//! Ways into containers, read off the policy and the engine, and tried in the kernel: the rows of `ls`.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::BTreeMap;
+mod onlooker;
 
-use docker_firewall::access::{Exposure, View, Way, pending_ways, ways};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use docker_firewall::access::{Exposure, Onlooker, Stranger, View, Way, pending_ways, ways};
+use docker_firewall::effective::{Host, Listener, Lookup, Memo, Route, Segment};
 use docker_firewall::inventory::{Binding, Container, Endpoint, Inventory, Network, NetworkMode};
 use docker_firewall::net::{Family, Protocol, parse_ports};
 use docker_firewall::policy::{Policy, Ports, Rule, RuleSource, Verdict};
-use docker_firewall::ruleset::{Dump, parse_iptables_save};
+use docker_firewall::ruleset::{SetDirection, WholeRuleset, parse_whole};
 use jiff::Timestamp;
+use onlooker::Looker;
 
 fn container(name: &str, last: u8, host: &[&str]) -> Container {
     let binding = |address: &&str| Binding {
@@ -60,9 +65,51 @@ fn rule(verdict: Verdict, target: &str, source: &str, port: Option<&str>) -> Rul
     }
 }
 
-fn kernel(forward: &str, rules: &str) -> Dump {
-    let text = format!("*filter\n:FORWARD {forward} [0:0]\n:DOCKER - [0:0]\n{rules}COMMIT\n");
-    Dump { tables: parse_iptables_save(Family::V4, &text).unwrap(), ..Dump::default() }
+/// Docker's rules for a published port and what follows, as 28.5 writes them, behind rules of somebody's.
+fn kernel(forward: &str, nat: &str, rules: &str) -> Looker<'static> {
+    let text = format!(
+        "*nat\n:PREROUTING ACCEPT [0:0]\n{nat}COMMIT\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD {forward} [0:0]\n\
+         :DOCKER - [0:0]\n{rules}-A FORWARD -o docker0 -j DOCKER\n-A FORWARD -i docker0 -j ACCEPT\nCOMMIT\n"
+    );
+    let ruleset = parse_whole(&text).unwrap();
+    let route = |block: &str, device: &str| Route { block: block.parse().unwrap(), device: Some(device.to_owned()) };
+    let host: IpAddr = "203.0.113.1".parse().unwrap();
+    let v6: IpAddr = "fd00:1::1".parse().unwrap();
+    let stranger = |address: &str| Stranger { address: address.parse().unwrap(), interface: "eth0".to_owned() };
+    Looker {
+        rulesets: BTreeMap::from([(Family::V4, ruleset), (Family::V6, WholeRuleset::default())]),
+        host: Host {
+            addresses: [host, v6, "172.17.0.1".parse().unwrap()].into(),
+            routes: vec![
+                route("0.0.0.0/0", "eth0"),
+                route("203.0.113.0/24", "eth0"),
+                route("::/0", "eth0"),
+                route("172.17.0.0/16", "docker0"),
+            ],
+            forwards: Family::ALL.into(),
+            bridges: ["docker0".to_owned()].into(),
+            ..Host::default()
+        },
+        sets: &Nothing,
+        strangers: BTreeMap::from([
+            (Family::V4, vec![stranger("198.18.0.1")]),
+            (Family::V6, vec![stranger("2001:2::1")]),
+        ]),
+        called: BTreeMap::from([(Family::V4, vec![host]), (Family::V6, vec![v6])]),
+        standing: BTreeMap::new(),
+        listener: Listener::Proxy { to: "172.17.0.2".parse().unwrap(), port: 80 },
+        unread: Vec::new(),
+        memo: Memo::default(),
+    }
+}
+
+/// A kernel without sets.
+struct Nothing;
+
+impl Lookup for Nothing {
+    fn holds(&self, _: &str, _: &[SetDirection], _: &Segment) -> Option<bool> {
+        Some(false)
+    }
 }
 
 fn said(ways: &[Way]) -> Vec<String> {
@@ -78,37 +125,45 @@ fn said(ways: &[Way]) -> Vec<String> {
     ways.iter().map(row).collect()
 }
 
-fn all(policy: &Policy, inventory: &Inventory, kernel: Option<&Dump>, differs: bool) -> Vec<String> {
-    let view = View::new((policy, inventory), kernel, differs, Timestamp::UNIX_EPOCH);
+fn found(policy: &Policy, inventory: &Inventory, kernel: Option<&Looker<'_>>) -> Vec<Way> {
+    let onlooker = kernel.map(|kernel| kernel as &dyn Onlooker);
+    let view = View { policy, inventory, onlooker, now: Timestamp::UNIX_EPOCH };
     let containers: Vec<&Container> = inventory.containers.iter().collect();
     let mut found = ways(&view, &containers);
     found.extend(pending_ways(&view, &[]));
-    said(&found)
+    found
 }
 
+fn all(policy: &Policy, inventory: &Inventory, kernel: Option<&Looker<'_>>) -> Vec<String> {
+    said(&found(policy, inventory, kernel))
+}
+
+const DNAT: &str = "-A PREROUTING ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80\n";
 const PUBLISHED: &str = "-A DOCKER -d 172.17.0.2/32 ! -i docker0 -o docker0 -p tcp -m tcp --dport 80 -j ACCEPT\n";
 const LAST: &str = "-A DOCKER ! -i docker0 -o docker0 -j DROP\n";
+const ANSWERS: &str = "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT\n";
 
 #[test]
 fn the_kernel_says_which_way_leads_through_docker_proxy() {
     let world = inventory(vec![container("web", 2, &["0.0.0.0", "::", "127.0.0.1"])]);
     let policy = Policy::default();
-    let closed = kernel("DROP", &[PUBLISHED, LAST].concat());
     let usual = [
         "web | 0.0.0.0:8080 | 80/tcp | dnat | everyone | world",
         "web | 127.0.0.1:8080 | 80/tcp | dnat | host only | closed",
         "web | [::]:8080 | 80/tcp | proxy | everyone | world",
     ];
-    assert_eq!(all(&policy, &world, Some(&closed), false), usual);
     // Without a look at the kernel the engine's usual ways.
-    assert_eq!(all(&policy, &world, None, false), usual);
+    assert_eq!(all(&policy, &world, None), usual);
+    let closed = kernel("DROP", DNAT, &[ANSWERS, PUBLISHED, LAST].concat());
+    let direct = "web | 172.17.0.2 | 80/tcp | direct | everyone (routed to it) | world";
+    let rows = all(&policy, &world, Some(&closed));
+    assert_eq!((&rows[..3], rows[3..].join("\n").as_str()), (&usual.map(str::to_owned)[..], direct));
     // With iptables=false, docker-proxy has them all, and the address itself is open.
-    let bare = kernel("ACCEPT", "");
     assert_eq!(
-        all(&policy, &world, Some(&bare), false),
+        all(&policy, &world, Some(&kernel("ACCEPT", "", ""))),
         [
             "web | 0.0.0.0:8080 | 80/tcp | proxy | everyone | world",
-            "web | 127.0.0.1:8080 | 80/tcp | proxy | host only | closed",
+            "web | 127.0.0.1:8080 | 80/tcp | dnat | host only | closed",
             "web | [::]:8080 | 80/tcp | proxy | everyone | world",
             "web | 172.17.0.2 | all | direct | everyone (routed to it) | world",
         ]
@@ -120,39 +175,60 @@ fn an_address_that_the_engine_leaves_open_is_a_way() {
     let world = inventory(vec![container("web", 2, &[])]);
     let open = Policy::default();
     let direct = ["web | 172.17.0.2 | all | direct | everyone (routed to it) | world"];
-    assert_eq!(all(&open, &world, Some(&kernel("ACCEPT", PUBLISHED)), false), direct);
-    for closed in [kernel("DROP", PUBLISHED), kernel("ACCEPT", &[PUBLISHED, LAST].concat())] {
-        assert_eq!(all(&open, &world, Some(&closed), false), Vec::<String>::new());
+    assert_eq!(all(&open, &world, Some(&kernel("ACCEPT", "", ""))), direct);
+    for closed in [kernel("DROP", "", ""), kernel("ACCEPT", "", LAST)] {
+        assert_eq!(all(&open, &world, Some(&closed)), Vec::<String>::new());
     }
-    let guarded = Policy { rules: vec![rule(Verdict::Allow, "web", "192.0.2.1", None)], ..Policy::default() };
-    let rows = all(&guarded, &world, Some(&kernel("ACCEPT", PUBLISHED)), false);
-    assert_eq!(rows[1], "web | 172.17.0.2 | all | direct | 192.0.2.1 (routed to it) | restricted | 1");
-    let rows = all(&guarded, &world, Some(&kernel("DROP", PUBLISHED)), false);
-    assert_eq!(rows, ["web | no published port | closed | 1"]);
-    let one_port = Policy { rules: vec![rule(Verdict::Allow, "web", "any", Some("443"))], ..Policy::default() };
-    let rows = all(&one_port, &world, Some(&kernel("ACCEPT", PUBLISHED)), false);
-    assert_eq!(rows[1..], ["web | 172.17.0.2 | 443/tcp | direct | everyone (routed to it) | world | 1"]);
-    let denied = Policy { rules: vec![rule(Verdict::Deny, "web", "192.0.2.1", None)], ..Policy::default() };
-    let rows = all(&denied, &world, Some(&kernel("ACCEPT", PUBLISHED)), false);
-    assert_eq!(rows[1], "web | 172.17.0.2 | all | direct | everyone except 192.0.2.1 (routed to it) | world | 1");
 }
 
 #[test]
-fn never_less_is_said_than_what_is_open() {
+fn what_the_kernel_does_is_said_and_what_it_should_do_beside_it() {
     let world = inventory(vec![container("web", 2, &["0.0.0.0"])]);
     let policy = Policy { rules: vec![rule(Verdict::Allow, "web", "192.0.2.1", None)], ..Policy::default() };
-    assert_eq!(
-        all(&policy, &world, Some(&kernel("DROP", PUBLISHED)), false),
-        ["web | 0.0.0.0:8080 | 80/tcp | dnat | 192.0.2.1 | restricted | 1"]
-    );
+    let docker = [ANSWERS, PUBLISHED, LAST].concat();
+    let row = |first: &str| {
+        let kernel = kernel("DROP", DNAT, &format!("{first}{docker}"));
+        let way = found(&policy, &world, Some(&kernel)).swap_remove(0);
+        (way.told(), way.exposure.name(), way.because)
+    };
+    let guarded = "-A FORWARD -o docker0 -p tcp -m tcp ! --dport 22 ! -s 192.0.2.1/32 -j DROP\n";
+    assert_eq!(row(guarded), ("192.0.2.1".to_owned(), "restricted", String::new()));
     // The rules are not in the kernel: whoever Docker lets in comes in.
+    let (said, exposure, because) = row("");
+    assert_eq!((said.as_str(), exposure), ("everyone (policy: 192.0.2.1)", "world"));
+    assert!(because.contains("-j ACCEPT"), "{because}");
+    // Somebody else's rules before ours let one more in, or nobody, or nobody knows.
+    let more = format!("-A FORWARD -s 198.51.100.7/32 -j ACCEPT\n{guarded}");
+    assert_eq!(row(&more).0, "192.0.2.1, 198.51.100.7/32 (policy: 192.0.2.1)");
+    assert_eq!(row("-A FORWARD -i eth0 -j DROP\n").0, "nobody (policy: 192.0.2.1)");
+    let (said, exposure, because) = row(&format!("-A FORWARD -m frobnicate --blue -j ACCEPT\n{guarded}"));
+    assert_eq!(because, "iptables -t filter, FORWARD rule 1: -m frobnicate --blue -j ACCEPT");
+    assert_eq!((said, exposure), (format!("unknown (because of: {because}) (policy: 192.0.2.1)"), "world"));
+    // What only drops takes nothing from who is not spoken of.
+    let banned = format!("-A FORWARD -s 192.0.2.1/32 -j DROP\n{guarded}");
+    assert_eq!(row(&banned).0, "nobody (policy: 192.0.2.1)");
+    let mut kernel = kernel("DROP", DNAT, &format!("{guarded}{docker}"));
+    kernel.unread.push("the nftables table inet firewalld".to_owned());
+    let way = found(&policy, &world, Some(&kernel)).swap_remove(0);
+    let told = "unknown (because of: the nftables table inet firewalld is in the kernel too and was not read)";
+    assert_eq!((way.from.as_str(), way.exposure.name()), (told, "restricted"));
+}
+
+#[test]
+fn whom_others_keep_out_is_left_out() {
+    let world = inventory(vec![container("web", 2, &["0.0.0.0"])]);
+    let docker = [ANSWERS, PUBLISHED, LAST].concat();
+    let policy = Policy::default();
+    let banned = kernel("DROP", DNAT, &format!("-A FORWARD -s 192.0.2.0/24 -j DROP\n{docker}"));
+    let way = found(&policy, &world, Some(&banned)).swap_remove(0);
     assert_eq!(
-        all(&policy, &world, Some(&kernel("ACCEPT", PUBLISHED)), true),
-        [
-            "web | 0.0.0.0:8080 | 80/tcp | dnat | everyone | world | 1",
-            "web | 172.17.0.2 | all | direct | everyone (routed to it) | world | 1",
-        ]
+        (way.told().as_str(), way.exposure.name()),
+        ("everyone except 192.0.2.0/24 (policy: everyone)", "world")
     );
+    // Which is no different from what a rule of ours says.
+    let policy = Policy { rules: vec![rule(Verdict::Deny, "web", "192.0.2.0/24", None)], ..Policy::default() };
+    let way = found(&policy, &world, Some(&banned)).swap_remove(0);
+    assert_eq!((way.told().as_str(), way.intended), ("everyone except 192.0.2.0/24", None));
 }
 
 #[test]
@@ -174,7 +250,7 @@ fn those_that_rest_and_those_yet_to_come_have_rows() {
     ];
     let policy = Policy { rules, ..Policy::default() };
     assert_eq!(
-        all(&policy, &world, None, false),
+        all(&policy, &world, None),
         [
             "hosty | host 0.0.0.0:9100 | 9100/tcp | host | 192.0.2.1 except 192.0.2.3 | restricted | 2,5",
             "hosty | host [::]:9100 | 9100/tcp | host | 192.0.2.1 except 192.0.2.3 | restricted | 2,5",

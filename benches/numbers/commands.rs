@@ -3,15 +3,18 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
+
+use docker_firewall::net::Family;
 
 use crate::Result;
 use crate::engine;
 use crate::figure::{Bound, Figure};
 use crate::wires::{CLIENT, run};
-use crate::world::{BRIDGE, DOCKERS_RULES, GATEWAY, address, set_text};
+use crate::world::{BRIDGE, DOCKERS_RULES, GATEWAY, GATEWAY_V6, address, address_v6, set_text};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_docker-firewall");
 const RECIPE_SET: &str = "create -exist recipe hash:ip family inet hashsize 1024 maxelem 65536\nflush recipe\n\
@@ -89,10 +92,16 @@ fn prepare() -> Result {
     if devices.lines().skip(2).any(|line| !line.trim_start().starts_with("lo:")) {
         return Err("this part writes the kernel's rules: run it by benches/run.sh, in a namespace of its own".into());
     }
+    // Somebody has to be outside, or nobody is sent over the ways in.
     let devices = format!(
-        "link set lo up\nlink add {BRIDGE} type bridge\naddr add {GATEWAY}/14 dev {BRIDGE}\nlink set {BRIDGE} up\n"
+        "link set lo up\nlink add {BRIDGE} type bridge\naddr add {GATEWAY}/14 dev {BRIDGE}\n\
+         addr add {GATEWAY_V6}/64 dev {BRIDGE} nodad\nlink set {BRIDGE} up\nlink add outside type bridge\n\
+         addr add 203.0.113.1/24 dev outside\naddr add fd00:1::1/64 dev outside nodad\nlink set outside up\n"
     );
     run(&["ip", "-batch", "-"], &devices)?;
+    for switch in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        fs::write(Path::new("/proc/sys/net").join(switch), "1")?;
+    }
     run(&["iptables-nft-restore"], DOCKERS_RULES)?;
     run(&["ip6tables-nft-restore"], "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n").map(drop)
 }
@@ -176,7 +185,9 @@ fn with_containers(count: usize, rounds: usize) -> Result<Vec<Figure>> {
 
 /// `ls` where every container is guarded and the kernel holds Docker's rules for every port: the most that it reads.
 fn ls_at_most(desk: &Desk, count: usize, rounds: usize) -> Result<Figure> {
-    run(&["iptables-nft-restore", "--noflush"], &publishing(count)?)?;
+    for (program, family) in [("iptables-nft-restore", Family::V4), ("ip6tables-nft-restore", Family::V6)] {
+        run(&[program, "--noflush"], &publishing(count, family)?)?;
+    }
     desk.time(&["default", "closed"])?;
     let (mut values, mut base) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
@@ -193,12 +204,18 @@ fn ls_at_most(desk: &Desk, count: usize, rounds: usize) -> Result<Figure> {
 }
 
 /// What Docker writes for the ports of `count` containers.
-fn publishing(count: usize) -> Result<String> {
+fn publishing(count: usize, family: Family) -> Result<String> {
     let (mut nat, mut filter) = ("*nat\n:DOCKER - [0:0]\n".to_owned(), "*filter\n:DOCKER - [0:0]\n".to_owned());
+    writeln!(nat, "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER")?;
     for number in 0..count {
-        let (to, port) = (address(number), 20_000 + number);
-        writeln!(nat, "-A DOCKER ! -i {BRIDGE} -p tcp -m tcp --dport {port} -j DNAT --to-destination {to}:80")?;
-        writeln!(filter, "-A DOCKER -d {to}/32 ! -i {BRIDGE} -o {BRIDGE} -p tcp -m tcp --dport 80 -j ACCEPT")?;
+        let port = 20_000 + number;
+        let (to, length) = match family {
+            Family::V4 => (IpAddr::V4(address(number)), 32),
+            Family::V6 => (IpAddr::V6(address_v6(number)), 128),
+        };
+        let place = SocketAddr::new(to, 80);
+        writeln!(nat, "-A DOCKER ! -i {BRIDGE} -p tcp -m tcp --dport {port} -j DNAT --to-destination {place}")?;
+        writeln!(filter, "-A DOCKER -d {to}/{length} ! -i {BRIDGE} -o {BRIDGE} -p tcp -m tcp --dport 80 -j ACCEPT")?;
     }
     Ok(format!("{nat}COMMIT\n{filter}-A DOCKER ! -i {BRIDGE} -o {BRIDGE} -j DROP\nCOMMIT\n"))
 }

@@ -1,4 +1,4 @@
-//! An engine with any number of running containers, on a unix socket.
+//! An engine with any number of running containers of both families, on a unix socket.
 
 use std::fmt::Write as _;
 use std::os::unix::net::UnixListener;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::Result;
 use crate::canned::{Reply, serve};
-use crate::world::{BRIDGE, GATEWAY, SUBNET, address};
+use crate::world::{BRIDGE, GATEWAY, GATEWAY_V6, SUBNET, SUBNET_V6, address, address_v6};
 
 /// Serves until the process ends.
 pub(crate) fn start(socket: &Path, count: usize) -> Result {
@@ -31,8 +31,9 @@ pub(crate) fn start(socket: &Path, count: usize) -> Result {
 
 fn networks() -> String {
     format!(
-        r#"[{{"Id":"{}","Name":"shop","Driver":"bridge","Scope":"local","EnableIPv6":false,"Internal":false,
-        "IPAM":{{"Config":[{{"Subnet":"{SUBNET}","Gateway":"{GATEWAY}"}}]}},
+        r#"[{{"Id":"{}","Name":"shop","Driver":"bridge","Scope":"local","EnableIPv6":true,"Internal":false,
+        "IPAM":{{"Config":[{{"Subnet":"{SUBNET}","Gateway":"{GATEWAY}"}},
+        {{"Subnet":"{SUBNET_V6}","Gateway":"{GATEWAY_V6}"}}]}},
         "Options":{{"com.docker.network.bridge.name":"{BRIDGE}"}}}}]"#,
         "ff".repeat(32)
     )
@@ -47,12 +48,15 @@ fn containers(count: usize) -> String {
             r#"{comma}{{"Id":"{number:064x}","Names":["/c{number}"],"Image":"demo:1","State":"running",
             "Labels":{{"com.docker.compose.project":"shop","com.docker.compose.service":"s{number}"}},
             "HostConfig":{{"NetworkMode":"shop"}},
-            "Ports":[{{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":{port},"Type":"tcp"}}],
+            "Ports":[{{"IP":"0.0.0.0","PrivatePort":80,"PublicPort":{port},"Type":"tcp"}},
+            {{"IP":"::","PrivatePort":80,"PublicPort":{port},"Type":"tcp"}}],
             "NetworkSettings":{{"Networks":{{"shop":{{"NetworkID":"{network}","IPAddress":"{address}","IPPrefixLen":14,
-            "Gateway":"{GATEWAY}","MacAddress":"02:42:ac:11:00:02"}}}}}}}}"#,
+            "Gateway":"{GATEWAY}","GlobalIPv6Address":"{address_v6}","GlobalIPv6PrefixLen":64,
+            "IPv6Gateway":"{GATEWAY_V6}","MacAddress":"02:42:ac:11:00:02"}}}}}}}}"#,
             port = 20_000 + number,
             network = "ff".repeat(32),
             address = address(number),
+            address_v6 = address_v6(number),
         );
     }
     text + "]"

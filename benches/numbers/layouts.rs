@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use docker_firewall::compile::{Ground, ThirdLine};
 use docker_firewall::host::kernel::HostKernel;
+use docker_firewall::host::nft::Nft;
 use docker_firewall::host::tools::Tools;
-use docker_firewall::reconcile;
+use docker_firewall::reconcile::{self, Pass};
+use docker_firewall::resolve::Proof;
 
 use crate::Result;
 use crate::wires::{CLIENT, PORT, Wires, run};
@@ -36,6 +39,8 @@ pub(crate) enum Layout {
     Docker,
     /// This program's, with so many entries in the set of friends.
     Ours { containers: usize, friends: usize },
+    /// The same with the third line that an agent holds.
+    Third(usize),
     /// Two rules a container: who may, and nobody else. What is known passes before.
     Linear(usize),
     /// As ufw-docker lays them: `DOCKER-USER` asks `ufw-user-forward`, a rule a container, then closes private networks.
@@ -52,6 +57,7 @@ impl Layout {
             Self::Ours { containers, friends } => {
                 format!("docker-firewall, {containers} containers, {friends} friends")
             }
+            Self::Third(count) => format!("docker-firewall with the third line, {count} containers"),
             Self::Linear(count) => format!("linear rules, {count} containers"),
             Self::UfwDocker(count) => format!("ufw-docker's layout, {count} containers"),
             Self::Whalewall(count) => format!("whalewall's layout, {count} containers"),
@@ -63,14 +69,15 @@ impl Layout {
         match self {
             Self::Docker => address(0),
             Self::Ours { containers: count, .. }
+            | Self::Third(count)
             | Self::Linear(count)
             | Self::UfwDocker(count)
             | Self::Whalewall(count) => address(count / 2),
         }
     }
 
-    /// Writes it in this network namespace.
-    pub(crate) fn load(self, wires: &Wires, flavour: Flavour) -> Result {
+    /// Writes it in this network namespace; whoever owns its third line has to live as long as it.
+    pub(crate) fn load(self, wires: &Wires, flavour: Flavour) -> Result<Option<Nft>> {
         wires.at_router(|| {
             restore(flavour, DOCKERS_RULES)?;
             // The engine makes DOCKER-USER in both families.
@@ -79,12 +86,14 @@ impl Layout {
                 "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n",
             )?;
             match self {
-                Self::Docker => Ok(()),
-                Self::Ours { containers, friends } => ours(containers, friends),
-                Self::Linear(count) => restore(flavour, &linear(count)),
-                Self::UfwDocker(count) => restore(flavour, &ufw_docker(count)),
-                Self::Whalewall(count) => run(&["nft", "-f", "-"], &whalewall(count)).map(drop),
+                Self::Docker => {}
+                Self::Ours { containers, friends } => drop(ours(containers, friends, Proof::No)?),
+                Self::Third(containers) => return ours(containers, 1, Proof::Wanted),
+                Self::Linear(count) => restore(flavour, &linear(count))?,
+                Self::UfwDocker(count) => restore(flavour, &ufw_docker(count))?,
+                Self::Whalewall(count) => drop(run(&["nft", "-f", "-"], &whalewall(count))?),
             }
+            Ok(None)
         })
     }
 }
@@ -94,24 +103,29 @@ fn restore(flavour: Flavour, text: &str) -> Result {
 }
 
 /// By the program's own pass, plan and apply.
-fn ours(containers: usize, friends: usize) -> Result {
+fn ours(containers: usize, friends: usize, proof: Proof) -> Result<Option<Nft>> {
     let set = world::set_file(CLIENT, friends)?;
     let world = World {
         policy: world::friends_only()?,
         sets: BTreeMap::from([(FRIENDS.to_owned(), set)]),
         inventory: world::inventory(containers)?,
     };
-    apply(&world)
+    apply(&world, proof)
 }
 
 /// Puts a world in force in this thread's network namespace.
-pub(crate) fn apply(world: &World) -> Result {
-    let pass = world.pass();
+fn apply(world: &World, proof: Proof) -> Result<Option<Nft>> {
+    let pass = Pass { proof, ..world.pass() };
     let users = pass.users();
     let mut kernel = HostKernel::new(Tools::from_env());
     let before = reconcile::observe(&mut kernel, &users)?;
-    reconcile::apply(&mut kernel, &users, &before, &|state| pass.desired(state), &|| false)?;
-    Ok(())
+    let state = reconcile::apply(&mut kernel, &users, &before, &|state| pass.desired(state), &|| false)?.state;
+    let Some(line) = ThirdLine::of(&pass.resolved(&state), |family| Ground::of(&state, family)) else {
+        return Ok(None);
+    };
+    let mut nft = Nft::start(&Tools::from_env(), || {})?;
+    nft.run(&line.raise())?;
+    Ok(Some(nft))
 }
 
 fn linear(count: usize) -> String {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use docker_firewall::host::nft::Nft;
+
 use crate::Result;
 use crate::figure::{Bound, Figure};
 use crate::layouts::{Flavour, Layout};
@@ -19,6 +21,8 @@ struct Effort {
 struct Place {
     layout: Layout,
     wires: Wires,
+    /// Whoever owns its third line.
+    _owner: Option<Nft>,
     values: [Vec<f64>; 6],
 }
 
@@ -51,6 +55,7 @@ fn layouts(flavour: Flavour, quick: bool) -> Vec<Layout> {
     let mut layouts = vec![Layout::Docker];
     layouts.extend(counts.iter().map(|&containers| Layout::Ours { containers, friends: 1 }));
     layouts.extend(sizes.iter().map(|&friends| Layout::Ours { containers: 1000, friends }));
+    layouts.push(Layout::Third(1000));
     for &count in counts {
         layouts.extend([Layout::Linear(count), Layout::UfwDocker(count)]);
         if flavour == Flavour::Nft {
@@ -65,9 +70,9 @@ fn of_flavour(flavour: Flavour, layouts: &[Layout], effort: &Effort) -> Result<V
     for (number, &layout) in layouts.iter().enumerate() {
         eprintln!("packets, {}: laying {}", flavour.name(), layout.name());
         let wires = Wires::lay(&number.to_string())?;
-        layout.load(&wires, flavour)?;
+        let owner = layout.load(&wires, flavour)?;
         is_what_it_says(layout, &wires)?;
-        places.push(Place { layout, wires, values: Default::default() });
+        places.push(Place { layout, wires, _owner: owner, values: Default::default() });
     }
     for round in 0..effort.rounds {
         eprint!("\rpackets, {}: round {} of {}", flavour.name(), round + 1, effort.rounds);
@@ -83,7 +88,8 @@ fn of_flavour(flavour: Flavour, layouts: &[Layout], effort: &Effort) -> Result<V
     let mut figures = Vec::new();
     for (index, (what, unit, bound)) in KINDS.into_iter().enumerate() {
         for place in others {
-            let bound = if matches!(place.layout, Layout::Ours { .. }) { bound } else { Bound::None };
+            let bound =
+                if matches!(place.layout, Layout::Ours { .. } | Layout::Third(_)) { bound } else { Bound::None };
             let what = format!("{what}, {}", flavour.name());
             let (values, base) = (&place.values[index], &base.values[index]);
             figures.push(Figure::paired(&what, &place.layout.name(), unit, values, base, bound));

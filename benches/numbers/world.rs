@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use docker_firewall::inventory::{Binding, Container, Endpoint, Engine, Inventory, Network, NetworkMode};
 use docker_firewall::net::{Family, Protocol};
 use docker_firewall::policy::{Document, Policy, SetFile, SetName};
 use docker_firewall::reconcile::Pass;
-use docker_firewall::resolve::Following;
+use docker_firewall::resolve::{Following, Proof};
 use docker_firewall::ruleset::{Chain, Desired, Dump, Line, TableDump};
 use jiff::Timestamp;
 
@@ -20,6 +20,10 @@ pub(crate) const BRIDGE: &str = "br-ffffffffffff";
 pub(crate) const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 64, 0, 1);
 /// The containers' subnet.
 pub(crate) const SUBNET: &str = "10.64.0.0/14";
+/// The same of IPv6, for the parts that have it.
+pub(crate) const GATEWAY_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x64, 0, 0, 0, 0, 0, 1);
+/// As above.
+pub(crate) const SUBNET_V6: &str = "fd00:64::/64";
 /// The user's set of friends.
 pub(crate) const FRIENDS: &str = "friends";
 
@@ -27,6 +31,12 @@ pub(crate) const FRIENDS: &str = "friends";
 pub(crate) fn address(number: usize) -> Ipv4Addr {
     let number = u32::try_from(number).unwrap_or(u32::MAX / 2);
     Ipv4Addr::from(u32::from(GATEWAY) + 1 + number)
+}
+
+/// Its IPv6 address.
+pub(crate) fn address_v6(number: usize) -> Ipv6Addr {
+    let number = u128::try_from(number).unwrap_or(u128::MAX / 2);
+    Ipv6Addr::from(u128::from(GATEWAY_V6) + 1 + number)
 }
 
 /// `count` running containers on one bridge, each with port 80 published.
@@ -119,6 +129,7 @@ impl World {
             inventory: &self.inventory,
             following: Following::Nobody,
             mute: false,
+            proof: Proof::No,
             now: Timestamp::UNIX_EPOCH,
         }
     }
@@ -181,7 +192,11 @@ pub(crate) fn empty() -> Dump {
             if table == Table::Filter {
                 part.chains.insert("DOCKER-USER".to_owned(), Chain::default());
                 let jump = docker_firewall::ruleset::parse_rule("-j DOCKER-USER");
-                let line = Line { text: "-j DOCKER-USER".to_owned(), rule: jump };
+                let line = Line {
+                    text: "-j DOCKER-USER".to_owned(),
+                    rule: jump,
+                    counts: docker_firewall::ruleset::Counts::default(),
+                };
                 part.chains.entry("FORWARD".to_owned()).or_default().lines.push(line);
             }
             dump.tables.insert((family, table), part);

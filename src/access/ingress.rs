@@ -2,12 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{Access, reading, stranger_passes};
+use super::{Access, reading};
 use crate::inventory::{Inventory, Service, ServicePort};
 use crate::net::Family;
 use crate::policy::{DefaultAccess, Policy, Rule, Verdict};
 use crate::resolve::{rule_selects_service, speaks_of};
-use crate::ruleset::{Dump, Path};
 
 /// What the rules say of one service.
 #[derive(Clone, Debug)]
@@ -33,12 +32,4 @@ impl ServiceAccess<'_> {
         let speaking: Vec<_> = self.rules.iter().filter(|(_, rule)| speaks_of(rule, port)).copied().collect();
         reading(&speaking, Family::V4, self.guarded, now)
     }
-}
-
-/// Whether the rules in the kernel let a packet from an address that nobody listed through to `port`.
-pub fn strangers_pass_ingress(state: &Dump, inventory: &Inventory, port: &ServicePort) -> bool {
-    let addresses = inventory.ingress.iter().flat_map(|ingress| &ingress.addresses);
-    addresses.copied().any(|address| {
-        stranger_passes(state, Path::Forward, (address, port.protocol, port.published), Some(port.published))
-    })
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
 
 use super::{Access, Who};
 use crate::inventory::{Container, Inventory, Service};
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::resolve::Owner;
 
 /// How far a way is open.
@@ -79,6 +80,17 @@ impl fmt::Display for Road {
     }
 }
 
+/// What a packet on the way goes through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// The host's chains, to whatever they lead to: a published port, a container's own address.
+    Through,
+    /// The host's chains, to a port of the host that a container on its network has.
+    Host,
+    /// The chains of the container's own network namespace.
+    Wire,
+}
+
 /// Whom the way leads to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Resident {
@@ -133,14 +145,33 @@ pub struct Way {
     pub road: Road,
     /// Over which family, where it is one.
     pub family: Option<Family>,
-    /// Who comes in, in words.
+    /// Who comes in, in words: by the kernel, where it was asked.
     pub from: String,
+    /// What the policy says, where the kernel does otherwise or nobody can tell.
+    pub intended: Option<String>,
+    /// What decides otherwise, or leaves it open.
+    pub because: String,
     /// How far it is open.
     pub exposure: Exposure,
     /// Numbers of the rules that speak of it, from 1.
     pub rules: Vec<usize>,
     /// Whether rules or the default decide here.
     pub managed: bool,
+    /// What to try to see who comes in; `None` where there is nothing to try.
+    pub calls: Option<Calls>,
+}
+
+/// Where packets are sent that take a way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calls {
+    /// What they go through.
+    pub lead: Lead,
+    /// Full ID of the container whose network it is; empty of what no single container has.
+    pub owner: String,
+    /// Each; without an address, to every one that the host has of the family.
+    pub to: Vec<(Protocol, Option<IpAddr>, u16)>,
+    /// What the policy says of them.
+    pub access: Access,
 }
 
 impl Way {
@@ -153,20 +184,35 @@ impl Way {
             road: Road::Nothing,
             family: None,
             from: "nobody".to_owned(),
+            intended: None,
+            because: String::new(),
             exposure: Exposure::Closed,
             rules: Vec::new(),
             managed,
+            calls: None,
         }
     }
 
-    /// The same with what is known of its access. `open` is what the kernel does to strangers when it does not hold what
-    /// the policy says: never is less said than what is open.
-    pub(super) fn open_to(self, access: &Access, open: Option<bool>) -> Self {
-        let (from, exposure) = match (&access.who, open) {
-            (Who::HostOnly, _) | (_, None) => (access.to_string(), Exposure::from(access)),
-            (_, Some(true)) => ("everyone".to_owned(), Exposure::World),
-            (_, Some(false)) => (format!("unknown (the policy says: {access})"), Exposure::Restricted),
-        };
-        Self { from, exposure, rules: access.rules.clone(), ..self }
+    /// The same with what the policy says of it, to be tried by these calls.
+    pub(super) fn open_to(
+        self,
+        access: Access,
+        lead: Lead,
+        owner: &str,
+        to: Vec<(Protocol, Option<IpAddr>, u16)>,
+    ) -> Self {
+        let (from, exposure, rules) = (access.to_string(), Exposure::from(&access), access.rules.clone());
+        // What is bound to a loopback address nobody outside can call.
+        let called = access.who != Who::HostOnly;
+        let calls = called.then(|| Calls { lead, owner: owner.to_owned(), to, access });
+        Self { from, exposure, rules, calls, ..self }
+    }
+
+    /// Who comes in, in one cell: with what the policy says, where that is something else.
+    pub fn told(&self) -> String {
+        match &self.intended {
+            Some(intended) => format!("{} (policy: {intended})", self.from),
+            None => self.from.clone(),
+        }
     }
 }

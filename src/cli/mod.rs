@@ -22,6 +22,7 @@ pub mod duration;
 mod engine;
 pub mod environment;
 pub mod failure;
+mod figures;
 pub mod format;
 pub mod globals;
 mod help;
@@ -43,6 +44,7 @@ mod survey;
 pub mod table;
 mod tree;
 mod values;
+mod world;
 
 /// The process's entry point.
 pub fn main() -> ExitCode {

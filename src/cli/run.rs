@@ -90,6 +90,8 @@ fn dispatch(context: &mut Context, invocation: Invocation) -> Result<Exit, Failu
         Invocation::Explain(args) => commands::explain::run(context, args),
         Invocation::Graph(args) => commands::graph::run(context, args),
         Invocation::Log(args) => commands::log::run(context, args),
+        Invocation::Top(args) => commands::top::run(context, args),
+        Invocation::Metrics(args) => commands::metrics::run(context, args),
         Invocation::Default(args) => commands::default::run(context, args),
         Invocation::Apply(args) => commands::apply::run(context, args),
         Invocation::Plan(args) => commands::plan::run(context, args),

@@ -23,13 +23,14 @@ use crate::net::Family;
 use crate::plan::{self, DiffLine};
 use crate::policy::{Policy, RuleSource, SetFile};
 use crate::reconcile::{self, Applied, Boot, Config, Ledger, Pass, Record, Sandbox, Sandboxes, Site};
-use crate::resolve::{self, BootRecord, Following, Owner, needs_sandbox};
+use crate::resolve::{self, BootRecord, Following, Owner, Proof, needs_sandbox};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, render_set_entry};
 
 mod glance;
 mod logging;
 mod sight;
 mod standing;
+mod third;
 
 use logging::Logging;
 
@@ -57,6 +58,8 @@ pub(super) struct Session {
     pub(super) inventory: Option<Inventory>,
     /// Whether somebody follows what comes and goes.
     pub(super) following: Following,
+    /// Whether the backstop leaves a proof for an agent's third line.
+    pub(super) proof: Proof,
     /// One moment for everything the command says and does.
     pub(super) now: Timestamp,
     /// Members that no file holds and that shall leave the kernel all the same, by the set's kernel name.
@@ -133,6 +136,7 @@ impl Session {
         line: &mut engine::Line,
     ) -> Result<Self, Failure> {
         let following = if agent_is_here(ledger.paths()) { Following::Agent } else { Following::Nobody };
+        let proof = if lock::is_held(&ledger.paths().third_line_file()) { Proof::Asked } else { Proof::No };
         let inventory = match need {
             Need::Memory => None,
             _ => match line.inventory(ctx) {
@@ -146,6 +150,7 @@ impl Session {
             ledger,
             inventory,
             following,
+            proof,
             now: Timestamp::now(),
             dismissed: BTreeMap::new(),
             fault: None,
@@ -259,7 +264,8 @@ impl Session {
         inventory: &'a Inventory,
     ) -> Pass<'a> {
         let (policy, sets) = (config.document.policy(), &config.sets);
-        Pass { policy, sets, earlier_sets, inventory, following: self.following, mute: self.is_mute(), now: self.now }
+        let (following, mute, proof, now) = (self.following, self.is_mute(), self.proof, self.now);
+        Pass { policy, sets, earlier_sets, inventory, following, mute, proof, now }
     }
 
     /// What the kernel shall hold for `config`, given what it holds.
@@ -376,8 +382,8 @@ impl Session {
         let mut sandboxes = std::mem::take(&mut self.sandboxes);
         self.seen = None;
         let users = self.ledger.users(config.unwrap_or(self.config()));
-        let nothing = Desired { gone: users.clone(), ..Desired::default() };
-        let desired = |state: &Dump| config.map_or_else(|| nothing.clone(), |config| self.desired(config, state));
+        let nothing = |state: &Dump| self.nothing_but_the_proof(state, &users);
+        let desired = |state: &Dump| config.map_or_else(|| nothing(state), |config| self.desired(config, state));
         let held = match sandboxes.open.as_slice() {
             [] => BTreeMap::new(),
             _ => compile::held(before, &desired(before)),

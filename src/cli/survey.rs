@@ -8,11 +8,14 @@ use super::format::Filters;
 use super::report::count;
 use super::session::{Need, Session};
 use super::text::{natural_order, printable};
-use crate::access::{Exposure, View, Way, pending_ways, service_ways, ways, withheld_ways};
+use crate::access::{Exposure, Onlooker, View, Way, pending_ways, service_ways, ways, withheld_ways};
 use crate::inventory::{Container, Inventory, Service};
 use crate::policy::{Policy, Target, nearest};
 use crate::resolve::{selects, selects_service};
-use crate::ruleset::Dump;
+
+mod seen;
+
+use seen::Seen;
 
 /// What was found.
 pub(super) struct Survey {
@@ -37,34 +40,48 @@ pub(super) fn survey(ctx: &mut Context, targets: &[Target], filters: &Filters) -
     filters.only_values("managed", &["true", "false"])?;
     filters.only_values("exposed", &Exposure::ALL.map(Exposure::name))?;
     let mut remarks = Vec::new();
-    let (session, kernel, changes) = if Session::is_privileged() {
-        let mut session = Session::open(ctx, Need::Engine)?;
-        let (state, changes) = session.rules_in_force()?;
-        (session, Some(state), changes)
+    let (session, world) = if Session::is_privileged() {
+        let (mut session, whole) = Session::open_and_look(ctx)?;
+        if session.containers()?.services_withheld().is_some() {
+            // Only the comments of members say what services publish here.
+            session.state()?;
+        }
+        let world = seen::world(&mut session, whole)?;
+        (session, Some(world))
     } else {
         remarks.push("note: read from the policy, not from the kernel, which needs CAP_NET_ADMIN (sudo)".to_owned());
-        (Session::look(ctx, Need::Engine)?, None, 0)
+        (Session::look(ctx, Need::Engine)?, None)
     };
-    if changes > 0 {
-        let lines = count(changes, "line", "lines");
-        let program = &ctx.program;
-        remarks.push(format!(
-            "warning: the kernel differs from the policy in {lines}: `{program} plan` shows the difference, `{program} apply` mends it"
-        ));
-    }
-    let mut ways = found(&session, kernel.as_ref(), changes > 0, targets)?;
+    let seen = world.map(|world| Seen::new(world, &session));
+    let mut ways = found(&session, seen.as_ref(), targets)?;
     ways.retain(|way| passes(way, filters));
+    remarks.extend(seen.iter().flat_map(|seen| differences(&ctx.program, &ways, seen)));
     let host = session.containers()?.engine.name.clone();
     Ok(Survey { ways, policy: session.policy().clone(), host, now: session.now, remarks })
 }
 
-fn found(session: &Session, kernel: Option<&Dump>, differs: bool, targets: &[Target]) -> Result<Vec<Way>, Failure> {
+/// What a reader of these ways should know besides.
+fn differences(program: &str, ways: &[Way], seen: &Seen<'_>) -> Vec<String> {
+    let mut remarks: Vec<String> =
+        seen.unread().iter().map(|unread| format!("warning: {unread} is in the kernel too and was not read")).collect();
+    let differing = ways.iter().filter(|way| way.intended.is_some()).count();
+    if differing > 0 {
+        remarks.push(format!(
+            "warning: {} not what the policy says: `{program} plan` shows what `{program} apply` mends, and \
+             `{program} explain` what others' rules do",
+            count(differing, "way is", "ways are")
+        ));
+    }
+    remarks
+}
+
+fn found(session: &Session, seen: Option<&Seen<'_>>, targets: &[Target]) -> Result<Vec<Way>, Failure> {
     let inventory = session.containers()?;
     let known = session.services(inventory);
     let pending: Vec<Target> = session.policy().rules.iter().flat_map(|rule| rule.targets.clone()).collect();
     refuse_unknown(targets, inventory, &known, &pending)?;
-    let mut view = View::new((session.policy(), inventory), kernel, differs, session.now);
-    view.inside = session.sandboxes().iter().map(|inside| (inside.id.as_str(), &inside.state)).collect();
+    let onlooker = seen.map(|seen| seen as &dyn Onlooker);
+    let view = View { policy: session.policy(), inventory, onlooker, now: session.now };
     let is_meant = |service: &Service| {
         targets.is_empty() || targets.iter().any(|target| selects_service(target, service, inventory))
     };

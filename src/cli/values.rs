@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::duration::parse_duration;
 use super::format::LogFormat;
+use crate::metrics::Notation;
 use crate::net::{PortRange, Protocol, parse_ports};
 use crate::policy::{
     DefaultAccess, EntryError, FieldError, Hook, RuleSource, SourceEntry, SourceError, Target, check_comment,
@@ -149,6 +150,20 @@ pub(super) fn parse_picture(text: &str) -> Result<Picture, String> {
         "svg" => Ok(Picture::Svg),
         _ => Err("pictures are dot, mermaid and svg".to_owned()),
     }
+}
+
+/// `prometheus`, `openmetrics`.
+pub(super) fn parse_notation(text: &str) -> Result<Notation, String> {
+    match text {
+        "prometheus" => Ok(Notation::Prometheus),
+        "openmetrics" => Ok(Notation::OpenMetrics),
+        _ => Err("notations are prometheus and openmetrics".to_owned()),
+    }
+}
+
+/// A file to be written.
+pub(super) fn parse_output(text: &str) -> Result<PathBuf, String> {
+    if text.is_empty() { Err("a file name is empty".to_owned()) } else { Ok(PathBuf::from(text)) }
 }
 
 /// `key=value`; keys are trimmed and in lower case.

@@ -219,6 +219,31 @@ pub(super) fn sandbox_atoms(sandboxed: &Sandboxed, family: Family, renamed: impl
     atoms
 }
 
+/// Every kernel rule of `family` that may come of a rule alone, wherever its containers are: those of addresses, of ports of
+/// the host and of the ingress, at every level that the order of the rules can put it on.
+pub(super) fn possible(resolved: &Resolved, index: usize, family: Family) -> Atoms {
+    let mut atoms = Atoms::new();
+    let everything: Vec<usize> = (0..resolved.rules.len()).collect();
+    // Fewer rules alternate no more often.
+    let most = levels(resolved, &everything).last().map_or(0, |(level, _)| level);
+    let parts = Parts::of(resolved, index, family);
+    let first = u16::from(resolved.rules[index].verdict == Verdict::Deny);
+    for level in (first..=most).step_by(2) {
+        parts.insert(&mut atoms, level, None, "");
+        for source in parts.sources() {
+            let merged = match &source {
+                Source::Blocks(blocks) if blocks.len() <= MERGED => Source::Merged,
+                other => other.clone(),
+            };
+            atoms.entry(parts.key(level, merged, Shape::Spelled)).or_default();
+            for shape in [Shape::HostPort, Shape::HostAddress] {
+                atoms.entry(parts.key(level, source.clone(), shape)).or_default();
+            }
+        }
+    }
+    atoms
+}
+
 /// All addresses, in blocks that the kernel's sets take.
 pub(super) fn whole(family: Family) -> Vec<IpNet> {
     kernel_blocks(match family {

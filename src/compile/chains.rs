@@ -15,8 +15,8 @@ use super::atom::{Atoms, Key, Log, Shape, Source};
 use super::{log, sets};
 use crate::net::{Family, Protocol};
 use crate::policy::Verdict;
-use crate::resolve::Resolved;
-use crate::ruleset::{Action, DesiredTable, HookRules, Line, LogPath, Match, Rule, SetDirection, names};
+use crate::resolve::{Proof, Resolved};
+use crate::ruleset::{Action, DesiredTable, HookRules, Line, LogPath, Match, PROOF, Rule, SetDirection, names};
 
 /// Which way the packet goes, seen from the container.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,6 +55,19 @@ fn jump(from: &str, to: &str) -> HookRules {
     HookRules { chain: from.to_owned(), lines: vec![Line::of(rule)] }
 }
 
+/// `table` of `security`, and behind each jump of ours in it the rule that puts the proof on what came back.
+pub(super) fn with_proof(mut table: DesiredTable) -> DesiredTable {
+    table.chains.insert(names::PASS.to_owned(), vec![Line::of(Rule::new([], Action::Mark(PROOF)))]);
+    for name in [names::FORWARD, names::INPUT, names::OUTPUT] {
+        let pass = jump(name, names::PASS);
+        match table.hooks.iter_mut().find(|hook| hook.chain == name) {
+            Some(hook) => hook.lines.extend(pass.lines),
+            None => table.hooks.push(pass),
+        }
+    }
+    table
+}
+
 impl Judgement {
     /// The same for `filter`.
     pub(super) fn refusing(&self, mut table: DesiredTable) -> DesiredTable {
@@ -62,6 +75,11 @@ impl Judgement {
             lines.splice(0..0, self.refusal.clone());
         }
         table
+    }
+
+    /// The same for `security`, whose last rules of ours leave a proof where somebody asks for it.
+    pub(super) fn proving(table: DesiredTable, proof: Proof) -> DesiredTable {
+        if proof == Proof::No { table } else { with_proof(table) }
     }
 
     /// All chains: those for containers called from `forward`, those for ports of the host from INPUT and OUTPUT.
@@ -76,11 +94,12 @@ impl Judgement {
         }
     }
 
-    /// Only the chains for ports of the host; what goes to containers is judged by `literal` rules.
+    /// Only the chains for ports of the host and what `literal` rules, which judge what goes to containers, end in.
     pub(super) fn beside_literal(&self, literal: Vec<Line>) -> DesiredTable {
-        let host = [names::HOST, names::HOST_TO, names::HOST_OUT, names::HOST_FROM, names::HOST_BACK];
+        let asked = [names::HOST, names::HOST_TO, names::HOST_OUT, names::HOST_FROM, names::HOST_BACK];
+        let asked = asked.into_iter().chain([names::CLOSED, names::HOST_CLOSED]);
         DesiredTable {
-            chains: host.iter().map(|&name| (name.to_owned(), self.chains[name].clone())).collect(),
+            chains: asked.filter_map(|name| Some((name.to_owned(), self.chains.get(name)?.clone()))).collect(),
             hooks: vec![
                 HookRules { chain: names::DOCKER.to_owned(), lines: literal },
                 jump(names::INPUT, names::HOST),
@@ -154,8 +173,8 @@ struct Side<'a> {
     loopback: bool,
     /// The set of those that only ever answer: no packet of theirs belongs to a call of their own, whatever it seems.
     answers: Option<String>,
-    /// Whether what no rule allows is logged.
-    log: bool,
+    /// Where what no rule allows ends, if it is logged.
+    closed: Option<&'static str>,
     /// How packets come that are dropped, as far as a log tells it.
     paths: &'static [LogPath],
 }
@@ -210,11 +229,19 @@ impl Side<'_> {
             rules.push(rule);
         }
         let closing = self.closing(Way::To);
-        if self.log {
-            rules.extend(log::in_front(&closing.matches, None, self.family, self.paths));
-        }
-        rules.push(closing);
+        rules.push(match self.closed {
+            Some(chain) => Rule::new(closing.matches, Action::Goto(chain.to_owned())),
+            None => closing,
+        });
         rules
+    }
+
+    /// What becomes of packets to the container that no rule allows, where that is logged. A chain of its own, so that the
+    /// set of the guarded, whose members count whatever asks for them, is asked once.
+    fn closed(&self) -> Option<(&'static str, Vec<Rule>)> {
+        let mut rules = log::in_front(&[], None, self.family, self.paths);
+        rules.push(Rule::new([], Action::Drop));
+        self.closed.map(|chain| (chain, rules))
     }
 
     /// Packets from the container.
@@ -254,7 +281,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, resol
         back: names::BACK,
         loopback: false,
         answers: None,
-        log,
+        closed: log.then_some(names::CLOSED),
         paths: &[LogPath::Dnat, LogPath::Direct],
     };
     let host = Side {
@@ -265,7 +292,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, resol
         back: names::HOST_BACK,
         loopback: true,
         answers: Some(sets::host_answers(family)),
-        log,
+        closed: log.then_some(names::HOST_CLOSED),
         paths: &[LogPath::Host],
     };
     let enter = |side: &Side<'_>, ruled: String, way: Way, chain: &str| {
@@ -297,6 +324,7 @@ pub(super) fn judgement(atoms: &Atoms, host_atoms: &Atoms, family: Family, resol
         refusal,
         chains: chains
             .into_iter()
+            .chain([container.closed(), host.closed()].into_iter().flatten())
             .map(|(name, rules)| (name.to_owned(), rules.into_iter().map(Line::of).collect()))
             .collect(),
     }
@@ -318,7 +346,7 @@ pub(super) fn sandbox(atoms: &Atoms, family: Family) -> DesiredTable {
         loopback: true,
         answers: None,
         // Nobody listens there.
-        log: false,
+        closed: None,
         paths: &[],
     };
     let door = |way: Way, chain: &str| -> Vec<Rule> {
@@ -379,10 +407,9 @@ pub(super) fn literal(atoms: &Atoms, family: Family, log: bool) -> Vec<Line> {
         lines.extend(logs(key, &matches, family, &paths));
         lines.push(Rule::new(matches, action));
     }
-    let closing = [in_set(sets::guarded(family), &[SetDirection::Dst]), published(), outside(), Match::Dnat, mark()];
-    if log {
-        lines.extend(log::in_front(&closing, None, family, &paths));
-    }
-    lines.push(Rule::new(closing, Action::Drop));
+    // `guarded` last, for its members count whatever comes that far.
+    let guarded = in_set(sets::guarded(family), &[SetDirection::Dst]);
+    let closing = [published(), outside(), Match::Dnat, guarded, mark()];
+    lines.push(Rule::new(closing, if log { Action::Goto(names::CLOSED.to_owned()) } else { Action::Drop }));
     lines.into_iter().map(Line::of).collect()
 }

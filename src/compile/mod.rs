@@ -11,22 +11,26 @@ mod blind;
 mod chains;
 mod ground;
 mod log;
+mod origin;
 mod sandbox;
 mod sets;
+mod third;
 mod twin;
 
 pub use blind::is_canary;
 pub use ground::Ground;
+pub use origin::origins;
 pub use sandbox::{held, refresh_copies, sandbox};
 pub use sets::{guarded, host, host_answers, host_guarded, ruled, unseen};
+pub use third::{ThirdLine, lower, own};
 pub use twin::twin;
 
 use blind::Blind;
 
 use crate::net::Family;
 use crate::policy::Hook;
-use crate::resolve::Resolved;
-use crate::ruleset::{Desired, DesiredSet, Table, names};
+use crate::resolve::{Proof, Resolved};
+use crate::ruleset::{Desired, DesiredSet, DesiredTable, Table, names};
 
 /// Which sets should be made before others: the canary, then those that lead to judgement, then the rest.
 pub fn flush_rank(name: &str, family: Family) -> u8 {
@@ -38,7 +42,7 @@ pub fn flush_rank(name: &str, family: Family) -> u8 {
 pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desired {
     let mut desired = Desired::default();
     if !resolved.is_active() {
-        return desired;
+        return standing(resolved.proof, ground);
     }
     for family in Family::ALL {
         let ground = ground(family);
@@ -62,7 +66,8 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
             tables.push((Table::Filter, judgement.refusing(table)));
         }
         if ground.security {
-            tables.push((Table::Security, log::as_backstop(judgement.called_from(names::FORWARD))));
+            let table = log::as_backstop(judgement.called_from(names::FORWARD));
+            tables.push((Table::Security, chains::Judgement::proving(table, resolved.proof)));
         }
         let mut sets = sets::sets(resolved, &atoms, &host_atoms, family);
         // Behind `security` nothing judges any more, and it runs where `filter` was bypassed.
@@ -81,6 +86,18 @@ pub fn compile(resolved: &Resolved, ground: impl Fn(Family) -> Ground) -> Desire
             desired.tables.insert((family, table), part);
         }
         desired.sets.extend(sets.into_iter().map(|(name, set)| (name, DesiredSet::Own(set))));
+    }
+    desired
+}
+
+/// What stays where nothing is judged: the proof, for as long as the third line is up and asks for it. Whoever takes the
+/// rules away leaves it to the agent, which lowers its line first.
+pub fn standing(proof: Proof, ground: impl Fn(Family) -> Ground) -> Desired {
+    let mut desired = Desired::default();
+    if proof == Proof::Asked {
+        for family in Family::ALL.into_iter().filter(|family| ground(*family).security) {
+            desired.tables.insert((family, Table::Security), chains::with_proof(DesiredTable::default()));
+        }
     }
     desired
 }

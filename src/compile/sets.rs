@@ -98,8 +98,17 @@ pub(super) fn of_blocks(blocks: &[IpNet], key: &Key, family: Family) -> String {
 pub(super) fn set(kind: SetKind, family: Family, timed: bool, members: BTreeMap<SetEntry, Member>) -> IpSet {
     let wanted = u32::try_from(members.len()).unwrap_or(u32::MAX / 2);
     let maxelem = MAXELEM.max(wanted.checked_next_power_of_two().unwrap_or(wanted));
-    let shape = SetShape { kind, family, hashsize: 1024, maxelem, timeout: timed.then_some(0), comment: true };
+    let shape =
+        SetShape { kind, family, hashsize: 1024, maxelem, timeout: timed.then_some(0), comment: true, counters: false };
     IpSet { shape, members }
+}
+
+/// The same, with members that count. Only what closes asks such a set, so that nobody's packets pay for it but those that
+/// are dropped.
+fn counting(kind: SetKind, family: Family, members: BTreeMap<SetEntry, Member>) -> IpSet {
+    let mut counting = set(kind, family, false, members);
+    counting.shape.counters = true;
+    counting
 }
 
 fn owned(owner: &Owner) -> Member {
@@ -130,7 +139,7 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     let guarded_places = places().filter(|place| place.guarded);
     guarded_members.extend(guarded_places.map(|place| (SetEntry::Net(place.address.into()), owned(&place.owner))));
     except_seen(&mut guarded_members, resolved, family);
-    sets.insert(guarded(family), set(SetKind::Net, family, false, guarded_members));
+    sets.insert(guarded(family), counting(SetKind::Net, family, guarded_members));
 
     if let Some(seen) = &resolved.seen {
         let mut members = closed;
@@ -160,7 +169,7 @@ pub(super) fn sets(resolved: &Resolved, atoms: &Atoms, host_atoms: &Atoms, famil
     let exceptions = Exceptions::of(resolved);
     let host_members = |belongs: &dyn Fn(&HostPort) -> bool| host_members(resolved, &exceptions, family, belongs);
     sets.insert(host(family), set(SetKind::NetPort, family, false, host_members(&HostPort::is_ruled)));
-    sets.insert(host_guarded(family), set(SetKind::NetPort, family, false, host_members(&|place| place.guarded)));
+    sets.insert(host_guarded(family), counting(SetKind::NetPort, family, host_members(&|place| place.guarded)));
 
     let answering = |place: &HostPort| place.is_ruled() && !place.calls;
     sets.insert(host_answers(family), set(SetKind::NetPort, family, false, host_members(&answering)));

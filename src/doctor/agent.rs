@@ -1,7 +1,7 @@
 //! Who keeps the rules true: the agent, the services, and what the next boot knows.
 
 use super::Check;
-use super::facts::{Account, Copied, Surroundings, Unit};
+use super::facts::{Account, Copied, Surroundings, ThirdLine, Unit};
 
 /// The agent's service.
 const AGENT: &str = "docker-firewall-agent";
@@ -55,6 +55,23 @@ pub(super) fn check(host: &Surroundings) -> Check {
         )
         .fixed_by(install(host)),
     }
+}
+
+/// Whether anything stands while both of our lines are gone. Without an agent nothing can, which is the agent's check.
+pub(super) fn third_line(host: &Surroundings) -> Option<Check> {
+    let why = match &host.agent.as_ref()?.third_line {
+        ThirdLine::NotNeeded => return Some(Check::good("third-line", "down, for no rule is in force")),
+        ThirdLine::Held => {
+            let text = "the agent holds one: whoever takes away the other two lets nobody in until they are back";
+            return Some(Check::good("third-line", text));
+        }
+        ThirdLine::Missing(why) => why,
+    };
+    let text = format!("there is none: {why}. Whoever takes away both of ours lets strangers in until they are back");
+    Some(Check::warning("third-line", text).fixed_by(format!(
+        "apt-get install nftables (Debian, Ubuntu) or dnf install nftables (Fedora), then systemctl reload {AGENT}; the \
+         kernel has to be 5.12 or later"
+    )))
 }
 
 fn as_root(host: &Surroundings) -> String {
@@ -161,7 +178,13 @@ mod tests {
     }
 
     fn running() -> Account {
-        Account { version: env!("CARGO_PKG_VERSION").into(), connected: true, failure: None, since: Some(10) }
+        Account {
+            version: env!("CARGO_PKG_VERSION").into(),
+            connected: true,
+            failure: None,
+            since: Some(10),
+            third_line: ThirdLine::Held,
+        }
     }
 
     #[test]

@@ -75,6 +75,18 @@ pub struct Modules {
     pub presence: BTreeMap<&'static str, Presence>,
 }
 
+/// What stands while somebody has taken away both of our lines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ThirdLine {
+    /// There is no rule that it would stand for.
+    #[default]
+    NotNeeded,
+    /// The agent holds it.
+    Held,
+    /// There is none, for this reason.
+    Missing(String),
+}
+
 /// What the agent says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
@@ -86,6 +98,8 @@ pub struct Account {
     pub failure: Option<String>,
     /// Seconds since its last pass, where that can be told.
     pub since: Option<i64>,
+    /// Its third line.
+    pub third_line: ThirdLine,
 }
 
 /// A copy of something of ours that was installed once.
@@ -170,7 +184,7 @@ pub struct Filters {
     pub flavour: (String, String),
     /// The other kind, where it holds anything.
     pub other: Option<OtherKind>,
-    /// Packets that only the backstop dropped since our chains were written.
+    /// Packets that only the backstop dropped since somebody last set its counters back.
     pub missed: u64,
     /// Ports of the host from which docker-proxy calls containers.
     pub proxies: Vec<ForwardedPort>,

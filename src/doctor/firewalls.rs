@@ -1,7 +1,7 @@
 //! Who else writes rules on this host, and what that does to ours.
 
 use super::Check;
-use super::facts::{Firewall, Surroundings};
+use super::facts::{Firewall, Surroundings, ThirdLine};
 
 pub(super) fn check(host: &Surroundings) -> Vec<Check> {
     if host.firewalls.is_empty() {
@@ -32,7 +32,12 @@ fn of(firewall: Firewall, host: &Surroundings) -> Check {
     };
     // The security table is none of theirs, and the agent puts the first line in order at once.
     let harmless = follows && matches!(firewall, Firewall::Ufw | Firewall::Ferm | Firewall::Shorewall);
-    let mended = if follows { "the agent writes ours again" } else { "nobody writes ours again until `apply`" };
+    let held = host.agent.as_ref().is_some_and(|agent| agent.third_line == ThirdLine::Held);
+    let mended = match (follows, held) {
+        (true, true) => "the agent writes ours again, and its third line stands meanwhile",
+        (true, false) => "the agent writes ours again",
+        (false, _) => "nobody writes ours again until `apply`",
+    };
     let text = format!("{does}; {mended}");
     if harmless {
         return Check::good("firewalls", text);

@@ -120,7 +120,7 @@ fn may_accept(line: &Line) -> bool {
     match line.rule.as_ref().map(|rule| &rule.action) {
         // What returns goes on behind our chain.
         Some(Action::Accept | Action::Return) => true,
-        Some(Action::Drop | Action::Reset | Action::Log(_)) => false,
+        Some(Action::Drop | Action::Reset | Action::Mark(_) | Action::Log(_)) => false,
         // Docker's own chains above ours only drop, or are our own case of DOCKER-FORWARD during a start.
         Some(Action::Jump(chain) | Action::Goto(chain)) => {
             !is_own_chain(chain) && !chain.starts_with("DOCKER-ISOLATION")
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
     use crate::inventory::Inventory;
     use crate::policy::Policy;
-    use crate::ruleset::{Chain, Desired, DesiredTable, Dump, HookRules, TableDump};
+    use crate::ruleset::{Chain, Counts, Desired, DesiredTable, Dump, HookRules, TableDump};
 
     fn state(forward: &[&str], docker_user: &[&str]) -> Dump {
         let chain = |lines: &[&str]| Chain { policy: None, lines: lines.iter().map(|text| line(text)).collect() };
@@ -151,7 +151,11 @@ mod tests {
 
     fn line(text: &str) -> Line {
         let own = crate::ruleset::Rule::new([], Action::Jump(names::MAIN.to_owned()));
-        if text == "-j DOCKER-FIREWALL" { Line::of(own) } else { Line { text: text.to_owned(), rule: None } }
+        if text == "-j DOCKER-FIREWALL" {
+            Line::of(own)
+        } else {
+            Line { text: text.to_owned(), rule: None, counts: Counts::default() }
+        }
     }
 
     fn wanted() -> Desired {

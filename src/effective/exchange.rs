@@ -24,7 +24,7 @@ impl Course<'_> {
 
     fn answer(&mut self, segment: &Segment, hook: &'static str, behind: Option<IpAddr>) -> Result<Segment, Cause> {
         let mut answer = segment.answer();
-        self.turn(format!("its answer, from {}", answer.source));
+        self.turn(|| format!("its answer, from {}", answer.source));
         if hook != INPUT {
             answer.out_link = self.way_back(segment)?;
         }
@@ -70,7 +70,7 @@ impl Course<'_> {
             OUTPUT => INPUT,
             _ => OUTPUT,
         };
-        self.turn(format!("what {} sends then", next.source));
+        self.turn(|| format!("what {} sends then", next.source));
         let before = if came == OUTPUT { OUTPUT } else { PREROUTING };
         self.raw(before, &mut next)?;
         self.translated_back(segment, &next)?;

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::apart::Apart;
 use super::host::{Host, Listener};
 use super::judge::Judge;
+use super::memo::Memo;
 use super::passage::{Answer, Cause, Passage, Place, Step};
 use super::segment::{Link, Lookup, Segment, Tracking};
-use super::walk::{Ending, Log, RULES_MAX, Verdict, walk};
+use super::walk::{Ending, Log, Verdict, walk};
 use crate::net::{Family, Protocol};
 use crate::ruleset::{NewPort, WholeRuleset};
 
@@ -25,6 +27,30 @@ pub struct Kernel<'a> {
     /// What lies in the kernel besides and was not read: it may drop what is let through here, and may lead elsewhere what
     /// comes to the host.
     pub unread: &'a [String],
+    /// How far a journey goes.
+    pub effort: Effort<'a>,
+}
+
+/// Rules that one journey may ask; more would take minutes, and a loop would not end.
+const RULES_MAX: usize = 20_000_000;
+
+/// What a journey may cost, and what is kept of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort<'a> {
+    /// Most rules that are asked; what is not settled then is unknown.
+    pub rules: usize,
+    /// Whether its steps are kept.
+    pub steps: bool,
+    /// Whether it is noted whom rules tell apart from the sender.
+    pub apart: bool,
+    /// What is remembered of earlier journeys through the same rules and sets.
+    pub memo: Option<&'a Memo>,
+}
+
+impl Default for Effort<'_> {
+    fn default() -> Self {
+        Self { rules: RULES_MAX, steps: true, apart: false, memo: None }
+    }
 }
 
 /// Who sets out, and where to.
@@ -104,7 +130,8 @@ pub(super) type Onward = Result<(), Cause>;
 
 impl<'a> Course<'a> {
     fn new(kernel: Kernel<'a>) -> Self {
-        let log = Log { steps: Vec::new(), left: RULES_MAX };
+        let Effort { rules, steps, apart, memo: _ } = kernel.effort;
+        let log = Log { steps: Vec::new(), keeps: steps, left: rules, apart: Apart::noting(apart) };
         Self { kernel, log, doubt: None, passed: Cause::Nothing }
     }
 
@@ -113,7 +140,7 @@ impl<'a> Course<'a> {
         let Some(ruleset) = self.kernel.rulesets.get(&segment.family()) else {
             return vec![Ending { verdict: Verdict::Pass, cause: Cause::Nothing, doubt: None }];
         };
-        walk(judge, ruleset, (table, hook), segment, &mut self.log)
+        walk((judge, self.kernel.effort.memo), ruleset, (table, hook), segment, &mut self.log)
     }
 
     fn suspect(&mut self, place: Option<&Place>) {
@@ -151,8 +178,8 @@ impl<'a> Course<'a> {
         result
     }
 
-    pub(super) fn turn(&mut self, text: impl Into<String>) {
-        self.log.push(Step::Turn(text.into()));
+    pub(super) fn turn(&mut self, text: impl FnOnce() -> String) {
+        self.log.push(|| Step::Turn(text()));
     }
 
     fn end(self, result: Onward, segment: &Segment, proxied: bool) -> Passage {
@@ -163,7 +190,8 @@ impl<'a> Course<'a> {
             (Ok(()), None) => (Answer::Allowed, self.passed),
         };
         let reached = (segment.destination, segment.destination_port.unwrap_or_default());
-        Passage { answer, cause, steps: self.log.steps, reached, proxied }
+        let asked = self.kernel.effort.rules - self.log.left;
+        Passage { answer, read: answer, cause, steps: self.log.steps, reached, proxied, apart: self.log.apart, asked }
     }
 
     /// From the wire to the routing decision.
@@ -191,7 +219,12 @@ impl<'a> Course<'a> {
         let agree = ends.windows(2).all(|pair| pair[0].answer == pair[1].answer);
         match ends.pop() {
             Some(last) if agree => last,
-            Some(last) => Passage { answer: Answer::Unknown, cause: doubt.unwrap_or(last.cause.clone()), ..last },
+            Some(last) => Passage {
+                answer: Answer::Unknown,
+                read: Answer::Unknown,
+                cause: doubt.unwrap_or(last.cause.clone()),
+                ..last
+            },
             None => {
                 self.doubt = doubt;
                 self.clone().end(Ok(()), &segment, false)
@@ -246,8 +279,8 @@ impl<'a> Course<'a> {
     /// From the routing decision on.
     fn onward(mut self, mut segment: Segment) -> Passage {
         if segment.translated {
-            let port = segment.destination_port.map_or_else(|| "?".to_owned(), |port| port.to_string());
-            self.turn(format!("rewritten to {} port {port}", segment.destination));
+            let port = || segment.destination_port.map_or_else(|| "?".to_owned(), |port| port.to_string());
+            self.turn(|| format!("rewritten to {} port {}", segment.destination, port()));
         }
         if let Link::Named(name) = &segment.in_link
             && self.kernel.host.disbelieves(&segment.source, name)
@@ -275,7 +308,7 @@ impl<'a> Course<'a> {
             return Err(Cause::Host(format!("the host does not forward {}", segment.family())));
         }
         segment.out_link = Link::Named(device.to_owned());
-        self.turn(format!("routed out over {device}"));
+        self.turn(|| format!("routed out over {device}"));
         self.hook(&FILTERS, FORWARD, segment)?;
         self.table("mangle", POSTROUTING, segment)?;
         let behind = self.hidden(segment);
@@ -321,7 +354,7 @@ impl<'a> Course<'a> {
         let nobody = |text: String| Err(Cause::Host(text));
         let result = match (self.kernel.listeners)(protocol, at.0, at.1) {
             Listener::Proxy { to, port } => {
-                self.turn(format!("docker-proxy takes it and calls {to} port {port}"));
+                self.turn(|| format!("docker-proxy takes it and calls {to} port {port}"));
                 return self.proxied(&segment, (to, port));
             }
             Listener::Container => Ok(()),
@@ -341,7 +374,7 @@ impl<'a> Course<'a> {
         if segment.destination.is_loopback() && segment.in_link != Link::Named("lo".to_owned()) {
             return Err(Cause::Host(format!("{} is reached from the host itself only", segment.destination)));
         }
-        self.turn("for the host itself");
+        self.turn(|| "for the host itself".to_owned());
         self.hook(&FILTERS, INPUT, segment)?;
         let mut calling = segment.clone();
         calling.out_link = Link::Absent;

@@ -3,7 +3,7 @@
 use super::host::Host;
 use super::segment::{Link, Lookup, Segment, Tracking};
 use crate::net::Protocol;
-use crate::ruleset::{Ask, Condition, States};
+use crate::ruleset::{Ask, Condition, SetDirection, States};
 
 /// Ports that clients choose for themselves; below it they need privileges.
 const CHOSEN: (u16, u16) = (1024, u16::MAX);
@@ -16,18 +16,26 @@ pub(super) struct Judge<'a> {
 }
 
 impl Judge<'_> {
-    /// Whether all hold.
+    /// Whether all hold. Sets are asked last, and those first that only ask for the sender, whose answers are known from
+    /// the last packet: each question is one to the kernel.
     pub(super) fn all(self, conditions: &[Condition], segment: &Segment) -> Option<bool> {
         let mut sure = true;
-        for condition in conditions {
-            match self.ask(&condition.ask, segment) {
-                Some(holds) if holds != condition.negated => {}
-                Some(_) => return Some(false),
-                // A later condition may still rule the rule out.
-                None => sure = false,
+        for turn in 0..=2 {
+            for condition in conditions.iter().filter(|condition| cost(&condition.ask, segment) == turn) {
+                match self.holds(condition, segment) {
+                    Some(true) => {}
+                    Some(false) => return Some(false),
+                    // A later condition may still rule the rule out.
+                    None => sure = false,
+                }
             }
         }
         sure.then_some(true)
+    }
+
+    /// Whether one does.
+    pub(super) fn holds(self, condition: &Condition, segment: &Segment) -> Option<bool> {
+        self.ask(&condition.ask, segment).map(|holds| holds != condition.negated)
     }
 
     fn ask(self, ask: &Ask, segment: &Segment) -> Option<bool> {
@@ -40,7 +48,7 @@ impl Judge<'_> {
             Ask::DestinationRange(first, last) => Some((*first..=*last).contains(&segment.destination)),
             Ask::In(pattern) => link(pattern, &segment.in_link),
             Ask::Out(pattern) => link(pattern, &segment.out_link),
-            Ask::Protocol(number) => Some(*number == Some(self::number(segment.protocol))),
+            Ask::Protocol(number) => Some(*number == Some(segment.protocol.number())),
             Ask::SourcePorts(ranges) => ports(ranges, segment.source_port),
             Ask::DestinationPorts(ranges) => ports(ranges, segment.destination_port),
             Ask::EitherPorts(ranges) => {
@@ -56,9 +64,7 @@ impl Judge<'_> {
                 (true, false) => Some(false),
                 (true, true) => ports(&[(*first, *last)], segment.original.1),
             },
-            Ask::ConnectionProtocol(number) => {
-                known.then(|| tracked && *number == Some(self::number(segment.protocol)))
-            }
+            Ask::ConnectionProtocol(number) => known.then(|| tracked && *number == Some(segment.protocol.number())),
             Ask::SourceType(kinds) => Some(kinds.iter().any(|kind| kind == self.host.kind_of(&segment.source))),
             Ask::DestinationType(kinds) => {
                 Some(kinds.iter().any(|kind| kind == self.host.kind_of(&segment.destination)))
@@ -92,13 +98,19 @@ impl Judge<'_> {
     }
 }
 
-/// By IANA's number.
-fn number(protocol: Protocol) -> u8 {
-    match protocol {
-        Protocol::Tcp => 6,
-        Protocol::Udp => 17,
-        Protocol::Sctp => 132,
+/// When a condition's turn comes.
+fn cost(ask: &Ask, segment: &Segment) -> u8 {
+    match ask {
+        Ask::Set { .. } if about_client_alone(ask, segment) => 1,
+        Ask::Set { .. } => 2,
+        _ => 0,
     }
+}
+
+/// Whether a set is asked for nothing but the sender of the first packet, by address and interface.
+pub(super) fn about_client_alone(ask: &Ask, segment: &Segment) -> bool {
+    let client = if segment.tracking == Tracking::Answer { SetDirection::Dst } else { SetDirection::Src };
+    matches!(ask, Ask::Set { directions, .. } if directions.iter().all(|side| *side == client))
 }
 
 /// `br+` is every interface whose name begins with `br`; at a hook without one the kernel compares with an empty name.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::IpAddr;
 
+use super::apart::Apart;
+
 /// Whether somebody gets through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Answer {
@@ -61,6 +63,19 @@ pub enum Cause {
     Host(String),
 }
 
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(Place { program, table, chain, number, text, .. }) => {
+                write!(f, "{program} -t {table}, {chain} rule {number}: {text}")
+            }
+            Self::Policy { program, table, chain } => write!(f, "{program} -t {table}: the policy of {chain}"),
+            Self::Nothing => f.write_str("no rule stands in the way"),
+            Self::Host(text) => f.write_str(text),
+        }
+    }
+}
+
 /// Whether a rule on the way matched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Certainty {
@@ -86,6 +101,8 @@ pub enum Step {
 pub struct Passage {
     /// How it ended.
     pub answer: Answer,
+    /// What the answer would be if nothing lay in the kernel that was not read.
+    pub read: Answer,
     /// What decided.
     pub cause: Cause,
     /// The way, as far as it went.
@@ -94,12 +111,26 @@ pub struct Passage {
     pub reached: (IpAddr, u16),
     /// Whether docker-proxy carries it.
     pub proxied: bool,
+    /// Whom rules told apart from the sender, if that was wanted.
+    pub apart: Apart,
+    /// How many rules were asked.
+    pub asked: usize,
 }
 
 impl Passage {
     /// One that never began, for a reason in words.
     pub fn refused(why: &str, to: (IpAddr, u16)) -> Self {
+        Self::ended(Answer::Denied, why, to)
+    }
+
+    /// One of which nobody knows anything, for a reason in words.
+    pub fn unknown(why: &str, to: (IpAddr, u16)) -> Self {
+        Self::ended(Answer::Unknown, why, to)
+    }
+
+    fn ended(answer: Answer, why: &str, reached: (IpAddr, u16)) -> Self {
         let cause = Cause::Host(why.to_owned());
-        Self { answer: Answer::Denied, cause, steps: Vec::new(), reached: to, proxied: false }
+        let (steps, apart) = (Vec::new(), Apart::default());
+        Self { answer, read: answer, cause, steps, reached, proxied: false, apart, asked: 0 }
     }
 }

@@ -181,9 +181,12 @@ mod tests {
             road: Road::Dnat,
             family: None,
             from: String::new(),
+            intended: None,
+            because: String::new(),
             exposure,
             rules: rules.to_vec(),
             managed: !rules.is_empty(),
+            calls: None,
         }
     }
 

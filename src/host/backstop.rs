@@ -5,7 +5,7 @@ use crate::net::Family;
 use crate::ruleset::names;
 
 /// Packets that our chains in the `security` table dropped, of both families: what our first line judged before them, in
-/// `filter`, does not come that far. Counters begin anew when the chains are written.
+/// `filter`, does not come that far. They stay when the chains are written anew.
 pub fn dropped(kernel: &HostKernel) -> u64 {
     let Some(known) = kernel.capabilities() else { return 0 };
     let mut all = 0;

@@ -162,7 +162,7 @@ impl Kernel for HostKernel {
 
     fn restore_rules(&mut self, family: Family, text: &str) -> Result<(), KernelError> {
         let flavour = observe::flavour(self)?;
-        self.call(&flavour.program(family, "restore"), &["--noflush", "--wait"], text).map(drop)
+        self.call(&flavour.program(family, "restore"), &["--noflush", "--wait", "--counters"], text).map(drop)
     }
 
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {

@@ -3,7 +3,9 @@
 pub mod attempts;
 pub mod backstop;
 pub mod bridges;
+pub mod counters;
 pub mod dockerd;
+pub mod endpoint;
 pub mod files;
 pub mod firewalls;
 pub mod flavour;
@@ -17,6 +19,7 @@ pub mod membership;
 pub mod modules;
 pub mod namespace;
 mod netlink;
+pub mod nft;
 pub mod observe;
 pub mod paths;
 pub mod privileges;

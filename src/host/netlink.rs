@@ -1,19 +1,32 @@
 //! The few bytes around what netlink messages say: attributes, written and read. Reading fails on nothing.
 
-/// Bytes of a `nlmsghdr`, and of it with the `nfgenmsg` that follows in messages of netfilter.
-pub(super) const HEADER: usize = 16;
-pub(super) const BODY: usize = 20;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+
+/// Bytes of a `nlmsghdr`, and of the `nfgenmsg` that follows in messages of netfilter.
+const HEADER: usize = 16;
+pub(super) const GENERAL: usize = 4;
 /// `NLMSG_ERROR`, also an acknowledgement, and `NLMSG_DONE`.
 pub(super) const ERROR: u16 = 2;
 pub(super) const DONE: u16 = 3;
 
+/// A line to netfilter's part of this network namespace.
+pub(super) fn socket() -> io::Result<OwnedFd> {
+    let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(NETFILTER))?;
+    bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+    Ok(socket)
+}
+
 /// Two bytes in the host's order.
-pub(super) fn half(bytes: &[u8], at: usize) -> Option<u16> {
+fn half(bytes: &[u8], at: usize) -> Option<u16> {
     Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
 }
 
 /// Four bytes in the host's order.
-pub(super) fn word(bytes: &[u8], at: usize) -> Option<u32> {
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
@@ -40,8 +53,8 @@ pub(super) fn find(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
 }
 
 /// A message of netfilter: its kind, its flags (`NLM_F_...`), what follows the kind in `nfgenmsg`, its attributes.
-pub(super) fn message(kind: u16, flags: u16, general: [u8; 4], attributes: &[u8]) -> Vec<u8> {
-    let mut message = u32::try_from(BODY + attributes.len()).unwrap_or(u32::MAX).to_ne_bytes().to_vec();
+pub(super) fn message(kind: u16, flags: u16, general: [u8; GENERAL], attributes: &[u8]) -> Vec<u8> {
+    let mut message = u32::try_from(HEADER + GENERAL + attributes.len()).unwrap_or(u32::MAX).to_ne_bytes().to_vec();
     message.extend(kind.to_ne_bytes());
     message.extend(flags.to_ne_bytes());
     message.resize(HEADER, 0);
@@ -75,7 +88,7 @@ mod tests {
         let both = [message(9, 1, [2, 0, 0, 0], &attributes), message(8, 1, [0; 4], &[])].concat();
         let read: Vec<_> = messages(&both).collect();
         assert_eq!((read.len(), read[0].0, read[1].0), (2, 9, 8));
-        let body = &read[0].1[4..];
+        let body = &read[0].1[GENERAL..];
         assert_eq!(find(body, 3), Some(&b"df4-ruled\0"[..]));
         assert_eq!(find(body, 4).and_then(|nested| find(nested, 1)), Some(&[7][..]));
         assert_eq!(find(body, 5), None);

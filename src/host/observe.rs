@@ -21,21 +21,26 @@ pub(super) fn flavour(kernel: &mut HostKernel) -> Result<Flavour, KernelError> {
         return Ok(capabilities.flavour.clone());
     }
     let (flavour, _) = find_flavour(kernel)?;
-    kernel.capabilities = Some(Capabilities { flavour: flavour.clone(), missing: BTreeMap::new() });
+    settle(kernel, flavour.clone());
     Ok(flavour)
+}
+
+/// Keeps what was found out, unless more is known.
+pub(super) fn settle(kernel: &mut HostKernel, flavour: Flavour) {
+    kernel.capabilities.get_or_insert(Capabilities { flavour, missing: BTreeMap::new() });
 }
 
 /// Asks plain iptables, and the other kind only where plain iptables knows nothing of Docker. Also answers what the
 /// chosen kind's `iptables-save` printed, so that nobody runs it twice.
-fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), KernelError> {
-    let save = kernel.call("iptables-save", &[], "")?.stdout;
+pub(super) fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), KernelError> {
+    let save = kernel.call("iptables-save", &["--counters"], "")?.stdout;
     // A program that runs can be found; the kind only chooses words when there is no other one.
     let default = flavour::default_kind(&kernel.tools, &save).unwrap_or(Kind::Nft);
     if flavour::holds_docker(&save) {
         return Ok((flavour::decide(default, &save, None), save));
     }
     let other_program = format!("iptables-{}-save", default.other().name());
-    let other = match kernel.call(&other_program, &[], "") {
+    let other = match kernel.call(&other_program, &["--counters"], "") {
         Ok(ran) => Some(ran.stdout),
         // Not installed, or this kernel has no such thing: then Docker is not there either.
         Err(KernelError::ToolMissing { .. } | KernelError::Failed { .. }) => None,
@@ -80,7 +85,7 @@ pub(super) fn observe(kernel: &mut HostKernel, members: &(dyn Fn(&str) -> bool +
     Ok(Dump { tables, sets })
 }
 
-fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+pub(super) fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
@@ -93,7 +98,7 @@ fn family_tables(
 ) -> Result<(Tables, Missing), KernelError> {
     let program = known.flavour.program(family, "save");
     let mut missing = Missing::new();
-    let save = match save.map_or_else(|| kernel.call(&program, &[], "").map(|ran| ran.stdout), Ok) {
+    let save = match save.map_or_else(|| kernel.call(&program, &["--counters"], "").map(|ran| ran.stdout), Ok) {
         Ok(save) => save,
         // A host without IPv6 is no fault; one that has it and cannot guard it is open, whatever the rules say.
         Err(error @ (KernelError::Failed { .. } | KernelError::ToolMissing { .. }))
@@ -138,7 +143,7 @@ fn probe(
         return Ok(());
     }
     let program = known.flavour.program(family, "save");
-    match kernel.call(&program, &["-t", table.name()], "") {
+    match kernel.call(&program, &["--counters", "-t", table.name()], "") {
         Ok(ran) => tables.extend(parsed(&program, family, &ran.stdout)?),
         // Docker's own table cannot be missing where there is anything to guard.
         Err(error @ KernelError::Failed { .. }) if key != (Family::V4, Table::Filter) => {
@@ -153,7 +158,7 @@ fn parsed(program: &str, family: Family, save: &str) -> Result<Tables, KernelErr
     parse_iptables_save(family, save).map_err(|source| KernelError::Unparsable { tool: program.to_owned(), source })
 }
 
-fn list_sets(kernel: &HostKernel) -> Result<String, KernelError> {
+pub(super) fn list_sets(kernel: &HostKernel) -> Result<String, KernelError> {
     kernel.call("ipset", &["list", "-terse"], "").map(|ran| ran.stdout)
 }
 

@@ -98,6 +98,16 @@ impl Paths {
         self.run_dir.join("agent.json")
     }
 
+    /// Where the agent answers those who ask for its figures.
+    pub fn agent_socket(&self) -> PathBuf {
+        self.run_dir.join("agent.sock")
+    }
+
+    /// The lock that the agent holds for as long as its third line is up.
+    pub fn third_line_file(&self) -> PathBuf {
+        self.run_dir.join("third-line")
+    }
+
     /// Says that an agent is installed as a service: it runs, or will after the next boot.
     pub fn agent_installed_file(&self) -> PathBuf {
         self.state_dir.join("agent")

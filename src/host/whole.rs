@@ -2,15 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::thread;
 
 use serde::Deserialize;
 
-use super::flavour::Kind;
+use super::flavour::{Flavour, Kind};
 use super::kernel::{HostKernel, KernelError};
-use super::observe;
+use super::observe::{self, joined};
 use crate::doctor::OtherKind;
 use crate::net::Family;
-use crate::ruleset::{WholeRuleset, parse_whole};
+use crate::ruleset::{WholeRuleset, names, parse_whole};
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
@@ -21,29 +22,63 @@ pub struct Whole {
     pub unread: Vec<String>,
 }
 
-/// Reads it.
+/// Reads it. Plain `ip6tables` is asked while it is found out which kind is in use: it is hardly ever another one.
 pub fn read(kernel: &mut HostKernel) -> Result<Whole, KernelError> {
-    let flavour = observe::flavour(kernel)?;
-    let mut whole = Whole::default();
-    for family in Family::ALL {
-        let program = flavour.program(family, "save");
-        let save = match kernel.call(&program, &[], "") {
-            Ok(ran) => ran.stdout,
-            Err(KernelError::Failed { .. } | KernelError::ToolMissing { .. })
-                if family == Family::V6 && !kernel.has_ipv6() =>
-            {
-                continue;
-            }
-            Err(error) => return Err(error),
+    let known = kernel.capabilities().map(|known| known.flavour.clone());
+    let reader: &HostKernel = kernel;
+    let (flavour, v4, v6, rest) = thread::scope(|scope| {
+        let guess =
+            known.as_ref().map_or_else(|| "ip6tables-save".to_owned(), |known| known.program(Family::V6, "save"));
+        let early = scope.spawn(move || (reader.call(&guess, &[], ""), guess));
+        let beside = scope.spawn(|| {
+            let routing = Family::ALL.into_iter().filter_map(|family| policy_routing(reader, family));
+            native(reader).into_iter().chain(routing).collect::<Vec<_>>()
+        });
+        let (flavour, save) = match known.clone() {
+            Some(known) => (known, None),
+            None => observe::find_flavour(reader).map(|(flavour, save)| (flavour, Some(save)))?,
         };
-        let ruleset = parse_whole(&save).map_err(|source| KernelError::Unparsable { tool: program, source })?;
+        let v4 = ruleset(reader, &flavour, Family::V4, save.map(Ok));
+        let (early, asked) = joined(early);
+        let v6 = ruleset(
+            reader,
+            &flavour,
+            Family::V6,
+            Some(early.map(|ran| ran.stdout)).filter(|_| asked == flavour.program(Family::V6, "save")),
+        );
+        let mut rest = other_flavour(reader, flavour.kind);
+        rest.extend(joined(beside));
+        Ok::<_, KernelError>((flavour, v4?, v6?, rest))
+    })?;
+    observe::settle(kernel, flavour);
+    let mut whole = Whole::default();
+    for (family, ruleset) in [(Family::V4, v4), (Family::V6, v6)] {
+        let Some(ruleset) = ruleset else { continue };
         whole.unread.extend(ruleset.unreadable.iter().map(|said| format!("a table of native nft rules ({said})")));
         whole.rulesets.insert(family, ruleset);
     }
-    whole.unread.extend(other_flavour(kernel, flavour.kind));
-    whole.unread.extend(native(kernel));
-    whole.unread.extend(Family::ALL.into_iter().filter_map(|family| policy_routing(kernel, family)));
+    whole.unread.extend(rest);
     Ok(whole)
+}
+
+/// One family's; `None` where the kernel has none. `save`: what its tool printed already.
+fn ruleset(
+    kernel: &HostKernel,
+    flavour: &Flavour,
+    family: Family,
+    save: Option<Result<String, KernelError>>,
+) -> Result<Option<WholeRuleset>, KernelError> {
+    let program = flavour.program(family, "save");
+    let save = match save.unwrap_or_else(|| kernel.call(&program, &[], "").map(|ran| ran.stdout)) {
+        Ok(save) => save,
+        Err(KernelError::Failed { .. } | KernelError::ToolMissing { .. })
+            if family == Family::V6 && !kernel.has_ipv6() =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(error),
+    };
+    parse_whole(&save).map(Some).map_err(|source| KernelError::Unparsable { tool: program, source })
 }
 
 /// Rules of policy routing besides the kernel's own three: they look into other routing tables than the main one.
@@ -164,7 +199,7 @@ fn native(kernel: &HostKernel) -> Vec<String> {
     };
     let hooked = listing.nftables.into_iter().filter_map(|entry| entry.chain).filter(|chain| chain.hook.is_some());
     let mut found: Vec<String> = hooked
-        .filter(|chain| !is_iptables(chain) && chain.family != "arp")
+        .filter(|chain| !is_iptables(chain) && !is_third_line(chain) && chain.family != "arp")
         .map(|chain| format!("the nftables table {} {}", chain.family, chain.table))
         .collect();
     found.sort();
@@ -176,6 +211,11 @@ fn native(kernel: &HostKernel) -> Vec<String> {
 fn is_iptables(chain: &BaseChain) -> bool {
     matches!(chain.family.as_str(), "ip" | "ip6")
         && matches!(chain.table.as_str(), "raw" | "mangle" | "nat" | "filter" | "security")
+}
+
+/// The agent's own: it lets through whatever the backstop let through, which is read.
+fn is_third_line(chain: &BaseChain) -> bool {
+    chain.family == "inet" && chain.table == names::THIRD
 }
 
 #[cfg(test)]

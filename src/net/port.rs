@@ -28,6 +28,15 @@ impl Protocol {
             Self::Sctp => "sctp",
         }
     }
+
+    /// IANA's number.
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Tcp => 6,
+            Self::Udp => 17,
+            Self::Sctp => 132,
+        }
+    }
 }
 
 impl fmt::Display for Protocol {

@@ -114,7 +114,7 @@ fn table(text: &mut String, ways: &[Way]) {
         let _ = write!(text, "<tr class=\"{exposed}\" data-managed=\"{managed}\"><th scope=\"row\">");
         let _ = write!(text, "{}</th>", cell(&way.to.name));
         let family = way.family.map(|family| family.to_string()).unwrap_or_default();
-        for own in [&way.published, &way.port, &way.road.to_string(), &family, &way.from] {
+        for own in [&way.published, &way.port, &way.road.to_string(), &family, &way.told()] {
             let _ = write!(text, "<td>{}</td>", cell(own));
         }
         let _ = writeln!(text, "<td><b>{exposed}</b></td><td>{rules}</td><td>{managed}</td></tr>");
@@ -161,9 +161,12 @@ mod tests {
             road: Road::Driver(hostile.to_owned()),
             family: None,
             from: hostile.to_owned(),
+            intended: Some(hostile.to_owned()),
+            because: hostile.to_owned(),
             exposure: Exposure::World,
             rules: vec![1, 2],
             managed: true,
+            calls: None,
         };
         let (long, hostiles) = ("x".repeat(4096), [hostile.to_owned()]);
         let ways = [way(hostile), way(&long)];

@@ -60,7 +60,9 @@ impl Polarities {
         let lets_pass = match rule.action {
             Action::Return | Action::Accept => true,
             // Being judged is never more than not being judged. What logs asks what the drop behind it asks.
-            Action::Drop | Action::Reset | Action::Log(_) | Action::Jump(_) | Action::Goto(_) => false,
+            Action::Drop | Action::Reset | Action::Mark(_) | Action::Log(_) | Action::Jump(_) | Action::Goto(_) => {
+                false
+            }
         };
         for condition in &rule.matches {
             if let Match::Set { name, negated, .. } = condition {

@@ -1,14 +1,14 @@
 //! One family's `iptables-restore --noflush` text.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt::Write as _;
 
 use crate::compile;
 use crate::net::Family;
 use crate::ruleset::{Action, Match, Rule};
 use crate::ruleset::{
-    Chain, Desired, DesiredTable, Dump, HookRules, Line, SetDirection, Table, TableDump, is_own_chain, is_own_rule,
-    names,
+    Chain, Counts, Desired, DesiredTable, Dump, HookRules, Line, SetDirection, Table, TableDump, is_own_chain,
+    is_own_rule, names,
 };
 
 /// The text that makes our part of `family` as desired; empty when it is. `barred` chains are written in any case.
@@ -44,7 +44,13 @@ fn table_lines(present: &TableDump, wanted: &DesiredTable, barred: bool) -> Stri
             let _ = writeln!(text, ":{name} - [0:0]");
         }
         for (name, lines) in &wanted.chains {
+            let mut counted = counted(present.chains.get(name));
             for line in lines {
+                // A rule that stays goes on counting where it was; `wanted` knows more only when a change is undone.
+                let before = counted.get_mut(&*line.text).and_then(VecDeque::pop_front).unwrap_or(line.counts);
+                if !before.is_zero() {
+                    let _ = write!(text, "{before} ");
+                }
                 let _ = writeln!(text, "-A {name} {}", line.text);
             }
         }
@@ -54,6 +60,15 @@ fn table_lines(present: &TableDump, wanted: &DesiredTable, barred: bool) -> Stri
         let _ = writeln!(text, "-X {name}");
     }
     text
+}
+
+/// What the rules of a chain have matched, by their text, in order.
+fn counted(chain: Option<&Chain>) -> BTreeMap<&str, VecDeque<Counts>> {
+    let mut counted: BTreeMap<&str, VecDeque<Counts>> = BTreeMap::new();
+    for line in chain.into_iter().flat_map(|chain| &chain.lines) {
+        counted.entry(&line.text).or_default().push_back(line.counts);
+    }
+    counted
 }
 
 /// Moves our rules in foreign chains to where they belong. Foreign rules are never named.
@@ -129,7 +144,8 @@ fn asked_in(table: Table, have: &Dump, want: &Desired, name: String) -> String {
 /// would end docker-proxy's UDP sessions.
 pub(super) fn first_barrier(have: &Dump, want: &Desired, family: Family) -> Option<(String, Dump)> {
     let chains = |table: &Table| have.tables.get(&(family, *table)).into_iter().flat_map(|table| table.chains.keys());
-    if Table::ALL.iter().flat_map(chains).any(|name| is_own_chain(name)) {
+    // The proof alone judges nothing.
+    if Table::ALL.iter().flat_map(chains).any(|name| is_own_chain(name) && name != names::PASS) {
         return None;
     }
     let mut closed = have.clone();
@@ -142,7 +158,9 @@ pub(super) fn first_barrier(have: &Dump, want: &Desired, family: Family) -> Opti
             let calls = |hook: &&HookRules| hook.lines.iter().any(|line| leads_to(line, name));
             if let Some(hook) = wanted.hooks.iter().find(calls) {
                 chains.insert(name.to_owned(), lines);
-                hooks.push(hook.clone());
+                // Without the proof: what docker-proxy answers is let through here, and not judged yet.
+                let lines = hook.lines.iter().filter(|line| leads_to(line, name)).cloned().collect();
+                hooks.push(HookRules { chain: hook.chain.clone(), lines });
             }
         }
         if chains.is_empty() {
@@ -193,7 +211,7 @@ pub(super) fn barrier(have: &Dump, want: &Desired, family: Family) -> String {
         }
         let _ = writeln!(text, "*{table}");
         let own = have.tables.get(&(family, table)).into_iter().flat_map(|table| table.chains.keys());
-        for chain in own.filter(|name| is_own_chain(name)) {
+        for chain in own.filter(|name| is_own_chain(name) && *name != names::PASS) {
             let _ = writeln!(text, ":{chain} - [0:0]");
         }
         for (chain, rules) in closed {

@@ -86,6 +86,7 @@ fn fits(present: &SetShape, wanted: &SetShape, set: &DesiredSet) -> bool {
         && room
         && present.timeout.is_some() == wanted.timeout.is_some()
         && (present.comment || !wanted.comment)
+        && (present.counters || !wanted.counters)
 }
 
 fn agrees(present: &Member, wanted: &Member, set: &DesiredSet, entry: &SetEntry) -> bool {

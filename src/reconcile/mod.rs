@@ -11,5 +11,5 @@ pub use apply::{Applied, ApplyError, Site, Undone, apply, apply_all, observe};
 pub use boot::{Boot, Closed, close};
 pub use config::{Config, ConfigError};
 pub use ledger::{Draft, Ledger};
-pub use pass::{Pass, kernel_names, port_owners, remembered, remembered_ingress, sandbox_owner, sets_only, user_sets};
+pub use pass::{Pass, port_owners, remembered, remembered_ingress, sandbox_owner, sets_only, user_sets};
 pub use sandbox::{Record, Sandbox, SandboxError, Sandboxes};

@@ -9,7 +9,9 @@ use crate::compile::{self, Ground, compile};
 use crate::inventory::{Container, Inventory};
 use crate::net::Family;
 use crate::policy::{Policy, SetFile};
-use crate::resolve::{Facts, Following, IngressMemory, IngressOwner, Interface, Owner, Resolved, resolve, sandboxed};
+use crate::resolve::{
+    Facts, Following, IngressMemory, IngressOwner, Interface, Owner, Proof, Resolved, resolve, sandboxed,
+};
 use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, SetEntry, is_own_set};
 
 /// What a pass works from. Everything was read before; the pass itself is pure.
@@ -28,6 +30,8 @@ pub struct Pass<'a> {
     pub following: Following,
     /// The kernel cannot log: rules are made without.
     pub mute: bool,
+    /// Whether the backstop leaves a proof of what it judged.
+    pub proof: Proof,
     /// The present moment.
     pub now: Timestamp,
 }
@@ -42,7 +46,8 @@ impl Pass<'_> {
     /// The policy with its names resolved against the world and the kernel's foreign sets.
     pub fn resolved(&self, state: &Dump) -> Resolved {
         let resolved = self.with_facts(state, |facts| resolve(self.policy, facts));
-        if self.mute { resolved.muted() } else { resolved }
+        let resolved = if self.mute { resolved.muted() } else { resolved };
+        Resolved { proof: self.proof, ..resolved }
     }
 
     /// Reads the facts off the host's kernel.
@@ -126,7 +131,7 @@ pub fn user_sets(
 }
 
 /// The kernel's names of users' sets, both halves of each.
-pub fn kernel_names<'a>(sets: impl Iterator<Item = &'a SetFile>) -> impl Iterator<Item = String> {
+pub(super) fn kernel_names<'a>(sets: impl Iterator<Item = &'a SetFile>) -> impl Iterator<Item = String> {
     sets.flat_map(|set| Family::ALL.map(|family| set.kernel_name(family)))
 }
 

@@ -73,6 +73,11 @@ impl Record {
         files::write_atomic(&paths.sandboxes_file(), &text)
     }
 
+    /// Whether a container is in it, by its full ID.
+    pub fn names(&self, id: &str) -> bool {
+        self.0.values().any(|own| own == id)
+    }
+
     /// Whether nothing is in it.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

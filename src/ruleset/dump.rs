@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::counts::Counts;
 use super::render::render_rule;
 use super::rule::{Rule, Table};
 use super::set::IpSet;
@@ -14,12 +15,14 @@ pub struct Line {
     pub text: String,
     /// The rule it says, when it is of a kind that we write.
     pub rule: Option<Rule>,
+    /// What it matched, when that was read.
+    pub counts: Counts,
 }
 
 impl Line {
     /// A rule of ours with its text.
     pub fn of(rule: Rule) -> Self {
-        Self { text: render_rule(&rule), rule: Some(rule) }
+        Self { text: render_rule(&rule), rule: Some(rule), counts: Counts::default() }
     }
 }
 

@@ -3,6 +3,7 @@
 //! `render` emits exactly what `iptables-save` and `ipset save` print back, so that "observed equals desired" is plain
 //! equality; `parse` reads both tools' output and never fails on foreign rules: it keeps their text.
 
+mod counts;
 mod desired;
 mod dump;
 mod log;
@@ -14,6 +15,7 @@ mod set;
 mod trace;
 mod whole;
 
+pub use counts::{CountedMember, Counts, parse_counted_members};
 pub use desired::{
     Desired, DesiredSet, DesiredTable, HookRules, SET_PREFIXES, is_own_chain, is_own_rule, is_own_set,
     is_temporary_set, temporary_set,
@@ -25,7 +27,9 @@ pub use parse::{
     ParseError, SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry,
 };
 pub use render::{render_rule, render_set_create, render_set_entry, render_set_key};
-pub use rule::{Action, Match, Rule, SetDirection, Table, names};
+pub use rule::{Action, Match, PROOF, Rule, SetDirection, Table, names};
 pub use set::{IpSet, Member, SetEntry, SetKind, SetShape};
 pub use trace::{Outcome, Step, Trace, contains, forward, through, trace};
-pub use whole::{Ask, Condition, NewPort, States, Target, WholeChain, WholeRule, WholeRuleset, parse_whole};
+pub use whole::{
+    Ask, Candidates, Condition, NewPort, States, Target, Traits, WholeChain, WholeRule, WholeRuleset, parse_whole,
+};

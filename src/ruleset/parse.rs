@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use thiserror::Error;
 
+use super::counts::Counts;
 use super::dump::{Chain, Line, TableDump};
 use super::rule::{Action, Table};
 use crate::net::Family;
@@ -17,6 +18,7 @@ use crate::net::Family;
 pub use rule::parse_rule;
 pub(super) use rule::words;
 pub use sets::{SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_set_entry};
+pub(super) use sets::{member_counts, save_lines};
 
 /// Why a tool's output was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -52,7 +54,7 @@ enum Open {
 }
 
 /// Parses `iptables-save` (or `ip6tables-save`) output into the tables that we know; other tables are left out.
-/// Counters are accepted and dropped. A table that is in use by native nft rules cannot be read and is an error.
+/// Counters need not be there. A table that is in use by native nft rules cannot be read and is an error.
 pub fn parse_iptables_save(family: Family, text: &str) -> Result<BTreeMap<(Family, Table), TableDump>, ParseError> {
     let mut tables = BTreeMap::new();
     let mut open: Option<Open> = None;
@@ -116,10 +118,12 @@ fn declare(dump: &mut TableDump, at: (usize, &str)) -> Result<(), ParseError> {
 /// `[packets:bytes] -A CHAIN RULE`; the counters are optional and so is the rule.
 fn append(dump: &mut TableDump, at: (usize, &str)) -> Result<(), ParseError> {
     let mut rest = at.1.trim_end();
+    let mut counts = Counts::default();
     if rest.starts_with('[') {
-        let Some((_, after)) = rest.split_once("] ") else {
+        let Some((inside, after)) = rest[1..].split_once("] ") else {
             return Err(ParseError::at(at, 0, "counters without an end"));
         };
+        counts = Counts::parse(inside).unwrap_or_default();
         rest = after;
     }
     let offset = |part: &str| part.as_ptr().addr().saturating_sub(at.1.as_ptr().addr());
@@ -130,7 +134,7 @@ fn append(dump: &mut TableDump, at: (usize, &str)) -> Result<(), ParseError> {
     let Some(chain) = dump.chains.get_mut(name) else {
         return Err(ParseError::at(at, offset(body), format!("chain {name:?} was not declared")));
     };
-    chain.lines.push(Line { text: text.to_owned(), rule: parse_rule(text) });
+    chain.lines.push(Line { text: text.to_owned(), rule: parse_rule(text), counts });
     Ok(())
 }
 

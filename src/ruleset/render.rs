@@ -52,6 +52,7 @@ pub fn render_rule(rule: &Rule) -> String {
             word(&mut out, &["-j", "NFLOG", "--nflog-prefix", &quoted(prefix)]);
             word(&mut out, &["--nflog-group", &LOG_GROUP.to_string(), "--nflog-size", &LOG_BYTES.to_string()]);
         }
+        Action::Mark(bit) => word(&mut out, &["-j", "MARK", "--set-xmark", &format!("{bit:#x}/{bit:#x}")]),
         Action::Jump(chain) => word(&mut out, &["-j", chain]),
         Action::Goto(chain) => word(&mut out, &["-g", chain]),
     }
@@ -199,6 +200,9 @@ pub fn render_set_create(name: &str, shape: &SetShape) -> String {
     if let Some(seconds) = shape.timeout {
         // Writing to a String cannot fail, here and below.
         let _ = write!(out, " timeout {seconds}");
+    }
+    if shape.counters {
+        out.push_str(" counters");
     }
     if shape.comment {
         out.push_str(" comment");

@@ -14,16 +14,22 @@ pub mod names {
     pub const FROM: &str = "DOCKER-FIREWALL-FROM";
     /// The part of [`FROM`] that judges answers: the later rules, mirrored, and the final drop.
     pub const BACK: &str = "DOCKER-FIREWALL-BACK";
+    /// The end of [`TO`] where what no rule allows is logged: tells, and drops.
+    pub const CLOSED: &str = "DOCKER-FIREWALL-CLOSED";
     /// Called from INPUT; sends packets to ports that lead to containers to the next one.
     pub const HOST: &str = "DOCKER-FIREWALL-HOST";
     /// Packets to a published port that docker-proxy answers on the host, or to one that rules name.
     pub const HOST_TO: &str = "DOCKER-FIREWALL-HOST-TO";
+    /// The end of [`HOST_TO`] where that is logged.
+    pub const HOST_CLOSED: &str = "DOCKER-FIREWALL-HOST-CLOSED";
     /// Called from OUTPUT.
     pub const HOST_OUT: &str = "DOCKER-FIREWALL-HOST-OUT";
     /// What docker-proxy sends back.
     pub const HOST_FROM: &str = "DOCKER-FIREWALL-HOST-FROM";
     /// The part of [`HOST_FROM`] that judges answers.
     pub const HOST_BACK: &str = "DOCKER-FIREWALL-HOST-BACK";
+    /// The last of ours in `security`: puts the proof on what it let through ([`super::PROOF`]).
+    pub const PASS: &str = "DOCKER-FIREWALL-PASS";
     /// What is forwarded while no set can be trusted.
     pub const BLIND: &str = "DOCKER-FIREWALL-BLIND";
     /// What comes to the host meanwhile.
@@ -50,10 +56,19 @@ pub mod names {
     pub const INPUT: &str = "INPUT";
     /// Built-in chain of packets from the host itself.
     pub const OUTPUT: &str = "OUTPUT";
+    /// The nftables table, of the family `inet`, that the agent holds as its third line.
+    pub const THIRD: &str = "docker-firewall";
     /// The comment on those of our rules that lie in a foreign chain, and the kernel's table of how often which source
     /// was logged.
     pub const MARK: &str = "docker-firewall";
 }
+
+/// The bit of a packet's mark that says that the backstop judged it: set by the last rule of ours in `security`, asked
+/// and taken away again by the agent's own table right behind it, so that nobody else ever sees it.
+///
+/// Bits that others are known to use: Kubernetes 0x4000 and 0x8000, CNI's portmap and netavark 0x2000, Calico and Weave
+/// those from 0x10000, Tailscale 0xff0000, Cilium 0x0f00; people's own marks are small numbers.
+pub const PROOF: u32 = 0x1000;
 
 /// An iptables table that we write to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,6 +170,8 @@ pub enum Action {
     Accept,
     /// `NFLOG`: told to whoever listens to [`LOG_GROUP`](super::LOG_GROUP), with this word; and on with the next rule.
     Log(String),
+    /// Sets this one bit of the packet's mark and goes on: `MARK --set-xmark BIT/BIT`.
+    Mark(u32),
     /// Call a chain and come back.
     Jump(String),
     /// Enter a chain for good: its end returns to our caller's caller.

@@ -65,6 +65,8 @@ pub struct SetShape {
     pub timeout: Option<u32>,
     /// `comment`: members may carry one.
     pub comment: bool,
+    /// `counters`: members count what they match.
+    pub counters: bool,
 }
 
 /// What one member matches.

@@ -103,7 +103,8 @@ pub fn trace(dump: &Dump, family: Family, table: Table, start_chain: &str, packe
             Action::Accept => return Trace { outcome: Outcome::Accept, ..trace },
             Action::Drop | Action::Reset => return Trace { outcome: Outcome::Drop, ..trace },
             // Nothing is decided by being told.
-            Action::Log(_) => {}
+            // No rule of ours asks for the mark.
+            Action::Log(_) | Action::Mark(_) => {}
             Action::Return => match callers.pop() {
                 Some(caller) => here = caller,
                 None => break,

@@ -4,16 +4,19 @@
 //! understood is a condition or a target that says so, and whoever reads the rules must not guess past it.
 
 mod condition;
+mod index;
 mod options;
 mod parse;
 mod target;
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use super::dump::Dump;
 use crate::net::Family;
 
 pub use condition::{Ask, Condition, States};
+pub use index::{Candidates, Traits};
 pub use parse::parse_whole;
 pub use target::{NewPort, Target};
 
@@ -33,8 +36,28 @@ pub struct WholeRule {
 pub struct WholeChain {
     /// `ACCEPT` or `DROP` of a built-in chain; `None` of a user-made one.
     pub policy: Option<String>,
-    /// Its rules in order.
+    /// Its rules in order. They do not change any more once somebody asked for [`Self::candidates`].
     pub rules: Vec<WholeRule>,
+    index: OnceLock<Option<index::Index>>,
+}
+
+impl WholeChain {
+    /// A chain.
+    pub fn new(policy: Option<String>, rules: Vec<WholeRule>) -> Self {
+        Self { policy, rules, index: OnceLock::new() }
+    }
+
+    /// The numbers, from 0, of rules that [`Self::candidates`] leaves out for other sources than the one they name.
+    pub fn of_single_sources(&self) -> &[usize] {
+        let index = self.index.get_or_init(|| index::Index::of(&self.rules));
+        index.as_ref().map_or(&[], |index| &index.sourced)
+    }
+
+    /// The numbers, from 0, of the rules that a packet with these traits can meet; no other one matches it.
+    pub fn candidates(&self, traits: &Traits<'_>) -> Candidates<'_> {
+        let index = self.index.get_or_init(|| index::Index::of(&self.rules));
+        Candidates::new(index.as_ref(), self.rules.len(), traits)
+    }
 }
 
 /// All tables of one family.
@@ -59,7 +82,7 @@ impl WholeRuleset {
         for ((_, table), chains) in dump.tables.iter().filter(|((own, _), _)| *own == family) {
             let whole = chains.chains.iter().map(|(name, chain)| {
                 let rules = chain.lines.iter().map(|line| WholeRule::parse(&line.text)).collect();
-                (name.clone(), WholeChain { policy: chain.policy.clone(), rules })
+                (name.clone(), WholeChain::new(chain.policy.clone(), rules))
             });
             let mut whole: BTreeMap<String, WholeChain> = whole.collect();
             parse::settle(&mut whole);

@@ -1,7 +1,7 @@
 //! `iptables-restore --noflush`: a table's lines take effect together at its COMMIT, or not at all.
 
 use docker_firewall::net::Family;
-use docker_firewall::ruleset::{Action, Chain, Dump, Line, SetKind, Table, TableDump, parse_rule, render_rule};
+use docker_firewall::ruleset::{Action, Chain, Counts, Dump, Line, SetKind, Table, TableDump, parse_rule, render_rule};
 
 use super::{MemoryKernel, values};
 
@@ -43,6 +43,10 @@ fn obey(dump: &mut TableDump, (state, family): (&Dump, Family), line: &str) -> R
     if let Some(declaration) = line.strip_prefix(':') {
         return declare(dump, declaration);
     }
+    let (counts, line) = match line.strip_prefix('[').and_then(|line| line.split_once("] ")) {
+        Some((counts, line)) => (Counts::parse(counts).ok_or("invalid counters")?, line),
+        None => (Counts::default(), line),
+    };
     let (command, rest) = line.split_once(' ').ok_or("an unknown command")?;
     let (name, spec) = rest.split_once(' ').unwrap_or((rest, ""));
     match command {
@@ -62,7 +66,7 @@ fn obey(dump: &mut TableDump, (state, family): (&Dump, Family), line: &str) -> R
     };
     let chain = dump.chains.get_mut(name).ok_or("No chain/target/match by that name.")?;
     match (command, new) {
-        ("-A", Some(line)) => chain.lines.push(line),
+        ("-A", Some(line)) => chain.lines.push(Line { counts, ..line }),
         ("-I", Some(line)) => {
             let digits: String = spec.chars().take_while(char::is_ascii_digit).collect();
             let at = if digits.is_empty() { 1 } else { digits.parse::<usize>().map_err(|error| error.to_string())? };
@@ -125,7 +129,7 @@ fn read(dump: &TableDump, (state, family): (&Dump, Family), spec: &str) -> Resul
         return Err(format!("Chain '{to}' does not exist"));
     }
     let text = rule.as_ref().map_or_else(|| spec.to_owned(), render_rule);
-    Ok(Line { text, rule })
+    Ok(Line { text, rule, counts: Counts::default() })
 }
 
 fn same(line: &Line, spec: &str) -> bool {

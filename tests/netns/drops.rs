@@ -1,10 +1,9 @@
-//! What the kernel tells of packets that it drops, by rules as we write them; and whether a set holds an address.
+//! What the kernel tells of packets that it drops, by rules as we write them.
 
 use std::fmt::Write as _;
 use std::net::UdpSocket;
 
 use docker_firewall::attempt::{Content, Header};
-use docker_firewall::host::headers::SetHeaders;
 use docker_firewall::host::kernel::Kernel as _;
 use docker_firewall::host::watch::DropWatch;
 use docker_firewall::net::{Family, PortRange, Protocol};
@@ -67,34 +66,5 @@ fn drops_are_told_of_within_the_limit() {
             let left = kernel(kind).observe(&|_| true).unwrap();
             assert!(left.tables.values().all(|table| table.chains.len() == 3), "{kind}: the trial left a chain");
         }
-    });
-}
-
-#[test]
-fn sets_are_asked_without_a_process() {
-    inside("drops::sets_are_asked_without_a_process", || {
-        run("ipset", &["create", "here", "hash:net", "timeout", "0", "comment"]);
-        run("ipset", &["add", "here", "192.0.2.0/24"]);
-        run("ipset", &["add", "here", "192.0.2.9", "nomatch"]);
-        run("ipset", &["create", "here-v6", "hash:net", "family", "inet6"]);
-        run("ipset", &["add", "here-v6", "2001:db8::/32"]);
-        run("ipset", &["create", "ports", "hash:ip,port"]);
-        let sets = SetHeaders::open().unwrap();
-        let holds = |set: &str, address: &str| sets.holds(set, address.parse().unwrap()).unwrap();
-        assert!(holds("here", "192.0.2.1") && holds("here-v6", "2001:db8::7"));
-        for (set, address) in [
-            ("here", "192.0.2.9"),
-            ("here", "198.51.100.1"),
-            ("here", "2001:db8::7"),
-            ("here-v6", "2001:db9::7"),
-            ("here-v6", "192.0.2.1"),
-            ("ports", "192.0.2.1"),
-            ("nosuch", "192.0.2.1"),
-            ("", "192.0.2.1"),
-        ] {
-            assert!(!holds(set, address), "{set:?} {address}");
-        }
-        // The answers do not get mixed up with those to other questions.
-        assert!(sets.digest(&|_| true).is_ok() && holds("here", "192.0.2.1"));
     });
 }

@@ -6,11 +6,12 @@ use std::net::IpAddr;
 
 use docker_firewall::host::flavour::Kind;
 use docker_firewall::host::kernel::{Kernel as _, KernelError};
+use docker_firewall::host::membership::{KernelSets, Side};
 use docker_firewall::host::tools::Tools;
 use docker_firewall::net::{Family, Protocol};
 use docker_firewall::ruleset::{
-    Action, Chain, ConnDirection, ConnState, Dump, IpSet, Line, Match, Outcome, Packet, Path, Rule, SetDirection,
-    SetKind, Table, TableDump, Transport, render_set_create, render_set_entry, render_set_key, trace,
+    Action, Chain, ConnDirection, ConnState, Counts, Dump, IpSet, Line, Match, Outcome, Packet, Path, Rule,
+    SetDirection, SetKind, Table, TableDump, Transport, render_set_create, render_set_entry, render_set_key, trace,
 };
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
@@ -39,7 +40,7 @@ fn script(sets: &BTreeMap<String, IpSet>) -> String {
 fn saved() -> Vec<String> {
     let mut lines: Vec<String> = run("ipset", &["save"])
         .lines()
-        .map(|line| line.split(" bucketsize ").next().unwrap_or_default().to_owned())
+        .map(|line| line.split(" bucketsize ").next().unwrap_or_default().replace(" packets 0 bytes 0", ""))
         .collect();
     lines.sort_unstable();
     lines
@@ -163,7 +164,7 @@ fn packet(address: IpAddr, second: Option<IpAddr>, port: Option<(Protocol, u16)>
 /// One set, one chain that drops who is in it.
 fn guard(name: &str, set: &IpSet, directions: Vec<SetDirection>) -> Dump {
     let rule = Rule::new([Match::Set { name: name.to_owned(), negated: false, directions }], Action::Drop);
-    let line = Line { text: String::new(), rule: Some(rule) };
+    let line = Line { text: String::new(), rule: Some(rule), counts: Counts::default() };
     let chain = Chain { policy: None, lines: vec![line] };
     let table = TableDump { chains: [("X".to_owned(), chain)].into() };
     Dump { tables: [((set.shape.family, Table::Filter), table)].into(), sets: [(name.to_owned(), set.clone())].into() }
@@ -226,5 +227,59 @@ fn keys_delete_what_they_name() {
         let mut kernel = kernel(Kind::Nft);
         kernel.restore_sets(&text).unwrap();
         assert!(kernel.observe(&|_| true).unwrap().sets.values().all(|set| set.members.is_empty()));
+    });
+}
+
+/// Asked over netlink, the kernel says what `ipset test` says.
+#[test]
+fn membership_is_asked_without_a_process() {
+    inside("sets::membership_is_asked_without_a_process", || {
+        let script = "create four hash:ip\nadd four 192.0.2.1\ncreate six hash:net family inet6\nadd six fd00:1::/64\n\
+                      create blocks hash:net\nadd blocks 10.0.0.0/8\nadd blocks 10.9.0.0/16 nomatch\n\
+                      create pairs hash:ip,port\nadd pairs 192.0.2.1,udp:53\n\
+                      create triples hash:ip,port,net\nadd triples 192.0.2.2,tcp:80,10.0.0.0/8\n\
+                      create links hash:net,iface\nadd links 192.0.2.0/24,eth0\n\
+                      create ports bitmap:port range 1-100\nadd ports 80\ncreate lists list:set\nadd lists four\n\
+                      create none hash:ip\n";
+        crate::world::run_with("ipset", &["restore"], script);
+        let sets = KernelSets::open().unwrap();
+        let side = |address: &str, port| Side { address: address.parse().unwrap(), port, interface: Some("eth0") };
+        let (src, dst) = (SetDirection::Src, SetDirection::Dst);
+        let asked = |name: &str, directions: &[SetDirection], protocol, from: &str, to: &str, port| {
+            sets.holds(name, directions, protocol, (side(from, None), side(to, port)))
+        };
+        let tcp = |name: &str, directions: &[SetDirection], from: &str, to: &str| {
+            asked(name, directions, Protocol::Tcp, from, to, Some(80))
+        };
+        for (name, directions, from, to, expected) in [
+            ("four", &[src][..], "192.0.2.1", "192.0.2.9", Some(true)),
+            ("four", &[dst], "192.0.2.1", "192.0.2.9", Some(false)),
+            ("four", &[src], "fd00:1::1", "fd00:1::2", Some(false)),
+            ("six", &[src], "fd00:1::1", "fd00:2::2", Some(true)),
+            ("six", &[dst], "fd00:1::1", "fd00:2::2", Some(false)),
+            ("blocks", &[src], "10.1.2.3", "192.0.2.9", Some(true)),
+            ("blocks", &[src], "10.9.2.3", "192.0.2.9", Some(false)),
+            ("triples", &[dst, dst, src], "10.1.2.3", "192.0.2.2", Some(true)),
+            ("triples", &[dst, dst, src], "11.1.2.3", "192.0.2.2", Some(false)),
+            ("links", &[src, src], "192.0.2.77", "10.0.0.1", Some(true)),
+            ("links", &[src, src], "192.0.3.77", "10.0.0.1", Some(false)),
+            ("ports", &[dst], "192.0.2.1", "192.0.2.2", Some(true)),
+            ("ports", &[src], "192.0.2.1", "192.0.2.2", None),
+            ("lists", &[src], "192.0.2.1", "192.0.2.2", None),
+            ("nosuch", &[src], "192.0.2.1", "192.0.2.2", None),
+        ] {
+            // A second time, from memory.
+            for _ in 0..2 {
+                assert_eq!(tcp(name, directions, from, to), expected, "{name} {directions:?} {from} {to}");
+            }
+        }
+        let pair = |protocol, port| asked("pairs", &[dst, dst], protocol, "10.0.0.1", "192.0.2.1", Some(port));
+        assert_eq!(
+            [pair(Protocol::Udp, 53), pair(Protocol::Tcp, 53), pair(Protocol::Udp, 54)],
+            [Some(true), Some(false), Some(false)]
+        );
+        assert_eq!(sets.somebody_in("four"), Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(sets.somebody_in("six"), Some("fd00:1::".parse().unwrap()));
+        assert_eq!((sets.somebody_in("none"), sets.somebody_in("nosuch")), (None, None));
     });
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use docker_firewall::effective::{
-    ACK, Answer, Host, Kernel, Link, Listener, Lookup, SYN, Segment, Tracking, at_hook, held,
+    ACK, Answer, Effort, Host, Kernel, Link, Listener, Lookup, SYN, Segment, Tracking, at_hook, held,
 };
 use docker_firewall::net::Family;
 use docker_firewall::policy::Hook;
@@ -74,7 +74,7 @@ proptest! {
             Family::ALL.into_iter().map(|family| (family, WholeRuleset::of_dump(state, family))).collect();
         let (host, sets) = (Host::default(), Sets(state));
         let nobody = |_, _, _| Listener::Nobody;
-        let whole = Kernel { rulesets: &rulesets, host: &host, sets: &sets, listeners: &nobody, unread: &[] };
+        let whole = Kernel { rulesets: &rulesets, host: &host, sets: &sets, listeners: &nobody, unread: &[], effort: Effort::default() };
         for packet in &packets {
             let Some(segment) = segment(packet) else { continue };
             let passage = at_hook(&whole, packet.path.chain(), &segment);

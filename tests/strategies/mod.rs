@@ -74,7 +74,8 @@ fn modules(protocol: Protocol) -> impl Strategy<Value = Vec<Match>> {
 pub(crate) fn rule(of: Family) -> impl Strategy<Value = Rule> {
     let jump = select(&CHAINS[..]).prop_map(|name| Action::Jump(name.to_owned()));
     let goto = select(&CHAINS[..]).prop_map(|name| Action::Goto(name.to_owned()));
-    let action = prop_oneof![Just(Action::Return), Just(Action::Drop), Just(Action::Accept), jump, goto];
+    let mark = (0..32u32).prop_map(|bit| Action::Mark(1 << bit));
+    let action = prop_oneof![Just(Action::Return), Just(Action::Drop), Just(Action::Accept), mark, jump, goto];
     let modules = protocol().prop_flat_map(|protocol| (Just(protocol), modules(protocol), any::<bool>()));
     // What logs may ask how often it did, at the end; `of` is the family of the packets that the rule is for.
     let log = option::weighted(0.3, ("[a-z0-9-]{1,20}|[ -~]{1,60}", option::of(Just(Match::Seldom(of)))));
@@ -150,7 +151,8 @@ pub(crate) const KINDS: [SetKind; 6] =
 pub(crate) fn set() -> impl Strategy<Value = IpSet> {
     let family = select(&Family::ALL[..]);
     let kind = Union::new(KINDS.map(Just));
-    (kind, family, option::of(0..100_000_u32), any::<bool>()).prop_flat_map(|(kind, family, timeout, comment)| {
+    (kind, family, option::of(0..100_000_u32), any::<(bool, bool)>()).prop_flat_map(|(kind, family, timeout, also)| {
+        let (comment, counters) = also;
         let nomatch_allowed = !matches!(kind, SetKind::Ip | SetKind::IpPort);
         // Long enough that no second passes between two looks; 0 is for ever.
         let left = prop_oneof![Just(0), 10_000..2_000_000_u32];
@@ -161,7 +163,7 @@ pub(crate) fn set() -> impl Strategy<Value = IpSet> {
                 nomatch: nomatch && nomatch_allowed,
             });
         let entries = entry(&kind, family);
-        let shape = SetShape { kind, family, hashsize: 1024, maxelem: 65536, timeout, comment };
+        let shape = SetShape { kind, family, hashsize: 1024, maxelem: 65536, timeout, comment, counters };
         btree_map(entries, member, 0..12)
             .prop_map(move |members: BTreeMap<SetEntry, Member>| IpSet { shape: shape.clone(), members })
     })

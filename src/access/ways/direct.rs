@@ -1,37 +1,34 @@
 //! Containers' own addresses, where the engine leaves them to whoever is routed to the host.
 //!
-//! Engines up to 27 do with a FORWARD chain that accepts, all do with `iptables=false`, and newer ones on networks of the
-//! mode nat-unprotected (moby `libnetwork/drivers/bridge`). Our rules hold there too.
+//! Engines up to 27 do with a FORWARD chain that accepts, and with any for ports that are published; all do with
+//! `iptables=false`, and newer ones on networks of the mode nat-unprotected (moby `libnetwork/drivers/bridge`). Our rules
+//! hold there too. Only a look at the kernel tells.
 
 use super::View;
-use crate::access::way::{Exposure, Road, Way};
-use crate::access::{ports_named, read_off, stranger_passes};
+use crate::access::way::{Exposure, Lead, Road, Way};
+use crate::access::{Ruled, ports};
 use crate::inventory::Container;
-use crate::net::{Family, Protocol};
-use crate::policy::Rule;
-use crate::ruleset::{Dump, Path, Table, names};
+use crate::net::{Family, PortRange};
 
 /// A way for each range of ports of which the rules say the same, unless it is closed.
-pub(super) fn ways(view: &View<'_>, container: &Container, blank: &Way) -> Vec<Way> {
-    let (policy, inventory) = (view.policy, view.inventory);
-    let (Some(kernel), Some(_)) = (view.kernel, &view.forwarded) else { return Vec::new() };
-    let mut ranges: Vec<_> = ports_named(policy, inventory, container).into_iter().map(Some).collect();
-    let rest = if ranges.is_empty() { "all" } else { "all others" };
-    ranges.push(None);
+pub(super) fn ways(view: &View<'_>, container: &Container, ruled: &Ruled<'_>, blank: &Way) -> Vec<Way> {
+    // Where Docker writes nftables of its own, iptables say nothing of what it forwards.
+    let nftables = view.inventory.engine.firewall_backend.as_deref().is_some_and(|name| name.starts_with("nftables"));
+    if view.onlooker.is_none() || nftables {
+        return Vec::new();
+    }
+    let single = |port, protocol| PortRange { protocol, first: port, last: port };
+    let published: Vec<_> = container.bindings.iter().map(|own| single(own.container_port, own.protocol)).collect();
+    let named = ports::named(ruled, &published);
+    let rest = if named.is_empty() { "all" } else { "all others" };
     let mut ways = Vec::new();
-    for (endpoint, network) in inventory.forwarded(container).filter(|(_, network)| !network.internal) {
-        let Some(bridge) = &network.bridge else { continue };
-        let addresses = Family::ALL.into_iter().filter_map(|family| Some((family, endpoint.address(family)?)));
-        for (family, address) in addresses.filter(|(family, _)| is_left_open(kernel, *family, bridge)) {
-            for range in &ranges {
-                let speaks = |rule: &Rule| match (&rule.ports.container, range) {
-                    (None, _) => rule.ports.published.is_none(),
-                    (Some(own), Some(range)) => own.contains(range.protocol, range.first),
-                    (Some(_), None) => false,
-                };
-                let known = read_off(policy, inventory, container, family, view.now, speaks);
-                let (protocol, port) = range.map_or((Protocol::Tcp, 1), |range| (range.protocol, range.first));
-                let passes = |state| stranger_passes(state, Path::Forward, (address, protocol, port), None);
+    for (endpoint, _) in view.inventory.forwarded(container).filter(|(_, network)| network.bridge.is_some()) {
+        for address in Family::ALL.into_iter().filter_map(|family| endpoint.address(family)) {
+            let family = Family::of(&address);
+            let mut here = Vec::new();
+            for range in named.iter().copied().map(Some).chain([None]) {
+                let access = ruled.reading(family, view.now, |rule| ports::speaks(rule, range));
+                let (protocol, port) = ports::tried(&named, range);
                 let way = Way {
                     published: address.to_string(),
                     port: range.map_or_else(|| rest.to_owned(), |range| range.to_string()),
@@ -39,24 +36,29 @@ pub(super) fn ways(view: &View<'_>, container: &Container, blank: &Way) -> Vec<W
                     family: Some(family),
                     ..blank.clone()
                 };
-                let way = way.open_to(&known, view.differing().map(passes));
-                ways.push(Way { from: format!("{} (routed to it)", way.from), ..way });
+                here.push(way.open_to(access, Lead::Through, &container.id, vec![(protocol, Some(address), port)]));
             }
+            view.tried(&mut here);
+            ways.extend(joined(here, rest));
         }
     }
     ways.retain(|way| way.exposure != Exposure::Closed);
+    for way in &mut ways {
+        // What Docker keeps closed at the container's own address, no rule of ours opens: that is no difference.
+        way.from.push_str(" (routed to it)");
+    }
     ways
 }
 
-/// Whether nothing of Docker's stops a packet that is routed to an address behind `bridge`. What others' rules do is not
-/// asked: more is said than is open, never less.
-fn is_left_open(kernel: &Dump, family: Family, bridge: &str) -> bool {
-    let accepts = kernel
-        .chain(family, Table::Filter, names::FORWARD)
-        .is_some_and(|chain| chain.policy.as_deref() == Some("ACCEPT"));
-    let stop = format!("! -i {bridge} -o {bridge} -j DROP");
-    let stopped = kernel
-        .chain(family, Table::Filter, names::DOCKER)
-        .is_some_and(|chain| chain.lines.iter().any(|line| line.text == stop));
-    accepts && !stopped
+/// Ports that only a binding cut out, and of which the same is true as of all others, are not worth a line.
+fn joined(ways: Vec<Way>, rest: &str) -> Vec<Way> {
+    let Some(last) = ways.last().cloned() else { return ways };
+    let same = |way: &Way| {
+        (&way.from, way.exposure, &way.rules, &way.intended) == (&last.from, last.exposure, &last.rules, &last.intended)
+    };
+    let mut kept: Vec<Way> = ways.into_iter().filter(|way| way.port == rest || !same(way)).collect();
+    if let [only] = kept.as_mut_slice() {
+        "all".clone_into(&mut only.port);
+    }
+    kept
 }

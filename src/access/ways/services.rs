@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::View;
-use crate::access::way::{Exposure, Resident, Road, Way};
-use crate::access::{service_access, strangers_pass_ingress};
+use crate::access::service_access;
+use crate::access::way::{Exposure, Lead, Resident, Road, Way};
 use crate::inventory::Service;
 use crate::net::Family;
 use crate::policy::DefaultAccess;
@@ -18,7 +18,6 @@ pub fn service_ways(view: &View<'_>, services: &[&Service]) -> Vec<Way> {
         let blank = Way::to(Resident::service(service, view.inventory), managed);
         for port in &service.ports {
             let known = access.of(port, view.now);
-            let open = view.differing().map(|state| strangers_pass_ingress(state, view.inventory, port));
             let target = port.target.map_or_else(|| "?".to_owned(), |target| target.to_string());
             let way = Way {
                 // dockerd keeps the port for IPv6 too, and answers nothing there.
@@ -28,9 +27,10 @@ pub fn service_ways(view: &View<'_>, services: &[&Service]) -> Vec<Way> {
                 family: Some(Family::V4),
                 ..blank.clone()
             };
-            ways.push(way.open_to(&known, open));
+            ways.push(way.open_to(known, Lead::Through, "", vec![(port.protocol, None, port.published)]));
         }
     }
+    view.tried(&mut ways);
     ways
 }
 

@@ -1,27 +1,26 @@
 //! Ways that leave out the host's FORWARD chain: the host's own network, and networks that lead right to a container.
 
 use super::View;
-use crate::access::way::{Exposure, Road, Way};
-use crate::access::{access_inside, host_ports_pass, named_access, ports_named, strangers_enter};
+use crate::access::way::{Exposure, Lead, Road, Way};
+use crate::access::{Ruled, named_access, ports};
 use crate::inventory::Container;
 use crate::net::Family;
 use crate::resolve::named_ports;
 
 /// A container's addresses on networks whose packets come right to it, past the host.
-pub(super) fn past_the_host(view: &View<'_>, container: &Container, blank: &Way) -> Vec<Way> {
-    let (policy, inventory) = (view.policy, view.inventory);
-    let inside = view.inside.get(container.id.as_str());
-    let mut ports: Vec<_> = ports_named(policy, inventory, container).into_iter().map(Some).collect();
-    let rest = if ports.is_empty() { "all" } else { "all others" };
-    ports.push(None);
+pub(super) fn past_the_host(view: &View<'_>, container: &Container, ruled: &Ruled<'_>, blank: &Way) -> Vec<Way> {
+    let named = ports::named(ruled, &[]);
+    let rest = if named.is_empty() { "all" } else { "all others" };
     let mut ways = Vec::new();
-    for (endpoint, network) in inventory.sandboxed(container) {
+    for (endpoint, network) in view.inventory.sandboxed(container) {
         for own in Family::ALL.into_iter().filter_map(|family| endpoint.address(family)) {
             let family = Family::of(&own);
-            for range in &ports {
-                let known = access_inside(policy, inventory, container, (network, family), *range, view.now);
-                let first = range.map(|range| (range.protocol, range.first));
-                let open = || inside.is_none_or(|state| strangers_enter(state, own, first));
+            for range in named.iter().copied().map(Some).chain([None]) {
+                let access = ruled.reading(family, view.now, |rule| {
+                    let here = rule.interface.is_none() || rule.interface == network.parent;
+                    here && ports::speaks(rule, range)
+                });
+                let (protocol, port) = ports::tried(&named, range);
                 let way = Way {
                     published: format!("{} {} {own}", network.driver, network.name),
                     port: range.map_or_else(|| rest.to_owned(), |range| range.to_string()),
@@ -29,7 +28,7 @@ pub(super) fn past_the_host(view: &View<'_>, container: &Container, blank: &Way)
                     family: Some(family),
                     ..blank.clone()
                 };
-                ways.push(way.open_to(&known, view.differs.then(open)));
+                ways.push(way.open_to(access, Lead::Wire, &container.id, vec![(protocol, Some(own), port)]));
             }
         }
     }
@@ -45,7 +44,9 @@ pub(super) fn host_network(view: &View<'_>, container: &Container, blank: &Way) 
         let number = port.split('/').next().unwrap_or_default();
         for (family, host) in [(Family::V4, "0.0.0.0"), (Family::V6, "[::]")] {
             let known = named_access(view.policy, ports, family, view.now);
-            let open = view.differing().map(|state| host_ports_pass(state, family, ports.range));
+            // What the kernel lacks of a range, it lacks as a whole.
+            let ends = [ports.range.first, ports.range.last];
+            let to = ends.into_iter().map(|end| (ports.range.protocol, None, end)).collect();
             let way = Way {
                 published: format!("host {host}:{number}"),
                 port: port.clone(),
@@ -54,7 +55,7 @@ pub(super) fn host_network(view: &View<'_>, container: &Container, blank: &Way) 
                 managed: true,
                 ..blank.clone()
             };
-            ways.push(way.open_to(&known, open));
+            ways.push(way.open_to(known, Lead::Host, &container.id, to));
         }
     }
     ways.push(Way {

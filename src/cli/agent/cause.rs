@@ -40,6 +40,8 @@ pub(super) enum Cause {
     Links,
     /// Somebody wrote our files.
     Files,
+    /// The process that owns the third line has ended, or may be tried again.
+    ThirdLine,
     /// SIGHUP.
     Asked,
     /// The engine's list may have been late.
@@ -69,6 +71,7 @@ impl fmt::Display for Cause {
             Self::Edited => f.write_str("sets or legacy rules are not as they were left"),
             Self::Links => f.write_str("interfaces came or went"),
             Self::Files => f.write_str("files were written"),
+            Self::ThirdLine => f.write_str("the third line"),
             Self::Asked => f.write_str("SIGHUP"),
             Self::Again => f.write_str("a second look"),
             Self::Tick => f.write_str("tick"),
@@ -121,6 +124,22 @@ impl Outbox {
     /// Puts one in; `false` when nobody reads any more.
     fn send(&self, cause: Cause) -> bool {
         self.0.send((Instant::now(), cause)).is_ok()
+    }
+
+    /// Says that the third line wants to be looked at.
+    pub(super) fn third_line(&self) {
+        // Whoever no longer listens is about to end.
+        self.send(Cause::ThirdLine);
+    }
+
+    /// The same, after a while.
+    pub(super) fn third_line_after(&self, wait: Duration) {
+        let causes = self.clone();
+        // Without the thread the next whole pass looks.
+        drop(spawn("third line", move || {
+            thread::sleep(wait);
+            causes.third_line();
+        }));
     }
 }
 

@@ -13,13 +13,13 @@ use jiff::Timestamp;
 
 use crate::attempt::{Attempt, Census, Header, Repeats, Told};
 use crate::host::attempts::AttemptLog;
-use crate::host::headers::SetHeaders;
+use crate::host::membership::{KernelSets, Side};
 use crate::host::paths::Paths;
 use crate::host::watch::{DropWatch, Dropped};
 use crate::inventory::Inventory;
-use crate::net::Family;
+use crate::net::{Family, Protocol};
 use crate::reconcile::Config;
-use crate::ruleset::LogPrefix;
+use crate::ruleset::{LogPrefix, SetDirection};
 
 /// Packets that may wait to be looked up.
 const QUEUE: usize = 2048;
@@ -109,11 +109,12 @@ fn hear(mut watch: DropWatch, queue: &SyncSender<(Dropped, String)>, shared: &Sh
 
 /// Looks up and writes.
 fn write(waiting: &Receiver<(Dropped, String)>, mut log: AttemptLog, shared: &Shared) {
-    let sets = SetHeaders::open().ok();
     let mut repeats = Repeats::default();
     let mut unwritten: Option<String> = None;
     while let Ok(first) = waiting.recv() {
         let census = Arc::clone(&shared.census.lock().unwrap_or_else(PoisonError::into_inner));
+        // Its answers are those of one moment.
+        let sets = KernelSets::open().ok();
         let (mut lines, mut count) = (String::new(), 0);
         for (dropped, interface) in std::iter::once(first).chain(waiting.try_iter()).take(BATCH) {
             if let Some(attempt) = attempt(&dropped, interface, &census, sets.as_ref(), &mut repeats) {
@@ -154,7 +155,7 @@ fn attempt(
     dropped: &Dropped,
     interface: String,
     census: &Census,
-    sets: Option<&SetHeaders>,
+    sets: Option<&KernelSets>,
     repeats: &mut Repeats,
 ) -> Option<Attempt> {
     let prefix = LogPrefix::parse(&dropped.prefix)?;
@@ -162,7 +163,13 @@ fn attempt(
     if repeats.is_known(&header, Timestamp::now().as_second()) {
         return None;
     }
-    let holds = |kernel: &str| sets.is_some_and(|sets| sets.holds(kernel, header.source).unwrap_or(false));
+    let [source, destination] =
+        [header.source, header.destination].map(|address| Side { address, port: None, interface: None });
+    // What asks for more than an address is no set of sources.
+    let ask = |sets: &KernelSets, name: &str| {
+        sets.holds(name, &[SetDirection::Src], Protocol::Tcp, (source, destination)).unwrap_or(false)
+    };
+    let holds = |kernel: &str| sets.is_some_and(|sets| ask(sets, kernel));
     let all = census.sets(Family::of(&header.source));
     let shown: Vec<&str> = all.filter(|(_, kernel)| holds(kernel)).map(|(shown, _)| shown).collect();
     Some(census.attempt(&Told { prefix, interface, header }, moment(), &shown))

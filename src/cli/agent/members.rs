@@ -12,7 +12,7 @@ use crate::cli::complaint;
 use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::cli::session::{self, Session};
-use crate::compile::{Ground, compile};
+use crate::compile::{Ground, ThirdLine, compile};
 use crate::host::flavour::Kind;
 use crate::host::headers::SetHeaders;
 use crate::host::kernel::{HostKernel, Kernel as _};
@@ -22,7 +22,7 @@ use crate::net::Family;
 use crate::plan::{self, Call, Step};
 use crate::policy::Hook;
 use crate::reconcile::{Boot, Config, Ledger, Pass, Record};
-use crate::resolve::{BootRecord, Following, needs_sandbox};
+use crate::resolve::{BootRecord, Following, Proof, needs_sandbox};
 use crate::ruleset::{DesiredSet, Dump, IpSet, is_own_set};
 
 /// What the last pass left.
@@ -32,6 +32,7 @@ pub(super) struct Members {
     following: Following,
     /// Whether the kernel cannot log.
     mute: bool,
+    proof: Proof,
     /// Whether a quick pass does.
     plain: bool,
     /// The kernel's names of users' sets.
@@ -50,7 +51,7 @@ impl Members {
     /// After a pass that succeeded and left `state`. A quick one does not do while containers have rules in namespaces of
     /// their own or a swarm publishes ports, nor where the caller knows a reason (`plain` is false).
     pub(super) fn after(session: Session, mut state: Dump, plain: bool) -> Option<Self> {
-        let (following, mute) = (session.following, session.is_mute());
+        let (following, mute, proof) = (session.following, session.is_mute(), session.proof);
         let swarm = session.inventory.as_ref().is_none_or(|inventory| inventory.ingress.is_some());
         let inside = !session.sandboxes().is_empty();
         let (ledger, kernel, lock) = session.leave();
@@ -61,7 +62,19 @@ impl Members {
         }
         let plain = plain && !swarm && !inside;
         let users = ledger.users(&ledger.config);
-        Some(Self { ledger, kernel, following, mute, plain, users, state, at: Instant::now(), stamp, boot: None })
+        Some(Self {
+            ledger,
+            kernel,
+            following,
+            mute,
+            proof,
+            plain,
+            users,
+            state,
+            at: Instant::now(),
+            stamp,
+            boot: None,
+        })
     }
 
     /// The files as they were read.
@@ -89,13 +102,13 @@ impl Members {
         legacy_rules(&self.kernel)
     }
 
-    /// Follows the containers: the number of calls that wrote something. `None` when a whole pass must be made: somebody
+    /// Follows the containers: the number of calls that wrote something, and what the third line has to be now. `None` when a whole pass must be made: somebody
     /// else held the lock since, or rules have to change.
     pub(super) fn pass(
         &mut self,
         ctx: &mut Context,
         list: impl FnOnce(&Context) -> Result<Inventory, Failure>,
-    ) -> Result<Option<usize>, Failure> {
+    ) -> Result<Option<(usize, Option<ThirdLine>)>, Failure> {
         if !self.plain {
             return Ok(None);
         }
@@ -112,8 +125,8 @@ impl Members {
         age(&mut self.state, &mut self.at);
         let (sets, earlier, now) = (&self.ledger.config.sets, self.ledger.earlier(), Timestamp::now());
         let inventory = &inventory;
-        let pass =
-            Pass { policy, sets, earlier_sets: &earlier, inventory, following: self.following, mute: self.mute, now };
+        let (following, mute, proof) = (self.following, self.mute, self.proof);
+        let pass = Pass { policy, sets, earlier_sets: &earlier, inventory, following, mute, proof, now };
         let resolved = pass.resolved(&self.state);
         let ground = |family| Ground::of(&self.state, family);
         let desired = compile(&resolved, ground);
@@ -136,6 +149,7 @@ impl Members {
             return Ok(None);
         }
         let calls = calls.len();
+        let third = ThirdLine::of(&resolved, ground);
         let legacy = self.kernel.capabilities().is_some_and(|known| known.flavour.kind == Kind::Legacy);
         let calling = Family::ALL.into_iter().filter(|family| ground(*family).docker_user).collect();
         let boot = BootRecord::of(&resolved, legacy, calling);
@@ -156,7 +170,7 @@ impl Members {
             Some(stamp) => self.stamp = stamp,
             None => return Ok(None),
         }
-        Ok(Some(calls))
+        Ok(Some((calls, third)))
     }
 }
 

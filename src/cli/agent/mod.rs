@@ -5,10 +5,13 @@
 
 mod cause;
 mod collect;
+mod fight;
 mod gone;
 mod log;
 mod members;
+mod page;
 mod record;
+mod third;
 mod timers;
 
 use std::collections::HashMap;
@@ -29,13 +32,16 @@ use crate::host::privileges::require_net_admin;
 use crate::host::service::ServiceManager;
 use crate::host::watch::Touched;
 use crate::inventory::Inventory;
-use crate::resolve::Following;
+use crate::resolve::{Following, Proof};
 use crate::ruleset::names;
 use cause::Cause;
 use collect::Collector;
+use fight::Fight;
 use gone::Gone;
 use log::Log;
 use members::Members;
+use page::Shared;
+use third::Third;
 use timers::{Due, Timers};
 
 pub(super) use record::Record;
@@ -48,12 +54,6 @@ const ALONE: Duration = Duration::from_millis(200);
 /// How long the engine may take for one answer; after that, what it held last stands for what it holds. An engine that hangs,
 /// or whose socket somebody else keeps open while it restarts, must not keep rules from being repaired.
 const ANSWER: Duration = Duration::from_secs(5);
-/// More repairs within [`FIGHT_SPAN`] than these are a fight with another program: then passes are kept apart.
-const FIGHT: usize = 10;
-/// See [`FIGHT`].
-const FIGHT_SPAN: Duration = Duration::from_secs(30);
-/// The pause between two passes while there is a fight, but for containers that come and go.
-const FIGHT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs until it is told to stop.
 pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
@@ -72,7 +72,9 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
     cause::links(causes.clone()).map_err(|error| trouble("interfaces", &error))?;
     let directories = [paths.config_dir.clone(), paths.sets_dir()];
     cause::files(&directories, causes.clone()).map_err(|error| trouble("the configuration", &error))?;
+    let third = Third::new(&paths, causes.clone());
     cause::events(engine::address(ctx)?, causes).map_err(|error| trouble("the engine", &error))?;
+    let (figures, _shown) = Shared::shown(&paths, &mut log);
     log.info(&format!("docker-firewall {} follows the engine", env!("CARGO_PKG_VERSION")));
     let mut agent = Agent {
         ctx,
@@ -83,11 +85,13 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
         line: Line::patient_for(ANSWER),
         members: None,
         collector: Collector::default(),
+        third,
         headers: SetHeaders::open().ok(),
         sets: None,
         legacy: None,
         record: Record::new(),
-        repairs: Vec::new(),
+        figures,
+        fight: Fight::default(),
         ready: false,
         known: None,
         gone: Gone::default(),
@@ -99,6 +103,7 @@ pub(super) fn run(ctx: &mut Context, args: AgentArgs) -> Result<Exit, Failure> {
     };
     agent.follow(&paths);
     agent.manager.stopping();
+    agent.step_down();
     agent.log.info("stopped; the rules stay in force");
     if !paths.agent_installed_file().exists() {
         agent.log.info(
@@ -120,6 +125,7 @@ struct Agent<'a> {
     members: Option<Members>,
     /// Writes down who is kept out.
     collector: Collector,
+    third: Third,
     /// Tells of sets, as far as anybody does.
     headers: Option<SetHeaders>,
     /// What the sets looked like then.
@@ -127,8 +133,8 @@ struct Agent<'a> {
     /// What rules of iptables-legacy looked like then.
     legacy: Option<u64>,
     record: Record,
-    /// When something had to be repaired lately that nobody but another program can have broken.
-    repairs: Vec<Instant>,
+    figures: Shared,
+    fight: Fight,
     ready: bool,
     /// What the engine held when it last answered.
     known: Option<Inventory>,
@@ -211,7 +217,7 @@ impl Agent<'_> {
     /// Waits for more causes, in the order of their coming.
     fn gather(&mut self, causes: &mut Vec<(Instant, Cause)>) {
         let begun = Instant::now();
-        let pause = if self.is_fighting() { FIGHT_PAUSE } else { GATHER };
+        let pause = if self.fight.is_on() { fight::PAUSE } else { GATHER };
         loop {
             // An address that is free may be somebody else's by the end of a longer pause.
             let is_urgent = causes.iter().any(|(_, cause)| cause.is_quick() || *cause == Cause::Stop);
@@ -284,6 +290,7 @@ impl Agent<'_> {
             Cause::Rules(Touched { chain: Some(chain), .. }) if chain == names::DOCKER => {
                 return self.members.as_ref().is_none_or(Members::are_in_docker);
             }
+            Cause::ThirdLine => return self.third.is_due(),
             Cause::Links | Cause::Event(_) => self.changed = true,
             _ => {}
         }
@@ -331,12 +338,14 @@ impl Agent<'_> {
         if causes.iter().any(|(_, cause)| cause.is_early()) {
             self.timers.again();
         }
+        let quick = result.as_ref().ok().map(|done| done.quick);
+        let heard = causes.iter().filter(|(_, cause)| matches!(cause, Cause::Event(_))).map(|(at, _)| at);
+        let reaction = heard.min().filter(|_| quick.is_some()).map(Instant::elapsed);
         match result {
             Ok(done) => {
                 let Done { calls, quick } = done;
-                let heard = causes.iter().filter(|(_, cause)| matches!(cause, Cause::Event(_))).map(|(at, _)| at);
-                if let Some(first) = heard.min() {
-                    self.record.reacted(first.elapsed());
+                if let Some(reaction) = reaction {
+                    self.record.reacted(reaction);
                 }
                 *(if quick { &mut self.record.quick_passes } else { &mut self.record.full_passes }) += 1;
                 self.record.failure =
@@ -361,6 +370,7 @@ impl Agent<'_> {
                 self.log.failure(&said.join(". "));
             }
         }
+        self.figures.note(quick, took, reaction, &self.record);
     }
 
     fn wrote(&mut self, causes: &[(Instant, Cause)], calls: usize, took: Duration) {
@@ -369,23 +379,8 @@ impl Agent<'_> {
         self.log.wrote(calls, record::millis(took), &because);
         if causes.iter().all(|(_, cause)| matches!(cause, Cause::Rules(_) | Cause::Edited | Cause::Tick)) {
             self.record.repaired(because);
-            let was_fighting = self.is_fighting();
-            self.repairs.push(Instant::now());
-            if self.is_fighting() && !was_fighting {
-                self.log.warning(&format!(
-                    "another program keeps changing our rules: repaired {} times within {} s, and from now on every {} \
-                     ms at most. The backstop holds meanwhile. The lines above say who it is, where the kernel tells",
-                    self.repairs.len(),
-                    FIGHT_SPAN.as_secs(),
-                    FIGHT_PAUSE.as_millis()
-                ));
-            }
+            self.fight.repaired().iter().for_each(|text| self.log.warning(text));
         }
-    }
-
-    fn is_fighting(&mut self) -> bool {
-        self.repairs.retain(|at| at.elapsed() < FIGHT_SPAN);
-        self.repairs.len() >= FIGHT
     }
 
     /// Closes addresses that events say are free, before the engine is asked who may have them by now: the number of calls
@@ -397,9 +392,10 @@ impl Agent<'_> {
             self.members = Some(members);
             return Some(0);
         }
-        let calls = members.pass(self.ctx, |_| Ok(left.clone())).ok().flatten()?;
+        let (calls, third) = members.pass(self.ctx, |_| Ok(left.clone())).ok().flatten()?;
         self.members = Some(members);
         self.known = Some(left);
+        self.third.hold(third, &mut self.log);
         if calls > 0 {
             self.sets = None;
             self.glance();
@@ -430,10 +426,11 @@ impl Agent<'_> {
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => Err(failure),
         };
         // Whatever went wrong, a whole pass meets it too, and says so.
-        let Some(calls) = members.pass(self.ctx, listed).ok().flatten() else {
+        let Some((calls, third)) = members.pass(self.ctx, listed).ok().flatten() else {
             self.changed = changed;
             return None;
         };
+        self.third.hold(third, &mut self.log);
         self.collector.learn(members.config(), self.known.as_ref(), &offline::paths(self.ctx));
         self.members = Some(members);
         Some(Done { calls, quick: true })
@@ -465,6 +462,7 @@ impl Agent<'_> {
         if self.blind {
             session.following = Following::Blind;
         }
+        session.proof = self.third.proof(&mut self.log);
         let mut remarks = soundness::keep_old_names(&mut session)?;
         let renamed = !remarks.is_empty();
         let applied = session.keep_true(self.ctx)?;
@@ -480,10 +478,14 @@ impl Agent<'_> {
             }
             self.fault.clone_from(&session.fault);
         }
-        let calls = applied.calls;
+        let (calls, asked) = (applied.calls, session.proof);
+        let held = self.third.hold(session.third_line(&applied.state), &mut self.log);
+        self.record.third_line = self.third.missing().map(str::to_owned);
         let seen = self.known.as_ref().filter(|_| !session.is_mute());
         self.collector.learn(session.config(), seen, &offline::paths(self.ctx));
         self.members = Members::after(session, applied.state, plain);
-        Ok(Done { calls, quick: false })
+        // Where it could not be put up, or is down because there are no rules any more, nobody asks for the proof.
+        let idle = asked == Proof::Asked && !self.third.is_up();
+        if !held || idle { self.full() } else { Ok(Done { calls, quick: false }) }
     }
 }

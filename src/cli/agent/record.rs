@@ -43,6 +43,8 @@ pub(crate) struct Record {
     pub(crate) reactions_ms: VecDeque<f64>,
     /// The last repairs: when and why.
     pub(crate) repaired: VecDeque<Repair>,
+    /// Why there is no third line, if it cannot be held.
+    pub(crate) third_line: Option<String>,
     /// Why the last pass failed, if it did.
     pub(crate) failure: Option<String>,
 }

@@ -3,12 +3,14 @@
 mod read;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::format::{Filters, Format, ListStyle, LogFormat};
 pub use super::values::{Destination, EntryArg, Input, Picture, RuleName, SetType, Shell, Since, SourceArg};
+use crate::metrics::Notation;
 use crate::policy::{DefaultAccess, Hook, Ports, SetName, Target, Verdict};
 
 /// One command with its arguments.
@@ -28,6 +30,10 @@ pub enum Invocation {
     Graph(GraphArgs),
     /// `log`.
     Log(LogArgs),
+    /// `top`.
+    Top(TopArgs),
+    /// `metrics`.
+    Metrics(MetricsArgs),
     /// `default`.
     Default(DefaultArgs),
     /// `apply`.
@@ -119,6 +125,28 @@ pub struct RmArgs {
 pub struct RulesArgs {
     /// How to print them.
     pub style: ListStyle,
+    /// `--counters`.
+    pub counters: bool,
+}
+
+/// `top [TARGET...]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TopArgs {
+    /// Only these; none means all.
+    pub targets: Vec<Target>,
+    /// `--no-stream`.
+    pub no_stream: bool,
+    /// How to print them.
+    pub style: ListStyle,
+}
+
+/// `metrics`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MetricsArgs {
+    /// `--output`.
+    pub output: Option<PathBuf>,
+    /// `--format`.
+    pub notation: Notation,
 }
 
 /// `ls [TARGET...]`.

@@ -5,9 +5,9 @@ use clap::parser::MatchesError;
 
 use super::{
     AgentArgs, ApplyArgs, CompletionArgs, DefaultArgs, DoctorArgs, ExplainArgs, GraphArgs, Invocation, LogArgs, LsArgs,
-    PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs, SetAddArgs,
-    SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs, SetTestArgs,
-    SourceArg, StatusArgs, VersionArgs,
+    MetricsArgs, PlanArgs, ResetArgs, RmArgs, RuleArgs, RulesArgs, ServiceInstallArgs, ServiceUninstallArgs,
+    SetAddArgs, SetCreateArgs, SetDelArgs, SetExportArgs, SetImportArgs, SetInspectArgs, SetLsArgs, SetRmArgs,
+    SetTestArgs, SourceArg, StatusArgs, TopArgs, VersionArgs,
 };
 use crate::cli::failure::Failure;
 use crate::cli::format::{Filters, Format, ListStyle};
@@ -120,7 +120,16 @@ impl Invocation {
                 targets: typed.targets("target")?,
                 dry_run: typed.on("dry-run")?,
             }),
-            ["rules"] => Self::Rules(RulesArgs { style: typed.style()? }),
+            ["rules"] => Self::Rules(RulesArgs { style: typed.style()?, counters: typed.on("counters")? }),
+            ["top"] => Self::Top(TopArgs {
+                targets: typed.targets("target")?,
+                no_stream: typed.on("no-stream")?,
+                style: typed.style()?,
+            }),
+            ["metrics"] => Self::Metrics(MetricsArgs {
+                output: typed.maybe("output")?,
+                notation: typed.maybe("format")?.unwrap_or_default(),
+            }),
             ["ls"] => Self::Ls(LsArgs {
                 targets: typed.targets("target")?,
                 style: typed.style()?,

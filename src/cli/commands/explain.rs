@@ -4,18 +4,16 @@ mod caller;
 mod leaks;
 mod reason;
 mod way;
-mod world;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use caller::{Caller, callers};
+use caller::{Caller, callers, check};
 pub(in crate::cli) use leaks::strangers;
 use reason::{Reason, change, reason};
 use way::{Way, ways};
-use world::World;
 
 use crate::cli::args::ExplainArgs;
 use crate::cli::context::Context;
@@ -24,6 +22,7 @@ use crate::cli::format::Format;
 use crate::cli::listing::print_objects;
 use crate::cli::session::{Need, Session};
 use crate::cli::text::printable;
+use crate::cli::world::World;
 use crate::effective::{Answer, Certainty, Passage, Step};
 use crate::net::Family;
 
@@ -47,9 +46,10 @@ pub fn run(ctx: &mut Context, args: ExplainArgs) -> Result<Exit, Failure> {
         return Err(Failure::user("who comes is missing: --from ADDRESS, CIDR, SET or any"));
     }
     let mut session = Session::open(ctx, Need::Engine)?;
-    let mut world = World::read(&mut session, args.interface.clone())?;
+    let whole = session.whole()?;
+    let mut world = World::read(&session, whole, args.interface.clone())?;
     let callers = callers(&session, &world, &args.sources)?;
-    world.check(&callers)?;
+    check(&world, &callers)?;
     let sentences = args.format == Format::Table;
     let (mut answers, mut listed) = (Vec::new(), Vec::new());
     for destination in &args.destinations {
@@ -64,7 +64,7 @@ pub fn run(ctx: &mut Context, args: ExplainArgs) -> Result<Exit, Failure> {
             Err(failure) => return Err(failure),
         };
         for (port, all) in found {
-            world.enter(&mut session, &all)?;
+            way::enter(&mut world, &mut session, &all)?;
             for group in groups(&session, &world, &all, &callers)? {
                 answers.push(overall(&group.trials));
                 let shown = Shown { ctx, args: &args, world: &world, port: &port, group: &group };
@@ -105,7 +105,7 @@ fn groups(session: &Session, world: &World, ways: &[Way], callers: &[Caller]) ->
     for caller in callers {
         let mut trials = Vec::new();
         for way in ways.iter().filter(|way| way.takes(caller.address)) {
-            let passage = world.try_way(way, caller.address);
+            let passage = way.tried(world, caller.address);
             let reason = reason(session, world, way, caller.address, &passage)?;
             trials.push(Trial { way: way.clone(), passage, reason });
         }

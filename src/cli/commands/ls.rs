@@ -51,17 +51,18 @@ fn entry(way: &Way) -> Entry {
             "Container": way.to.name, "ID": way.to.id, "State": way.to.state, "Networks": way.to.networks.join(","),
             "Labels": labels.join(","), "Published": way.published, "Port": way.port, "Path": road,
             "Family": way.family.map(|family| family.to_string()).unwrap_or_default(), "From": way.from,
-            "Exposed": way.exposure.name(), "Rules": rules, "Managed": way.managed.to_string(),
+            "Policy": way.intended.as_ref().unwrap_or(&way.from), "Differs": way.intended.is_some().to_string(),
+            "Because": way.because, "Exposed": way.exposure.name(), "Rules": rules, "Managed": way.managed.to_string(),
         }),
         cells: vec![
             way.to.name.clone(),
             way.published.clone(),
             way.port.clone(),
             road,
-            way.from.clone(),
+            way.told(),
             rules,
             if way.managed { "yes" } else { "no" }.to_owned(),
         ],
-        alarming: way.exposure == Exposure::World,
+        alarming: way.exposure == Exposure::World || way.intended.is_some(),
     }
 }

@@ -18,7 +18,7 @@ use crate::cli::text::printable;
 use crate::inventory::NetworkMode;
 use crate::net::Family;
 use crate::policy::Unseen;
-use crate::resolve::Following;
+use crate::resolve::{Following, Proof};
 use crate::ruleset::{Dump, Table, is_own_rule};
 
 /// Runs it; exits 1 when the kernel does not hold what the policy says.
@@ -39,6 +39,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
         .filter(|container| container.mode == NetworkMode::Host && is_guarded(policy, inventory, container))
         .count();
     let agent = Record::of_running(&offline::paths(ctx));
+    let third_line = third_line(agent.as_ref(), session.proof);
     let hooks = hooks(&state);
     let (flavour, reason) = session.capabilities().map_or_else(
         || ("unknown".to_owned(), String::new()),
@@ -58,7 +59,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             "Guarded": guarded.to_string(), "GuardedInPart": in_part.to_string(),
             "Running": running.clone().count().to_string(), "InForce": (changes == 0).to_string(),
             "Changes": changes.to_string(), "WithoutBackstop": without_backstop,
-            "Unseen": policy.unseen.name(), "Agent": agent,
+            "ThirdLine": third_line, "Unseen": policy.unseen.name(), "Agent": agent,
         })
     };
     if let Some(format) = args.format.filter(|format| *format != Format::Table) {
@@ -97,6 +98,7 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
             ("Hook", policy.hook.to_string()),
             ("Called from", hooked),
             ("Backstop", missing),
+            ("Third line", third_line.clone()),
             ("iptables", format!("{flavour} ({reason})")),
             (
                 "Engine",
@@ -107,6 +109,16 @@ pub fn run(ctx: &mut Context, args: StatusArgs) -> Result<Exit, Failure> {
         }
     }
     Ok(if changes == 0 { Exit::Success } else { Exit::SomeFailed })
+}
+
+/// What stands while both of ours are gone.
+fn third_line(agent: Option<&Record>, proof: Proof) -> String {
+    match (agent, proof) {
+        (None, _) => "none: an agent holds it, and none runs".to_owned(),
+        (Some(_), Proof::Asked) => "up: nftables table inet docker-firewall, held by the agent".to_owned(),
+        (Some(Record { third_line: Some(why), .. }), _) => format!("NONE: {}", printable(why)),
+        (Some(_), _) => "down: no rule is in force".to_owned(),
+    }
 }
 
 /// What becomes of addresses that nobody has looked at yet.

@@ -48,6 +48,7 @@ fn words(words: &[(&str, &str)]) -> Answer {
 /// The words of flags that take one of a few, by the flag's name. `parse` refuses all others.
 pub(super) fn fixed(path: &[&str], flag: &str) -> Option<&'static [(&'static str, &'static str)]> {
     Some(match (path, flag) {
+        (["metrics"], "format") => &[("openmetrics", "OpenMetrics 1.0"), ("prometheus", "Prometheus' text format")],
         (["set", "inspect"], "format") => &[("json", "compact JSON")],
         (["graph"], "format") => &[("dot", "for Graphviz"), ("mermaid", "for Markdown"), ("svg", "for browsers")],
         (["ls"], "format") => &[
@@ -78,7 +79,7 @@ fn value(place: &Place<'_>, flag: &Arg, names: &Names<'_>, whole: bool) -> Answe
         return words(fixed);
     }
     match flag {
-        "file" => Answer::files(),
+        "file" | "output" => Answer::files(),
         "from" => sources(place.typed, names, whole),
         "port" => listed(place.typed, ports(place, names, |binding| Some(binding.container_port))),
         "published" => listed(place.typed, ports(place, names, |binding| binding.host_port)),
@@ -288,7 +289,7 @@ mod tests {
         let tree = tree::root();
         let mut all = Vec::new();
         leaves(&tree, &[], &mut all);
-        let known = ["file", "from", "port", "published", "interface", "before", "target", "filter"];
+        let known = ["file", "output", "from", "port", "published", "interface", "before", "target", "filter"];
         for (path, command) in all {
             for flag in command.get_opts().filter(|flag| !pflag::is_switch(flag)) {
                 let name = flag.get_long().unwrap();

@@ -1,7 +1,10 @@
 //! Everything that packets meet, whoever put it there: on the host, and inside of containers.
 
-use super::Session;
+use std::thread;
+
+use super::{Need, Session, lock};
 use crate::cli::complaint;
+use crate::cli::context::Context;
 use crate::cli::failure::Failure;
 use crate::doctor::{Filters, ForwardedPort};
 use crate::host::kernel::{HostKernel, Kernel as _};
@@ -15,6 +18,20 @@ use crate::resolve::Interface;
 use crate::ruleset::Dump;
 
 impl Session {
+    /// For commands that look at everything: the kernel is read while the engine answers.
+    pub(in crate::cli) fn open_and_look(ctx: &mut Context) -> Result<(Self, Whole), Failure> {
+        let paths = Self::paths(ctx);
+        let lock = lock(ctx, &paths)?;
+        let mut kernel = HostKernel::new(Tools::from_env());
+        let (session, whole) = thread::scope(|scope| {
+            let whole = scope.spawn(|| whole::read(&mut kernel));
+            let session = Self::read(ctx, paths, Need::Engine, Some(lock));
+            (session, whole.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        let session = Self { kernel, ..session? };
+        Ok((session, whole.map_err(|error| complaint::kernel(&error))?))
+    }
+
     /// Every table of the host, whoever wrote into it.
     pub(in crate::cli) fn whole(&mut self) -> Result<Whole, Failure> {
         whole::read(&mut self.kernel).map_err(|error| complaint::kernel(&error))

@@ -4,6 +4,7 @@ use clap::{Arg, ArgAction, Command};
 
 use super::values;
 
+mod figures;
 mod policy;
 mod service;
 mod sets;
@@ -24,6 +25,7 @@ const PAGE_FORMAT: &str = "Format output:\n\
 pub(super) fn root() -> Command {
     command("firewall", "Decide who may reach which container")
         .subcommands(policy::commands())
+        .subcommands(figures::commands())
         .subcommand(sets::command())
         .subcommand(service::command_group())
 }

@@ -68,7 +68,12 @@ pub(super) fn commands() -> Vec<Command> {
             list("target", None, "target", "Remove all rules of this target").value_parser(target),
             dry_run(),
         ]),
-        command("rules", "List the rules in order").args([quiet("Only display rule IDs"), format(), no_trunc()]),
+        command("rules", "List the rules in order").args([
+            quiet("Only display rule IDs"),
+            format(),
+            no_trunc(),
+            switch("counters", None, "Show how many packets each rule decided about (needs root)"),
+        ]),
         ways(),
         explain(),
         graph(),
@@ -149,9 +154,12 @@ fn ways() -> Command {
              A row is a way in. PATH says how packets get there: dnat (the kernel rewrites a port of\n\
              the host), proxy (docker-proxy answers on it), direct (the container's own address,\n\
              where the engine leaves it open), host, macvlan, ipvlan, ingress or shared.\n\
+             FROM says who gets in by the kernel's rules, whoever wrote them; where the policy says\n\
+             something else, that follows as (policy: ...). It is unknown where a rule decides that\n\
+             is not understood. Without CAP_NET_ADMIN (sudo) it is what the policy says.\n\
              Fields of templates: Container, ID, State, Networks, Labels, Published, Port, Path,\n\
-             Family, From, Exposed, Rules, Managed.\n\
-             The kernel counts packets by rule and not by port: iptables -nvL DOCKER-FIREWALL-TO.",
+             Family, From, Policy, Differs, Because, Exposed, Rules, Managed.\n\
+             The kernel counts packets by rule and not by port: docker firewall rules --counters.",
         )
         .after_help(LS)
         .args([

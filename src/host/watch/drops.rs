@@ -4,12 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::netlink::{self, SocketAddrNetlink};
-use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, netdevice, recv, send, socket_with, sockopt,
-};
+use rustix::net::{RecvFlags, SendFlags, netdevice, recv, send, sockopt};
 
-use crate::host::netlink::{ERROR, attribute, error_number, find, message, messages};
+use crate::host::netlink::{ERROR, GENERAL, attribute, error_number, find, message, messages, socket};
 use crate::ruleset::{LOG_BYTES, LOG_GROUP};
 
 /// `NFNL_SUBSYS_ULOG` of `linux/netfilter/nfnetlink.h` with `NFULNL_MSG_PACKET` and `NFULNL_MSG_CONFIG` of
@@ -62,9 +59,7 @@ pub struct Dropped {
 impl DropWatch {
     /// Takes the place. Fails where the kernel has no such log, and where somebody else reads this group.
     pub fn open() -> io::Result<Self> {
-        let socket =
-            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::NETFILTER))?;
-        bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+        let socket = socket()?;
         // What does not fit is lost, and counted.
         let _ = sockopt::set_socket_recv_buffer_size_force(&socket, ROOM);
         configure(&socket, &attribute(CFG_CMD, &[BIND]))?;
@@ -127,7 +122,7 @@ fn configure(socket: &OwnedFd, attributes: &[u8]) -> io::Result<()> {
 fn packets(datagram: &[u8]) -> Vec<Dropped> {
     let big = |bytes: &[u8]| Some(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?));
     let packet = |body: &[u8]| {
-        let attributes = body.get(4..)?;
+        let attributes = body.get(GENERAL..)?;
         let prefix = find(attributes, PREFIX).unwrap_or_default();
         Some(Dropped {
             prefix: String::from_utf8_lossy(prefix.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned(),

@@ -22,7 +22,8 @@ const DELCHAIN: u8 = 5;
 const NEWRULE: u8 = 6;
 const DELRULE: u8 = 8;
 const NEWGEN: u8 = 15;
-/// `NFTA_RULE_CHAIN`, `NFTA_CHAIN_NAME`, `NFTA_GEN_PROC_PID` and `NFTA_GEN_PROC_NAME` of the same file.
+/// `NFTA_TABLE_NAME`, `NFTA_RULE_CHAIN`, `NFTA_CHAIN_NAME`, `NFTA_GEN_PROC_PID` and `NFTA_GEN_PROC_NAME` of the same file.
+const TABLE_NAME: u16 = 1;
 const RULE_CHAIN: u16 = 2;
 const CHAIN_NAME: u16 = 3;
 const GEN_PROC_PID: u16 = 2;
@@ -137,6 +138,10 @@ fn text(bytes: &[u8]) -> String {
 /// What a message is about if it concerns us. In doubt it does.
 fn concerns(message: &Message<'_>) -> Option<Touched> {
     let name = match message.kind {
+        // That one is the agent's own.
+        DELTABLE if attribute(message.attributes, TABLE_NAME).map(text).as_deref() == Some(names::THIRD) => {
+            return None;
+        }
         DELTABLE => return Some(Touched::default()),
         NEWRULE | DELRULE => RULE_CHAIN,
         NEWCHAIN | DELCHAIN => CHAIN_NAME,
@@ -188,6 +193,7 @@ mod tests {
         let named = |name: &str| Some(Touched { chain: Some(name.to_owned()), by: None });
         assert_eq!(about(&both), [None, named("DOCKER-FIREWALL-TO"), named("FORWARD")]);
         assert_eq!(about(&message(DELTABLE, &[attribute_of(1, b"filter\0")])), [Some(Touched::default())]);
+        assert_eq!(about(&message(DELTABLE, &[attribute_of(1, b"docker-firewall\0")])), [None]);
         assert_eq!(about(&message(NEWRULE, &[])), [Some(Touched::default())]);
         let who = message(NEWGEN, &[attribute_of(GEN_PROC_PID, &[0, 0, 1, 2]), attribute_of(GEN_PROC_NAME, b"nft\0")]);
         assert_eq!(writer(&messages(&who)[0]).as_deref(), Some("nft (process 258)"));

@@ -76,8 +76,15 @@ fn half(family: Family) -> usize {
 
 impl Half {
     fn new(family: Family) -> Self {
-        let shape =
-            SetShape { kind: SetKind::Net, family, hashsize: 1024, maxelem: 65536, timeout: Some(0), comment: true };
+        let shape = SetShape {
+            kind: SetKind::Net,
+            family,
+            hashsize: 1024,
+            maxelem: 65536,
+            timeout: Some(0),
+            comment: true,
+            counters: false,
+        };
         Self { shape, lengths: [0; 129], members: 0, expanded: 0 }
     }
 

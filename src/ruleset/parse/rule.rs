@@ -86,6 +86,10 @@ impl Reader {
         if logs.is_none() && self.matches.iter().any(|each| matches!(each, Match::Seldom(_))) {
             return None;
         }
+        let mark = match target.as_str() {
+            "MARK" if word == "-j" => Some(self.bit()?),
+            _ => None,
+        };
         let typed = self.matches.iter().any(|each| matches!(each, Match::Icmp6(_)));
         if self.words.next().is_some() || self.icmp6 != typed {
             return None;
@@ -97,6 +101,7 @@ impl Reader {
             return (word == "-j").then_some(Rule { matches: self.matches, action: Action::Log(prefix) });
         }
         let action = match (word.as_str(), target.as_str()) {
+            _ if mark.is_some() => Action::Mark(mark.unwrap_or_default()),
             ("-g", _) => Action::Goto(target),
             (_, "RETURN") => Action::Return,
             (_, "DROP") => Action::Drop,
@@ -113,6 +118,17 @@ impl Reader {
         let prefix = after("--nflog-prefix")?;
         let ours = after("--nflog-group")? == LOG_GROUP.to_string() && after("--nflog-size")? == LOG_BYTES.to_string();
         ours.then_some(prefix)
+    }
+
+    /// Reads `--set-xmark BIT/BIT`; several bits, or clearing some, is not of our kinds.
+    fn bit(&mut self) -> Option<u32> {
+        if self.words.next()? != "--set-xmark" {
+            return None;
+        }
+        let text = self.words.next()?;
+        let (value, mask) = text.split_once('/')?;
+        let bit = u32::from_str_radix(value.strip_prefix("0x")?, 16).ok()?;
+        (value == mask && bit.is_power_of_two()).then_some(bit)
     }
 
     /// Reads one `-m MODULE` with its options; answers the word after them.

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::{ParseError, numbered};
 use crate::net::{Family, Protocol};
+use crate::ruleset::counts::Counts;
 use crate::ruleset::set::{IpSet, Member, SetEntry, SetKind, SetShape};
 
 /// What `ipset list -terse` says of a set.
@@ -63,7 +64,7 @@ pub fn parse_ipset_save(text: &str) -> Result<BTreeMap<String, IpSet>, ParseErro
 }
 
 /// Lines of a save; one whose quoted comment holds line breaks, which nobody forbids, is one line.
-fn save_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+pub(in crate::ruleset) fn save_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let (mut rest, mut index) = (text, 0);
     std::iter::from_fn(move || {
         let mut end = rest.find('\n').unwrap_or(rest.len());
@@ -124,6 +125,7 @@ fn shape(kind: &str, options: &str) -> SetShape {
         maxelem: 65536,
         timeout: None,
         comment: false,
+        counters: false,
     };
     let mut kept = String::from(kind);
     let mut understood = true;
@@ -134,7 +136,11 @@ fn shape(kind: &str, options: &str) -> SetShape {
                 shape.comment = true;
                 None
             }
-            "counters" | "skbinfo" | "forceadd" => None,
+            "counters" => {
+                shape.counters = true;
+                None
+            }
+            "skbinfo" | "forceadd" => None,
             "family" | "hashsize" | "maxelem" | "timeout" | "bucketsize" | "initval" | "range" | "size" | "netmask"
             | "bitmask" | "markmask" => words.next(),
             _ => {
@@ -167,8 +173,21 @@ fn shape(kind: &str, options: &str) -> SetShape {
 
 /// Parses what follows `add NAME ` in a set of that shape; what is not of our kinds becomes [`SetEntry::Other`].
 pub fn parse_set_entry(shape: &SetShape, text: &str) -> (SetEntry, Member) {
+    let (key, unknown, member, _) = said(text);
+    let entry = if unknown.is_empty() { typed_entry(shape, key) } else { None };
+    (entry.unwrap_or_else(|| SetEntry::Other(format!("{key}{unknown}"))), member)
+}
+
+/// The same without a shape: the entry verbatim, what is said beside it, and what it matched.
+pub(in crate::ruleset) fn member_counts(text: &str) -> (String, Member, Counts) {
+    let (key, _, member, counts) = said(text);
+    (key.to_owned(), member, counts)
+}
+
+/// The entry, options that are not known, and those that are.
+fn said(text: &str) -> (&str, String, Member, Counts) {
     let (key, mut rest) = split_word(text);
-    let mut member = Member::default();
+    let (mut member, mut counts) = (Member::default(), Counts::default());
     let mut unknown = String::new();
     while !rest.is_empty() {
         let (option, after) = split_word(rest);
@@ -180,7 +199,13 @@ pub fn parse_set_entry(shape: &SetShape, text: &str) -> (SetEntry, Member) {
                 rest = after;
                 member.timeout = value.parse().ok();
             }
-            "packets" | "bytes" | "skbmark" | "skbprio" | "skbqueue" => rest = split_word(rest).1,
+            "packets" | "bytes" => {
+                let (value, after) = split_word(rest);
+                rest = after;
+                let number = if option == "packets" { &mut counts.packets } else { &mut counts.bytes };
+                *number = value.parse().unwrap_or_default();
+            }
+            "skbmark" | "skbprio" | "skbqueue" => rest = split_word(rest).1,
             "comment" => {
                 // Comments are printed raw between quotes and cannot hold one.
                 let (comment, after) = match rest.strip_prefix('"') {
@@ -196,8 +221,7 @@ pub fn parse_set_entry(shape: &SetShape, text: &str) -> (SetEntry, Member) {
             }
         }
     }
-    let entry = if unknown.is_empty() { typed_entry(shape, key) } else { None };
-    (entry.unwrap_or_else(|| SetEntry::Other(format!("{key}{unknown}"))), member)
+    (key, unknown, member, counts)
 }
 
 fn split_word(text: &str) -> (&str, &str) {

@@ -49,7 +49,7 @@ fn declare(chains: &mut BTreeMap<String, WholeChain>, at: (usize, &str)) -> Resu
         return Err(ParseError::at(at, 1, "a chain without a name or a policy"));
     };
     let policy = (policy != "-").then(|| policy.to_owned());
-    chains.insert(name.to_owned(), WholeChain { policy, rules: Vec::new() });
+    chains.insert(name.to_owned(), WholeChain::new(policy, Vec::new()));
     Ok(())
 }
 

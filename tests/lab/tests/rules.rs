@@ -216,7 +216,10 @@ fn what_no_rule_reaches(desk: &Desk) -> Result {
     assert_eq!(row("bound"), "bound 203.0.113.1:8701 80/tcp dnat 203.0.113.10 1 yes");
     assert!(listed.contains("[::]:8080"), "{listed}");
     for line in desk.idle("ls --format json")?.stdout.lines() {
-        assert!(line.starts_with("{\"Container\":\"") && line.ends_with('}'), "{line}");
+        assert!(
+            line.starts_with("{\"Because\":\"") && line.contains("\"Container\":\"") && line.ends_with('}'),
+            "{line}"
+        );
     }
     desk.lab.docker(&["rm", "-f", "hosty", "lodger", "homely", "bound"])?.require("docker rm").map(drop)
 }

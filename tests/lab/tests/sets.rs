@@ -178,7 +178,7 @@ fn members_by_hand(desk: &Desk) -> Result {
         status.code == 1 && status.stdout.contains("NO: the kernel differs in 1 line; `docker firewall plan`"),
         "{status:?}"
     );
-    assert!(desk.idle("ls web")?.stderr.contains("the kernel differs from the policy in 1 line"));
+    assert!(desk.idle("ls web")?.stderr.contains("1 way is not what the policy says"));
     assert_eq!(desk.idle("plan")?.code, 2);
     desk.done("apply")?;
     desk.only(8080, "web", true, false)

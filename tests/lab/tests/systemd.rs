@@ -211,12 +211,15 @@ fn follows(desk: &Desk, booted: &Booted<'_>) -> Result {
     until(booted, "rules follow", || Ok(booted.exec(&["docker-firewall", "plan"])?.code == 0))?;
     until(booted, "a friend is served over macvlan again", || reaches(Client::Friend, far, 80))?;
     assert!(!reaches(Client::Stranger, far, 80)? && !reaches(Client::Stranger, [203, 0, 113, 1], 8080)?);
+    let third = || Ok(booted.shell("docker-firewall status")?.contains("Third line:  up"));
+    until(booted, "the third line is up", third)?;
     let killed = Instant::now();
     booted.shell(&format!("systemctl kill --signal KILL {AGENT}"))?;
     until(booted, "it is back", || {
         let restarts = booted.shell(&format!("systemctl show --value -p NRestarts {AGENT}"))?;
         Ok(restarts.trim() != "0" && is_active(booted, AGENT)?)
     })?;
+    until(booted, "the third line is up again", third)?;
     println!("killed, and ready again after {} ms", killed.elapsed().as_millis());
     Ok(())
 }

@@ -9,11 +9,11 @@ use crate::cli::agent::{Record, TICK};
 use crate::cli::context::Context;
 use crate::cli::offline;
 use crate::cli::session::Session;
-use crate::doctor::{Account, BootRecords, Clock, Copied, NEEDED, Surroundings, Unit};
+use crate::doctor::{Account, BootRecords, Clock, Copied, NEEDED, Surroundings, ThirdLine, Unit};
 use crate::host::paths::Paths;
 use crate::host::systemd::{self, AGENT, BOOT, PROGRAM, unit_file};
 use crate::host::tools::Tools;
-use crate::host::{firewalls, modules, volumes};
+use crate::host::{firewalls, lock, modules, volumes};
 use crate::reconcile::{Boot, Config};
 
 /// Looks around; `config` is what could be read of the files.
@@ -25,7 +25,7 @@ pub(super) fn around(ctx: &Context, config: Option<&Config>) -> Surroundings {
         program: ctx.program.clone(),
         has_rules: config.map(|config| !config.document.policy().rules.is_empty()),
         modules: modules::look(&tools, &NEEDED),
-        agent: Record::of_running(&paths).map(|record| account(record, now)),
+        agent: Record::of_running(&paths).map(|record| account(record, lock::is_held(&paths.third_line_file()), now)),
         sees_files: Session::is_privileged(),
         agent_installed: paths.agent_installed_file().exists(),
         agent_tick: i64::try_from(TICK.as_secs()).unwrap_or(i64::MAX),
@@ -39,13 +39,18 @@ pub(super) fn around(ctx: &Context, config: Option<&Config>) -> Surroundings {
     }
 }
 
-fn account(record: Record, now: Timestamp) -> Account {
+fn account(record: Record, held: bool, now: Timestamp) -> Account {
     let last = record.last_pass.parse::<Timestamp>().ok();
     Account {
         version: record.version,
         connected: record.connected,
         failure: record.failure,
         since: last.map(|last| now.duration_since(last).as_secs()),
+        third_line: match record.third_line {
+            _ if held => ThirdLine::Held,
+            Some(why) => ThirdLine::Missing(why),
+            None => ThirdLine::NotNeeded,
+        },
     }
 }
 

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::world::World;
 use crate::cli::args::SourceArg;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
+use crate::cli::world::World;
 use crate::policy::RuleSource;
 
 /// More addresses than people will wait for; said when there are more.
@@ -57,6 +57,25 @@ pub(super) fn callers(session: &Session, world: &World, sources: &[SourceArg]) -
         return Err(Failure::user(format!("{} addresses are too many to try: name fewer", callers.len())));
     }
     Ok(callers)
+}
+
+/// Refuses callers that are no callers.
+pub(super) fn check(world: &World, callers: &[Caller]) -> Result<(), Failure> {
+    for caller in callers {
+        let address = caller.address;
+        if world.host.is_local(&address) {
+            return Err(Failure::user(format!("{address} is this host itself, whose own packets no rule judges")));
+        }
+        let hidden = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
+        if hidden && world.named.is_none() {
+            return Err(Failure::user(format!("{address} means nothing without a link: add --interface NAME")));
+        }
+        if world.interface(address).is_none() {
+            let text = format!("no route of this host leads to {address}, so nobody can tell where it comes in");
+            return Err(Failure::user(text).hinted("Say it: --interface NAME"));
+        }
+    }
+    Ok(())
 }
 
 /// Of each block its ends, and the first addresses of every block within it that rules of anybody, our sets and routes

@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 
 use super::reason::reason;
-use super::way::ways;
-use super::world::World;
+use super::way::{enter, ways};
 use crate::access::is_guarded;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::cli::values::Destination;
+use crate::cli::world::World;
 use crate::doctor::Strangers;
 use crate::effective::Answer;
 use crate::inventory::{Container, Inventory, NetworkMode};
@@ -27,16 +27,17 @@ const STRANGERS: [IpAddr; 2] =
 /// Sends a stranger of each family over every way into every guarded container, in thought: past everybody's rules as
 /// they are in the kernel.
 pub(in crate::cli) fn strangers(session: &mut Session) -> Result<Strangers, Failure> {
-    let mut world = World::read(session, None)?;
+    let whole = session.whole()?;
+    let mut world = World::read(session, whole, None)?;
     let destinations = guarded(session.policy(), session.containers()?);
     let strangers = callers(&world);
     let mut leaks = Strangers { guarded: destinations.len(), ..Strangers::default() };
     for destination in &destinations {
         for (port, ways) in ways(session, &world, destination)? {
-            world.enter(session, &ways)?;
+            enter(&mut world, session, &ways)?;
             for way in &ways {
                 for stranger in strangers.iter().copied().filter(|stranger| way.takes(*stranger)) {
-                    let passage = world.try_way(way, stranger);
+                    let passage = way.tried(&world, stranger);
                     let reason = reason(session, &world, way, stranger, &passage)?;
                     let said =
                         || format!("{port} from {stranger} by {} {}: {}", way.kind.name(), way.to_text(), reason.text);

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 
 use super::way::{Kind, Way};
-use super::world::World;
 use crate::access::{is_guarded, rules_of};
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
-use crate::effective::{Answer, Cause, Link, Lookup as _, Passage, Place, Segment};
+use crate::cli::world::World;
+use crate::effective::{Answer, Cause, Link, Lookup, Passage, Place, Segment};
 use crate::inventory::{Container, NetworkMode};
 use crate::net::Family;
 use crate::policy::{Rule, RuleSource, Verdict};
@@ -50,12 +50,11 @@ pub(super) fn reason(
     let reading = read(session, world, container, way, from)?;
     let own = matches!(&passage.cause, Cause::Rule(place) if is_own(place));
     if passage.answer == Answer::Unknown || passage.answer == Answer::Denied && !own {
-        return Ok(plain(describe(&passage.cause)));
+        return Ok(plain(passage.cause.to_string()));
     }
     let allowed = passage.answer == Answer::Allowed;
     if allowed && world.is_inside(from) {
-        let text =
-            format!("{from} is on a network of the engine, which rules do not judge; {}", describe(&passage.cause));
+        let text = format!("{from} is on a network of the engine, which rules do not judge; {}", passage.cause);
         return Ok(Reason { beyond: true, ..plain(text) });
     }
     let by = |(number, rule): (usize, &Rule)| {
@@ -72,11 +71,11 @@ pub(super) fn reason(
     Ok(match reading.deciding {
         Some(found) if (found.1.verdict == Verdict::Allow) == allowed => by(found),
         Some(found) => {
-            let text = format!("{}; but the policy says {}", describe(&passage.cause), by(found).text);
+            let text = format!("{}; but the policy says {}", passage.cause, by(found).text);
             Reason { text, differs: true, ..by(found) }
         }
         None if reading.guarded != allowed => plain(if allowed {
-            format!("no rule speaks of this; past our rules, {}", describe(&passage.cause))
+            format!("no rule speaks of this; past our rules, {}", passage.cause)
         } else if reading.guards.is_empty() {
             format!("no rule allows it, and the default is closed for {name}")
         } else {
@@ -85,24 +84,13 @@ pub(super) fn reason(
         }),
         None => {
             let says = if reading.guarded { "the policy allows nobody else" } else { "no rule of the policy says so" };
-            Reason { differs: true, ..plain(format!("{}; but {says}", describe(&passage.cause))) }
+            Reason { differs: true, ..plain(format!("{}; but {says}", passage.cause)) }
         }
     })
 }
 
 fn is_own(place: &Place) -> bool {
     is_own_chain(&place.chain) || place.text.contains(&format!("--comment {}", names::MARK))
-}
-
-fn describe(cause: &Cause) -> String {
-    match cause {
-        Cause::Rule(Place { program, table, chain, number, text, .. }) => {
-            format!("{program} -t {table}, {chain} rule {number}: {text}")
-        }
-        Cause::Policy { program, table, chain } => format!("{program} -t {table}: the policy of {chain}"),
-        Cause::Nothing => "no rule stands in the way".to_owned(),
-        Cause::Host(text) => text.clone(),
-    }
 }
 
 /// The first rule that matches decides; sets are the kernel's.
@@ -148,7 +136,7 @@ fn read<'a>(
 fn is_from(world: &World, source: &RuleSource, from: IpAddr) -> bool {
     let asked = |name: &str| {
         let segment = Segment::opening(crate::net::Protocol::Tcp, from, (from, 1), Link::Unknown);
-        world.sets.holds(name, &[SetDirection::Src], &segment) == Some(true)
+        Lookup::holds(&world.sets, name, &[SetDirection::Src], &segment) == Some(true)
     };
     match source {
         RuleSource::Any => true,

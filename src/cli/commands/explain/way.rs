@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 
-use super::world::World;
+use crate::access::Lead;
 use crate::cli::args::Destination;
 use crate::cli::failure::Failure;
 use crate::cli::session::Session;
 use crate::cli::text::{natural_order, printable};
+use crate::cli::world::{Call, World};
+use crate::effective::{Effort, Passage};
 use crate::inventory::{Container, Found, Inventory, NetworkMode};
 use crate::net::{Family, Protocol};
 use crate::policy::Target;
@@ -66,6 +68,17 @@ impl Way {
         Family::of(&from) == Family::of(&self.to.0) && (!host || hidden(from) == hidden(self.to.0))
     }
 
+    /// Follows a packet on it.
+    pub(super) fn tried(&self, world: &World, from: IpAddr) -> Passage {
+        let lead = match self.kind {
+            Kind::Published | Kind::Forwarded | Kind::Direct => Lead::Through,
+            Kind::HostNetwork => Lead::Host,
+            Kind::Wire => Lead::Wire,
+        };
+        let call = Call { lead, owner: &self.owner, protocol: self.port.0, to: self.to, heard: false };
+        world.follow(&call, from, Effort::default())
+    }
+
     /// `443/tcp`.
     pub(super) fn port_text(&self) -> String {
         format!("{}/{}", self.port.1, self.port.0)
@@ -75,6 +88,13 @@ impl Way {
     pub(super) fn to_text(&self) -> String {
         SocketAddr::new(self.to.0, self.to.1).to_string()
     }
+}
+
+/// Reads the inside of containers that some of these ways lead to past the host.
+pub(super) fn enter(world: &mut World, session: &mut Session, ways: &[Way]) -> Result<(), Failure> {
+    let wires = || ways.iter().filter(|way| way.kind == Kind::Wire);
+    let own: Vec<IpAddr> = wires().map(|way| way.to.0).collect();
+    wires().try_for_each(|way| world.enter(session, &way.owner, &own))
 }
 
 /// The ways to each port that is meant, with what to call it.

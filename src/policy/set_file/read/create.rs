@@ -21,8 +21,15 @@ impl<'a> Reader<'a> {
                 return Err((kind.offset, format!("`{other}` is no type for sources: hash:net and hash:ip are")));
             }
         };
-        let mut shape =
-            SetShape { kind, family: Family::V4, hashsize: 1024, maxelem: 65536, timeout: None, comment: false };
+        let mut shape = SetShape {
+            kind,
+            family: Family::V4,
+            hashsize: 1024,
+            maxelem: 65536,
+            timeout: None,
+            comment: false,
+            counters: false,
+        };
         let mut options = options.iter();
         while let Some(option) = options.next() {
             let mut value = || {

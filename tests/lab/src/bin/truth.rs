@@ -15,8 +15,12 @@ fn main() -> ExitCode {
             println!("WRONG {wrong}");
         }
         print!("{}", report.figures);
-        let truth::Explained { compared, unknown, otherwise } = report.explained;
-        println!("explain: {compared} answers compared with the kernel's, {unknown} unknown, {otherwise} otherwise");
+        for (command, count) in [("explain", report.explained), ("ls", report.listed)] {
+            let truth::Explained { compared, unknown, otherwise } = count;
+            println!(
+                "{command}: {compared} answers compared with the kernel's, {unknown} unknown, {otherwise} otherwise"
+            );
+        }
         let seconds = start.elapsed().as_secs();
         println!("{title}: {} cells, {} wrong, {seconds} s", report.cells, report.wrong.len());
         Ok(report.wrong.is_empty())

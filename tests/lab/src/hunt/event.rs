@@ -1,7 +1,6 @@
 //! What happens while the stranger looks. Scripts call the functions of `world.sh`.
 
 use super::world::{STANDING, Trait};
-use crate::Engine;
 
 /// Something that happens, again and again.
 #[derive(Clone, Copy, Debug)]
@@ -21,20 +20,8 @@ pub(super) struct Event {
     pub after: &'static str,
     /// Ports at which Docker itself, or whoever acts, refuses the friend meanwhile.
     pub closed: Closed,
-    /// Takes away all that guards: what gets through until it is there again is no leak, but is told.
-    pub bare: Bare,
     /// Leaks for certain where there is neither agent nor backstop.
     pub control: bool,
-}
-
-/// Whether both lines of defence are taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Bare {
-    Never,
-    Always,
-    /// By firewalld 1.3, which Debian 12 has: it flushes every table whenever it starts, reloads or ends. Later ones
-    /// flush their own.
-    OldFirewalld,
 }
 
 /// Where the friend is refused by others than us.
@@ -56,7 +43,6 @@ const NOTHING: Event = Event {
     mended: "",
     after: "",
     closed: Closed::Nowhere,
-    bare: Bare::Never,
     control: false,
 };
 
@@ -140,7 +126,15 @@ pub(super) const EVENTS: &[Event] = &[
         act: "nft flush ruleset",
         mended: "hooked_everywhere",
         after: "engine_end TERM; engine_start",
-        bare: Bare::Always,
+        control: true,
+        ..NOTHING
+    },
+    Event {
+        // The same by iptables, of either kind.
+        name: "flush-both",
+        act: "both -P FORWARD ACCEPT; both -t security -F; both -F",
+        mended: "hooked_everywhere",
+        after: "engine_end TERM; engine_start",
         control: true,
         ..NOTHING
     },
@@ -232,7 +226,6 @@ pub(super) const EVENTS: &[Event] = &[
         act: "firewall-cmd --reload",
         mended: "hooked_everywhere",
         after: "firewalld_end; engine_end TERM; engine_start",
-        bare: Bare::OldFirewalld,
         ..NOTHING
     },
     Event {
@@ -292,16 +285,6 @@ pub(super) const EVENTS: &[Event] = &[
     },
 ];
 
-/// Whether nothing guards at that stage of an event until it is repaired.
-pub(super) fn is_bare(stage: &str, engine: Engine) -> bool {
-    EVENTS.iter().any(|event| match event.bare {
-        Bare::Never => false,
-        // What is set up and put back is another stage.
-        Bare::Always => event.name == stage,
-        Bare::OldFirewalld => engine == Engine::V20_10 && stage.starts_with(event.name),
-    })
-}
-
 /// The events of the everyday run: one of each kind, and those that leaked in a trial.
 pub(super) const BRIEF: &[&str] = &[
     "restart",
@@ -312,6 +295,8 @@ pub(super) const BRIEF: &[&str] = &[
     "compose-up",
     "flush-docker-user",
     "flush-filter",
+    "nft-flush",
+    "flush-both",
     "flush-all-sets",
     "accept-above",
     "engine-term",

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use super::event::is_bare;
 use super::stranger::{Seen, Times};
-use crate::Engine;
 
 /// What came of one kind of event.
 #[derive(Clone, Debug, Default)]
@@ -67,8 +65,6 @@ impl Row {
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     pub(super) title: String,
-    /// Whose.
-    pub(super) engine: Option<Engine>,
     pub(super) seed: u64,
     pub(super) rows: Vec<Row>,
     pub(super) seen: Seen,
@@ -88,26 +84,9 @@ impl Report {
         self.seen = seen;
     }
 
-    /// All that got through while something guarded.
+    /// All that got through.
     pub fn leaks(&self) -> usize {
-        let counts = self.seen.leaks.iter().filter(|(leak, _)| !self.is_bare(&leak.stage));
-        counts.map(|(_, times)| times.number).sum()
-    }
-
-    fn is_bare(&self, stage: &str) -> bool {
-        self.engine.is_some_and(|engine| is_bare(stage, engine))
-    }
-
-    /// What got through where nothing guarded, by stage: how often, and when for the last time.
-    fn bare(&self) -> BTreeMap<&str, Times> {
-        let mut bare: BTreeMap<&str, Times> = BTreeMap::new();
-        for (leak, times) in self.seen.leaks.iter().filter(|(leak, _)| self.is_bare(&leak.stage)) {
-            let all = bare.entry(&leak.stage).or_insert(Times { number: 0, ..*times });
-            all.number += times.number;
-            all.first = all.first.min(times.first);
-            all.last = all.last.max(times.last);
-        }
-        bare
+        self.seen.leaks.values().map(|times| times.number).sum()
     }
 
     /// What else is not as it should be: ports at which the friend is shut out for good, and ways in which nobody looked.
@@ -165,13 +144,9 @@ impl Report {
                 number(row.repaired(99))
             );
         }
-        for (leak, times) in self.seen.leaks.iter().filter(|(leak, _)| !self.is_bare(&leak.stage)) {
+        for (leak, times) in &self.seen.leaks {
             let Times { number, first, last } = times;
             let _ = writeln!(text, "LEAK {}: {} x{number}, {first} to {last} ms after", leak.stage, leak.what);
-        }
-        for (stage, Times { number, first, last }) in self.bare() {
-            let _ =
-                writeln!(text, "{stage} took away all that guards: {number} got through, {first} to {last} ms after");
         }
         for what in self.wrong() {
             let _ = writeln!(text, "WRONG {what}");

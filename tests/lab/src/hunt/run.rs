@@ -24,8 +24,7 @@ const CONTROL_WAIT: Duration = Duration::from_millis(1500);
 
 /// Does it all; tells one line an event.
 pub fn run(errand: &Errand, tell: &mut dyn FnMut(&str)) -> Result<Report, LabError> {
-    let mut report =
-        Report { title: errand.title(), engine: Some(errand.spec.engine), seed: errand.seed, ..Report::default() };
+    let mut report = Report { title: errand.title(), seed: errand.seed, ..Report::default() };
     if !errand.only_control {
         let mut hunt = Hunt::begin(errand, true)?;
         let events = hunt.events(errand);

@@ -8,6 +8,7 @@ mod cell;
 mod explained;
 mod figures;
 mod foreign;
+mod listed;
 mod live;
 mod look;
 mod model;

@@ -9,6 +9,7 @@ use super::baseline::{Baseline, Before};
 use super::cell::{Cell, table};
 use super::explained::{Explained, explained};
 use super::figures::Figures;
+use super::listed::listed;
 use super::look::Eye;
 use super::model::Model;
 use super::script::{Extent, Phase, Step};
@@ -29,6 +30,8 @@ pub struct Report {
     pub wrong: Vec<String>,
     /// What `explain` said, beside what the kernel did.
     pub explained: Explained,
+    /// What `ls` said, beside the same.
+    pub listed: Explained,
     /// What became of withdrawn sessions.
     pub figures: Figures,
 }
@@ -234,6 +237,10 @@ impl Run<'_> {
         }
         let (count, wrong) = explained(&self.world, &kernel)?;
         self.report.explained.add(count);
+        self.report.cells += count.compared;
+        self.report.wrong.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", phase.name)));
+        let (count, wrong) = listed(&self.world, &kernel)?;
+        self.report.listed.add(count);
         self.report.cells += count.compared;
         self.report.wrong.extend(wrong.into_iter().map(|wrong| format!("{}: {wrong}", phase.name)));
         Ok(())

@@ -1,70 +1,70 @@
-//! Everything that an answer is made from, read once.
+//! The kernel and the host around it, read once, and packets that are followed through them: what `explain`, `doctor`
+//! and `ls` ask.
 
-use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::caller::Caller;
-use super::way::{Kind, Way};
-use crate::cli::failure::Failure;
-use crate::cli::session::Session;
-use crate::effective::{Host, Kernel, Link, Listener, Lookup, Passage, Segment, Start, held, inbound, inside};
+use super::failure::Failure;
+use super::session::Session;
+use crate::access::Lead;
+use crate::effective::{Effort, Host, Kernel, Link, Listener, Lookup, Passage, Segment, Start, held, inbound, inside};
 use crate::host::interfaces::{HostInterfaces, links};
 use crate::host::listeners;
-use crate::host::membership::{self, Side};
+use crate::host::membership::{KernelSets, Side};
 use crate::host::proxies::{self, Proxy};
 use crate::host::routes;
-use crate::host::tools::Tools;
 use crate::host::whole::Whole;
 use crate::inventory::NetworkMode;
 use crate::net::{Family, Protocol};
 use crate::resolve::Interface;
-use crate::ruleset::{Ask, Dump, SetDirection, is_own_set};
+use crate::ruleset::{Ask, Dump, SetDirection};
 
-/// The kernel's sets: those that were read, and those that it is asked about one by one.
-pub(super) struct Sets {
-    state: Dump,
-    /// Names of the sets whose members were read; `None`: all.
-    read: Option<BTreeSet<String>>,
-    tools: Tools,
-    asked: RefCell<BTreeMap<(String, String), Option<bool>>>,
-}
-
-impl Lookup for Sets {
+/// The kernel's sets, asked one by one.
+impl Lookup for KernelSets {
     fn holds(&self, name: &str, directions: &[SetDirection], segment: &Segment) -> Option<bool> {
-        let set = self.state.sets.get(name)?;
-        if self.read.as_ref().is_none_or(|read| is_own_set(name) || read.contains(name)) {
-            return held(set, directions, segment);
+        fn link(link: &Link) -> Option<&str> {
+            match link {
+                Link::Named(name) => Some(name),
+                Link::Absent | Link::Unknown => None,
+            }
         }
-        // The kernel never looks into a set of the other family.
-        let needs_family = set.shape.kind.name().starts_with("hash:");
-        if needs_family && set.shape.family != segment.family() {
-            return Some(false);
-        }
-        let link = |link: &Link| match link {
-            Link::Named(name) => Some(name.clone()),
-            Link::Absent | Link::Unknown => None,
-        };
-        let side = |address, port, interface: &Link| Side { address, port, interface: link(interface) };
+        let side = |address, port, interface| Side { address, port, interface: link(interface) };
         let source = side(segment.source, segment.source_port, &segment.in_link);
         let destination = side(segment.destination, segment.destination_port, &segment.out_link);
-        let element = membership::element(&set.shape.kind, directions, segment.protocol, &source, &destination)?;
-        let key = (name.to_owned(), element);
-        *self
-            .asked
-            .borrow_mut()
-            .entry(key)
-            .or_insert_with_key(|(name, element)| membership::ask(&self.tools, name, element))
+        KernelSets::holds(self, name, directions, segment.protocol, (source, destination))
     }
+}
+
+/// Sets of a container's own network namespace, whose members were read.
+struct Copies(Dump);
+
+impl Lookup for Copies {
+    fn holds(&self, name: &str, directions: &[SetDirection], segment: &Segment) -> Option<bool> {
+        held(self.0.sets.get(name)?, directions, segment)
+    }
+}
+
+/// Where somebody calls, and whose that is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call<'a> {
+    /// How it leads there.
+    pub(super) lead: Lead,
+    /// Full ID of the container whose network it is; nothing where that is nobody's.
+    pub(super) owner: &'a str,
+    pub(super) protocol: Protocol,
+    pub(super) to: (IpAddr, u16),
+    /// Whether it is taken for granted that the container waits there.
+    pub(super) heard: bool,
 }
 
 /// The inside of a container on a network that leads past the host.
 struct Inside {
     links: Vec<Interface>,
     whole: Whole,
-    sets: Sets,
+    sets: Copies,
     host: Host,
 }
 
@@ -82,25 +82,21 @@ impl Inside {
 /// The host, its kernel and its sockets.
 pub(super) struct World {
     pub(super) whole: Whole,
-    pub(super) sets: Sets,
+    pub(super) sets: KernelSets,
     pub(super) host: Host,
-    interface: Option<String>,
+    /// The interface that was named.
+    pub(super) named: Option<String>,
     links: Vec<Interface>,
-    proxies: Vec<Proxy>,
-    listeners: Vec<listeners::Listener>,
+    proxies: OnceCell<Vec<Proxy>>,
+    listeners: OnceCell<Vec<listeners::Listener>>,
     /// IDs of the containers on the host's network.
     on_the_host: Vec<String>,
     insides: BTreeMap<String, Inside>,
 }
 
 impl World {
-    /// Reads it.
-    pub(super) fn read(session: &mut Session, interface: Option<String>) -> Result<Self, Failure> {
-        let state = session.state()?;
-        let whole = session.whole()?;
-        let sets = session.config().sets.values();
-        let read = sets.flat_map(|set| Family::ALL.map(|family| set.kernel_name(family))).collect();
-        let sets = Sets { state, read: Some(read), tools: Tools::from_env(), asked: RefCell::default() };
+    /// Reads what is around the rules.
+    pub(super) fn read(session: &Session, whole: Whole, interface: Option<String>) -> Result<Self, Failure> {
         let unreadable = |error: String| Failure::environment(error);
         let own = HostInterfaces::read().map_err(|error| unreadable(error.to_string()))?;
         let inventory = session.containers()?;
@@ -111,7 +107,8 @@ impl World {
         }
         Ok(Self {
             whole,
-            sets,
+            sets: KernelSets::open()
+                .map_err(|error| unreadable(format!("cannot ask for the kernel's sets: {error}")))?,
             host: Host {
                 addresses: own.addresses,
                 routes: routes::read().map_err(|error| unreadable(format!("cannot read the routes: {error}")))?,
@@ -120,10 +117,10 @@ impl World {
                 bridges,
                 filters_bridges: routes::filtered_on_bridges(),
             },
-            interface,
+            named: interface,
             links: links().map_err(|error| unreadable(error.to_string()))?,
-            proxies: proxies::read(),
-            listeners: listeners::read().map_err(|error| unreadable(error.to_string()))?,
+            proxies: OnceCell::new(),
+            listeners: OnceCell::new(),
             on_the_host: on_host.map(|container| container.id.clone()).collect(),
             insides: BTreeMap::new(),
         })
@@ -143,28 +140,9 @@ impl World {
         of_rules.chain(self.host.routes.iter().map(move |route| ends(&route.block)))
     }
 
-    /// Refuses callers that are no callers.
-    pub(super) fn check(&self, callers: &[Caller]) -> Result<(), Failure> {
-        for caller in callers {
-            let address = caller.address;
-            if self.host.is_local(&address) {
-                return Err(Failure::user(format!("{address} is this host itself, whose own packets no rule judges")));
-            }
-            let hidden = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
-            if hidden && self.interface.is_none() {
-                return Err(Failure::user(format!("{address} means nothing without a link: add --interface NAME")));
-            }
-            if self.interface(address).is_none() {
-                let text = format!("no route of this host leads to {address}, so nobody can tell where it comes in");
-                return Err(Failure::user(text).hinted("Say it: --interface NAME"));
-            }
-        }
-        Ok(())
-    }
-
     /// Where packets of `from` come in: what was said, or else where the answers would go out.
     pub(super) fn interface(&self, from: IpAddr) -> Option<&str> {
-        self.interface.as_deref().or_else(|| self.host.entrance(&from))
+        self.named.as_deref().or_else(|| self.host.entrance(&from))
     }
 
     /// Whether `from` is on one of the engine's own bridges, where rules have no say.
@@ -178,7 +156,7 @@ impl World {
         let within = |address: &IpAddr| {
             let hidden = matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local());
             if hidden {
-                let named = self.links.iter().filter(|link| Some(&link.name) == self.interface.as_ref());
+                let named = self.links.iter().filter(|link| Some(&link.name) == self.named.as_ref());
                 return named.flat_map(|link| &link.v6).any(|own| IpAddr::V6(*own) == *address);
             }
             let on_bridge = self.host.device(address).is_some_and(|device| self.host.bridges.contains(device));
@@ -187,47 +165,55 @@ impl World {
         self.host.addresses.iter().copied().filter(within)
     }
 
-    /// Reads the inside of containers that some of these ways lead to past the host.
-    pub(super) fn enter(&mut self, session: &mut Session, ways: &[Way]) -> Result<(), Failure> {
-        for way in ways.iter().filter(|way| way.kind == Kind::Wire) {
-            if self.insides.contains_key(&way.owner) {
-                continue;
-            }
-            let Some(container) = session.containers()?.container(&way.owner).cloned() else { continue };
-            let Some((whole, state, links)) = session.whole_inside(&container)? else { continue };
-            let sets = Sets { state, read: None, tools: Tools::from_env(), asked: RefCell::default() };
-            let addresses = ways.iter().filter(|other| other.kind == Kind::Wire).map(|other| other.to.0).collect();
-            let host = Host { addresses, ..Host::default() };
-            self.insides.insert(way.owner.clone(), Inside { links, whole, sets, host });
+    /// Reads the inside of a container that some ways lead to past the host, at these addresses.
+    pub(super) fn enter(&mut self, session: &mut Session, owner: &str, own: &[IpAddr]) -> Result<(), Failure> {
+        if self.insides.contains_key(owner) {
+            return Ok(());
         }
+        let Some(container) = session.containers()?.container(owner).cloned() else { return Ok(()) };
+        let Some((whole, state, links)) = session.whole_inside(&container)? else { return Ok(()) };
+        let host = Host { addresses: own.iter().copied().collect(), ..Host::default() };
+        self.insides.insert(owner.to_owned(), Inside { links, whole, sets: Copies(state), host });
         Ok(())
     }
 
-    /// Follows a packet on one way.
-    pub(super) fn try_way(&self, way: &Way, source: IpAddr) -> Passage {
+    /// Whether the inside of a container was read.
+    pub(super) fn has_entered(&self, owner: &str) -> bool {
+        self.insides.contains_key(owner)
+    }
+
+    /// Follows the packet of a call.
+    pub(super) fn follow(&self, call: &Call<'_>, source: IpAddr, effort: Effort<'_>) -> Passage {
         let named = |name: &str| Link::Named(name.to_owned());
         let interface = self.interface(source).map_or(Link::Unknown, named);
-        let mut start = Start { source, interface, protocol: way.port.0, to: way.to };
-        if way.kind == Kind::Wire && self.is_inside(source) {
+        let mut start = Start { source, interface, protocol: call.protocol, to: call.to };
+        if call.lead == Lead::Wire && self.is_inside(source) {
             let text = "comes from behind this host, whose own packets its macvlan and ipvlan networks do not take";
-            return Passage::refused(text, way.to);
+            return Passage::refused(text, call.to);
         }
-        if let (Kind::Wire, Some(within)) = (way.kind, self.insides.get(&way.owner)) {
-            start.interface = within.link(way.to.0).map_or(Link::Unknown, named);
+        if let (Lead::Wire, Some(within)) = (call.lead, self.insides.get(call.owner)) {
+            start.interface = within.link(call.to.0).map_or(Link::Unknown, named);
             let nobody = |_: Protocol, _: IpAddr, _: u16| Listener::Container;
             let (rulesets, unread) = (&within.whole.rulesets, within.whole.unread.as_slice());
-            let kernel = Kernel { rulesets, host: &within.host, sets: &within.sets, listeners: &nobody, unread };
+            let kernel =
+                Kernel { rulesets, host: &within.host, sets: &within.sets, listeners: &nobody, unread, effort };
             return inside(&kernel, &start);
         }
-        let listeners = |protocol, address, port| self.listener(way, protocol, address, port);
+        let listeners = |protocol, address, port| {
+            if call.heard { Listener::Container } else { self.listener(call, protocol, address, port) }
+        };
         let (rulesets, unread) = (&self.whole.rulesets, self.whole.unread.as_slice());
-        inbound(&Kernel { rulesets, host: &self.host, sets: &self.sets, listeners: &listeners, unread }, &start)
+        inbound(&Kernel { rulesets, host: &self.host, sets: &self.sets, listeners: &listeners, unread, effort }, &start)
     }
 
     /// Who takes what comes to a port of the host. The more particular address decides, as with sockets.
-    fn listener(&self, way: &Way, protocol: Protocol, address: IpAddr, port: u16) -> Listener {
+    fn listener(&self, call: &Call<'_>, protocol: Protocol, address: IpAddr, port: u16) -> Listener {
         let fits = |own: IpAddr| own == address || own.is_unspecified() && Family::of(&own) == Family::of(&address);
-        let proxies = self.proxies.iter().filter(|proxy| proxy.protocol == protocol && proxy.from.1 == port);
+        let proxies = self
+            .proxies
+            .get_or_init(proxies::read)
+            .iter()
+            .filter(|proxy| proxy.protocol == protocol && proxy.from.1 == port);
         let proxy = proxies.filter(|proxy| fits(proxy.from.0)).min_by_key(|proxy| proxy.from.0.is_unspecified());
         if let Some(proxy) = proxy {
             return Listener::Proxy { to: proxy.to.0, port: proxy.to.1 };
@@ -237,19 +223,28 @@ impl World {
         }
         // A socket for all of IPv6 takes IPv4 too, unless its program says otherwise.
         let takes = |own: IpAddr| fits(own) || own.is_unspecified() && own.is_ipv6();
-        let sockets = self.listeners.iter().filter(|own| own.protocol == protocol && own.port == port);
+        let Some(listeners) = self.listening() else { return Listener::Unseen };
+        let sockets = listeners.iter().filter(|own| own.protocol == protocol && own.port == port);
         let Some(socket) = sockets.filter(|own| takes(own.address)).min_by_key(|own| own.address.is_unspecified())
         else {
             return Listener::Nobody;
         };
-        let of_way = |id: &String| way.kind == Kind::HostNetwork && (*id == way.owner || way.owner.is_empty());
+        let of_way = |id: &String| call.lead == Lead::Host && (*id == call.owner || call.owner.is_empty());
         let mine = self.on_the_host.iter().filter(|id| of_way(id));
         if socket.processes.iter().any(|process| mine.clone().any(|id| process.is_of(id))) {
             return Listener::Container;
         }
         match socket.processes.first() {
-            Some(process) => Listener::Other(crate::cli::text::printable(&process.name).into_owned()),
+            Some(process) => Listener::Other(super::text::printable(&process.name).into_owned()),
             None => Listener::Unseen,
         }
+    }
+
+    /// Sockets of the host; looking for the processes behind them takes a while, and most packets need none.
+    fn listening(&self) -> Option<&[listeners::Listener]> {
+        if self.listeners.get().is_none() {
+            let _ = self.listeners.set(listeners::read().ok()?);
+        }
+        self.listeners.get().map(Vec::as_slice)
     }
 }

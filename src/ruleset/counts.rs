@@ -1,0 +1,130 @@
+//! How many packets a rule or a member of a set has matched.
+
+use std::fmt;
+use std::ops::{Add, AddAssign};
+
+use super::parse::ParseError;
+use super::parse::{member_counts, save_lines};
+
+/// Packets and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Counts {
+    /// How many.
+    pub packets: u64,
+    /// Of how many bytes together, headers from the network layer on.
+    pub bytes: u64,
+}
+
+impl Counts {
+    /// Whether nothing was counted.
+    pub fn is_zero(self) -> bool {
+        self == Self::default()
+    }
+
+    /// What was counted since it was `before`; a counter that went down began anew.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        if self.packets < before.packets || self.bytes < before.bytes {
+            return self;
+        }
+        Self { packets: self.packets - before.packets, bytes: self.bytes - before.bytes }
+    }
+
+    /// Reads what `iptables-save` prints between `[` and `]`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (packets, bytes) = text.split_once(':')?;
+        Some(Self { packets: packets.parse().ok()?, bytes: bytes.parse().ok()? })
+    }
+}
+
+impl Add for Counts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        let (packets, bytes) = (self.packets.saturating_add(other.packets), self.bytes.saturating_add(other.bytes));
+        Self { packets, bytes }
+    }
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl fmt::Display for Counts {
+    /// As `iptables-restore --counters` reads it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[{}:{}]", self.packets, self.bytes)
+    }
+}
+
+/// A member of a set as the kernel tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CountedMember {
+    /// The set.
+    pub set: String,
+    /// The member, verbatim.
+    pub entry: String,
+    /// Its comment.
+    pub comment: Option<String>,
+    /// It is an exception.
+    pub nomatch: bool,
+    /// What it matched; nothing where the set does not count.
+    pub counts: Counts,
+}
+
+/// Parses the members out of `ipset save` of sets whose names hold no blanks, as ours do.
+pub fn parse_counted_members(text: &str) -> Result<Vec<CountedMember>, ParseError> {
+    let mut members = Vec::new();
+    for at in save_lines(text) {
+        let Some(rest) = at.1.trim().strip_prefix("add ") else { continue };
+        let member = rest.split_once(' ').map(|(set, rest)| (set, member_counts(rest)));
+        let Some((set, (entry, member, counts))) = member else {
+            return Err(ParseError::at(at, 4, "a member without a set"));
+        };
+        members.push(CountedMember {
+            set: set.to_owned(),
+            entry,
+            comment: member.comment,
+            nomatch: member.nomatch,
+            counts,
+        });
+    }
+    Ok(members)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_read_with_their_counts() {
+        let text = "create df4-guarded hash:net family inet hashsize 1024 maxelem 65536 counters comment bucketsize 12 \
+            initval 0x1\nadd df4-guarded 172.17.0.2 packets 5 bytes 300 comment \"web 0123456789ab\"\n\
+            add df4-guarded 172.17.0.0/16 packets 1 bytes 60\nadd df4-guarded 172.17.0.9 nomatch packets 7 bytes 9\n\
+            add df4-x 172.17.0.2\n";
+        let members = parse_counted_members(text).unwrap();
+        let said: Vec<_> =
+            members.iter().map(|m| (&*m.set, &*m.entry, m.comment.as_deref(), m.nomatch, m.counts.packets)).collect();
+        assert_eq!(
+            said,
+            [
+                ("df4-guarded", "172.17.0.2", Some("web 0123456789ab"), false, 5),
+                ("df4-guarded", "172.17.0.0/16", None, false, 1),
+                ("df4-guarded", "172.17.0.9", None, true, 7),
+                ("df4-x", "172.17.0.2", None, false, 0),
+            ]
+        );
+        assert!(parse_counted_members("add df4-x\n").is_err());
+    }
+
+    #[test]
+    fn a_counter_that_went_down_began_anew() {
+        let counts = |packets, bytes| Counts { packets, bytes };
+        assert_eq!(counts(5, 50).since(counts(3, 30)), counts(2, 20));
+        assert_eq!(counts(2, 20).since(counts(3, 30)), counts(2, 20));
+        assert_eq!(counts(u64::MAX, 1) + counts(1, 1), counts(u64::MAX, 2));
+        assert_eq!(Counts::parse(&counts(3, 30).to_string()[1..5]), Some(counts(3, 30)));
+    }
+}
