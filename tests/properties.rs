@@ -26,7 +26,7 @@ use docker_firewall::plan;
 use docker_firewall::policy::Hook;
 use docker_firewall::reconcile;
 use docker_firewall::ruleset::{
-    Desired, DesiredSet, Dump, IpSet, Member, Outcome, Packet, SetEntry, SetKind, SetShape, through,
+    Desired, DesiredSet, Dump, IpSet, Member, Outcome, Packet, SetEntry, SetKind, SetShape, Table, through,
 };
 use proptest::prelude::*;
 
@@ -129,6 +129,31 @@ proptest! {
         for packet in &packets {
             let (want, have) = (expected(&world, packet), dropped(&kernel.state, packet));
             prop_assert_eq!(have, want, "{:#?}\n{:#?}", packet, through(&kernel.state, Family::of(&packet.source), packet.path.chain(), packet));
+        }
+    }
+
+    /// Who is told of is dropped, and told of once, though two lines judge him.
+    #[test]
+    fn a_drop_is_told_of_once(
+        world in world::world(),
+        packets in prop::collection::vec(world::packet(), 60),
+        hook in prop::sample::select(vec![Hook::DockerUser, Hook::Docker, Hook::Forward]),
+        bypassed in any::<bool>(),
+    ) {
+        let mut world = world;
+        (world.policy.hook, world.policy.log) = (hook, true);
+        let mut kernel = kernel(&world);
+        apply(&mut kernel, &world).unwrap();
+        if bypassed {
+            kernel.state.tables.retain(|(_, table), _| *table == Table::Security);
+        }
+        for packet in &packets {
+            let walk = through(&kernel.state, Family::of(&packet.source), packet.path.chain(), packet);
+            let told: Vec<&str> = walk.steps.iter().map(|step| &*step.text).filter(|text| text.contains("-j NFLOG ")).collect();
+            prop_assert!(told.len() <= 1 && (told.is_empty() || walk.outcome == Outcome::Drop), "{:#?}", walk);
+            // Of the recipe's hook the backstop judges what goes to a container's own address.
+            let by_backstop = told.iter().any(|text| text.contains("docker-firewall-backstop-"));
+            prop_assert!(told.is_empty() || by_backstop == bypassed || hook == Hook::Docker, "{:#?}", walk);
         }
     }
 

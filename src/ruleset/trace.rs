@@ -102,8 +102,7 @@ pub fn trace(dump: &Dump, family: Family, table: Table, start_chain: &str, packe
         match action {
             Action::Accept => return Trace { outcome: Outcome::Accept, ..trace },
             Action::Drop | Action::Reset => return Trace { outcome: Outcome::Drop, ..trace },
-            // Nothing is decided by being told.
-            // No rule of ours asks for the mark.
+            // Nothing is decided by being told, and no rule of ours asks for the mark.
             Action::Log(_) | Action::Mark(_) => {}
             Action::Return => match callers.pop() {
                 Some(caller) => here = caller,

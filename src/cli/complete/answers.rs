@@ -64,6 +64,7 @@ pub(super) fn fixed(path: &[&str], flag: &str) -> Option<&'static [(&'static str
             ("forward", "first in FORWARD"),
         ],
         (_, "type") => &[("hash:ip", "single addresses"), ("hash:net", "addresses and blocks")],
+        (_, "tail") => &[("all", "whatever is there"), ("20", "")],
         (_, "for" | "since") => &[("1h", ""), ("24h", ""), ("30m", ""), ("7d", ""), ("8h", "")],
         _ => return None,
     })
@@ -71,7 +72,7 @@ pub(super) fn fixed(path: &[&str], flag: &str) -> Option<&'static [(&'static str
 
 /// Flags whose values nobody but the user knows.
 #[cfg(test)]
-const FREE: [&str; 3] = ["comment", "tail", "until"];
+const FREE: [&str; 2] = ["comment", "until"];
 
 fn value(place: &Place<'_>, flag: &Arg, names: &Names<'_>, whole: bool) -> Answer {
     let flag = flag.get_long().unwrap_or_default();

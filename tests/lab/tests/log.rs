@@ -34,6 +34,8 @@ fn all_of_it(desk: &Desk) -> Result {
     a_kernel_that_cannot(desk)?;
     let agent = off_by_default(desk)?;
     every_way(desk, &yard)?;
+    counted_once(desk)?;
+    past_the_first_line(desk)?;
     by_a_rule(desk)?;
     a_burst(desk)?;
     live(desk)?;
@@ -152,8 +154,11 @@ fn off_by_default(desk: &Desk) -> Result<String> {
     assert!(!logs(desk)?);
     assert!(desk.shell(&format!("ls {FILE} 2>/dev/null || true"))?.is_empty(), "something was written");
     let before = desk.world()?;
+    let rules = || desk.shell("(iptables-save; ip6tables-save) | grep -c -- '-A .*DOCKER-FIREWALL'");
+    let off = rules()?;
     desk.done("log --on")?;
     assert!(logs(desk)?);
+    println!("rules of both families and tables: {} without the log, {} with it", off.trim(), rules()?.trim());
     desk.done("log --off")?;
     assert_eq!(desk.world()?, before, "on and off again leaves everything as it was");
     desk.done("log --on")?;
@@ -208,6 +213,43 @@ fn every_way(desk: &Desk, yard: &Yard<'_>) -> Result {
     assert!(all.iter().all(|one| one["Table"] == "filter" && one["Interface"] != ""), "{all:?}");
     let table = desk.done("log web")?;
     assert!(table.starts_with("TIME ") && table.contains("8080->80/tcp") && !table.contains("proxied"), "{table}");
+    Ok(())
+}
+
+/// Packets of the stranger to `web` that no rule allowed, as `metrics` tells them.
+fn closed(desk: &Desk) -> Result<u64> {
+    let page = desk.done("metrics")?;
+    let line = page.lines().find(|line| line.starts_with("docker_firewall_closed_packets_total{container=\"web\"}"));
+    Ok(line.and_then(|line| line.rsplit_once(' ')?.1.parse().ok()).unwrap_or_default())
+}
+
+/// Rules that tell of a packet count it no more often than it came.
+fn counted_once(desk: &Desk) -> Result {
+    let before = closed(desk)?;
+    desk.lab.within(&desk.lab.place(Client::Stranger), || {
+        let socket = UdpSocket::bind("0.0.0.0:0")?;
+        for _ in 0..5 {
+            socket.send_to(b"hello 7\n", (Client::Host.v4(), 5353))?;
+        }
+        Ok(())
+    })?;
+    until(desk, "they are counted", || Ok(closed(desk)? >= before + 5))?;
+    assert_eq!(closed(desk)?, before + 5);
+    Ok(())
+}
+
+/// What another program lets by in `filter` is told of by the backstop, once; what is dropped in `filter` never gets there.
+fn past_the_first_line(desk: &Desk) -> Result {
+    let begun = unlimited(desk)?;
+    desk.shell("iptables -I FORWARD -j ACCEPT")?;
+    knock(desk, Protocol::Tcp, Client::Host.v4(), 8080)?;
+    desk.shell("iptables -D FORWARD -j ACCEPT")?;
+    knock(desk, Protocol::Tcp, Client::Host.v4(), 8080)?;
+    let found = since(desk, begun)?;
+    let tables: Vec<&str> = found.iter().filter_map(|one| one["Table"].as_str()).collect();
+    assert_eq!(tables, ["security", "filter"], "{found:?}");
+    assert!(found.iter().all(|one| told(one)[2..6] == ["web", "80", "8080", "dnat"]), "{found:?}");
+    assert!(desk.done("log web")?.contains("no rule allows it (backstop)"));
     Ok(())
 }
 
