@@ -11,6 +11,7 @@ use std::thread;
 
 use jiff::Timestamp;
 
+use super::record;
 use crate::attempt::{Attempt, Census, Header, Repeats, Told};
 use crate::host::attempts::AttemptLog;
 use crate::host::membership::{KernelSets, Side};
@@ -125,7 +126,7 @@ fn write(waiting: &Receiver<(Dropped, String)>, mut log: AttemptLog, shared: &Sh
         }
         let lost = shared.lost.swap(0, Ordering::Relaxed);
         if lost > 0 {
-            lines.push_str(&Attempt::lost(moment(), lost).line());
+            lines.push_str(&Attempt::lost(record::now(), lost).line());
             lines.push('\n');
         }
         if lines.is_empty() {
@@ -172,10 +173,5 @@ fn attempt(
     let holds = |kernel: &str| sets.is_some_and(|sets| ask(sets, kernel));
     let all = census.sets(Family::of(&header.source));
     let shown: Vec<&str> = all.filter(|(_, kernel)| holds(kernel)).map(|(shown, _)| shown).collect();
-    Some(census.attempt(&Told { prefix, interface, header }, moment(), &shown))
-}
-
-/// Now, to the millisecond.
-fn moment() -> String {
-    super::record::now()
+    Some(census.attempt(&Told { prefix, interface, header }, record::now(), &shown))
 }

@@ -64,9 +64,9 @@ pub(super) fn millis(span: Duration) -> f64 {
     (span.as_secs_f64() * 100_000.0).round() / 100.0
 }
 
-/// A moment as the file says it, to the millisecond.
+/// A moment as files say it: to the millisecond, and always as long, so that lines sort as text.
 pub(super) fn now() -> String {
-    Timestamp::now().round(jiff::Unit::Millisecond).unwrap_or_else(|_| Timestamp::now()).to_string()
+    format!("{:.3}", Timestamp::now())
 }
 
 impl Record {
