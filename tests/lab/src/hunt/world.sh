@@ -68,9 +68,9 @@ hooked_everywhere() {
     $family -t security -S FORWARD | grep -q 'j DOCKER-FIREWALL' || return 1
   done
 }
-# What sets hold, by our names or all of them; not what they counted.
+# What sets hold, by our names or all of them.
 ours() { ipset list -name | grep '^df[46]-'; }
-members() { ipset save "$@" | sed -n 's/ timeout [0-9]*//; s/ packets [0-9]* bytes [0-9]*//; /^add/p' | sort; }
+members() { ipset save "$@" | sed -nE 's/ (timeout|packets|bytes) [0-9]+//g; /^add/p' | sort; }
 remember() { members > /run/members; }
 as_remembered() { members | cmp -s - /run/members; }
 holds() { [ "$(members "$1")" = "$2" ]; }
