@@ -142,14 +142,15 @@ impl Desk {
 
 /// Lines of a save without comments, counters and running seconds.
 fn steady(save: &str) -> Vec<String> {
-    let seconds = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
+    let number = |word: &str| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_digit());
     save.lines()
         .filter(|line| !line.starts_with('#'))
         .map(|line| {
             let line = line.split(" [").next().unwrap_or(line);
             let mut words: Vec<&str> = line.split(' ').collect();
             for at in 1..words.len() {
-                if words[at - 1] == "timeout" && seconds(words[at]) && words[at] != "0" {
+                let counts = ["packets", "bytes"].contains(&words[at - 1]);
+                if (counts || words[at - 1] == "timeout" && words[at] != "0") && number(words[at]) {
                     words[at] = "N";
                 }
             }
