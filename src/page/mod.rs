@@ -143,11 +143,10 @@ fn explained(way: &Way, room: &mut usize) -> String {
         };
         let line = format!("{who} -> {}: {}: {}", tried.to, tried.answer, tried.because);
         let _ = write!(text, "<p>{}</p>", markup(&shorten(&printable(&line), 4 * CELL)));
-        let steps: String = tried
-            .steps
-            .iter()
-            .map(|step| format!("<li><code>{}</code></li>", markup(&shorten(&printable(step), 4 * CELL))))
-            .collect();
+        let mut steps = String::new();
+        for step in &tried.steps {
+            let _ = write!(steps, "<li><code>{}</code></li>", markup(&shorten(&printable(step), 4 * CELL)));
+        }
         // A page that nobody can mail explains nothing.
         match room.checked_sub(steps.len()) {
             Some(left) => {

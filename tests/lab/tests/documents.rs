@@ -150,12 +150,12 @@ fn steady(lines: &[String]) -> Vec<String> {
     let mut counted = None;
     let mut told = Vec::new();
     for line in lines {
-        let at = |heading: &str| line.find(heading);
-        counted = at("ALLOWED   DROPPED").zip(at("RULES")).or(counted);
         let (from, to) = counted.unwrap_or_default();
         let rest: String =
             line.chars().enumerate().filter(|(at, _)| !(from..to).contains(at)).map(|(_, c)| c).collect();
         told.push(steady_line(&rest));
+        let at = |heading: &str| line.find(heading);
+        counted = at("ALLOWED   DROPPED").zip(at("RULES")).or(counted);
     }
     told
 }
