@@ -14,30 +14,37 @@ use docker_firewall::ruleset::{
 };
 
 use crate::Result;
-use crate::figure::{Bound, Figure};
-use crate::traffic::as_f64;
+use crate::figure::{Bound, Figure, as_f64, so_many};
 use crate::world::{self, World, address};
 
 /// So much more may a rule cost at the next size: maps are a little deeper and caches smaller.
 const FLAT: f64 = 3.0;
 
+/// Its headings.
+const TABLE: &str = "what a rule costs, for as many containers as rules";
+
+/// Of the sizes, the one that the others are held against: of a few rules the fixed part is most.
+const AGAINST: usize = 1000;
+
 pub(crate) fn measure(quick: bool) -> Result<Vec<Figure>> {
-    let sizes: &[usize] = if quick { &[1000, 4000] } else { &[1000, 10_000, 100_000] };
-    let mut figures = Vec::new();
-    let mut small: Option<Vec<Vec<f64>>> = None;
-    for &size in sizes {
-        let rounds = if size >= 10_000 { 5 } else { 11 };
+    let mut taken = Vec::new();
+    for size in [10, AGAINST, 10_000, 100_000] {
+        let rounds = match size {
+            100_000 if quick => 2,
+            100_000 => 5,
+            _ if quick => 7,
+            _ => 21,
+        };
         eprintln!("core: {size} rules");
-        let values = at(size, rounds)?;
-        if let Some(small) = &small {
-            for (index, (what, unit)) in STEPS.into_iter().enumerate() {
-                let with = format!("{size} rules for as many containers, against {}", sizes[0]);
-                // Not taken in turns: the smaller size was measured before.
-                let base = vec![crate::figure::median(&small[index]); values[index].len()];
-                figures.push(Figure::paired(what, &with, unit, &values[index], &base, Bound::AtMost(FLAT)));
-            }
-        } else {
-            small = Some(values);
+        taken.push((size, at(size, rounds)?));
+    }
+    let mut figures = Vec::new();
+    let against = taken.iter().find(|(size, _)| *size == AGAINST).map(|(_, values)| values.clone()).unwrap_or_default();
+    for (index, (row, unit)) in STEPS.into_iter().enumerate() {
+        for (size, values) in &taken {
+            let base = vec![crate::figure::median(&against[index]); values[index].len()];
+            let bound = if *size > AGAINST { Bound::AtMost(FLAT) } else { Bound::None };
+            figures.push(Figure::paired([TABLE, row, &so_many(*size, "rule")], unit, &values[index], &base, bound));
         }
     }
     Ok(figures)

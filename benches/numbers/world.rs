@@ -100,7 +100,7 @@ pub(crate) fn addresses(first: Ipv4Addr, count: usize) -> impl Iterator<Item = I
 
 /// The text of a set of those addresses, as an administrator keeps it.
 pub(crate) fn set_text(name: &str, first: Ipv4Addr, count: usize) -> String {
-    let mut text = format!("create {name} hash:ip family inet hashsize 1024 maxelem {}\n", count.max(65_536) * 2);
+    let mut text = format!("create {name} hash:ip family inet hashsize 1024 maxelem 2097152\n");
     for address in addresses(first, count) {
         let _ = writeln!(text, "add {name} {address}");
     }
