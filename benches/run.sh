@@ -3,7 +3,7 @@
 # or later; what is missing is installed. Traffic stays in network namespaces that end with the run, also where it is
 # interrupted. Building not counted, --quick takes less than five minutes on two processors.
 #   benches/run.sh [--quick] [--debug] [--store FILE] [PART...]
-#     PART      core packets commands engine sets agent; all without
+#     PART      core packets commands engine sets agent; all without. `page` alone measures nothing
 #     --quick   fewer sizes and rounds
 #     --debug   an unoptimised build, to try the benchmarks themselves: nothing is kept unless --store is given
 #     --store   where figures are kept, those of parts that are not run included; docs/benchmarks.json, of which
@@ -13,20 +13,21 @@ cd "$(dirname "$0")/.."
 export PATH=$PATH:/usr/sbin:/sbin
 
 export BENCH_COMMAND="benches/run.sh${*:+ $*}"
-quick=() profile=release store= parts=() all=(core packets commands engine sets agent)
+quick=() profile=release store= measure=yes parts=() all=(core packets commands engine sets agent)
 while [[ $# -gt 0 ]]; do
     case $1 in
         --quick) quick=(--quick) ;;
         --debug) profile=dev ;;
         --store) shift; store=${1:?} ;;
+        page) measure= ;;
         *)
-            [[ " ${all[*]} " == *" $1 "* ]] || { sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 125; }
+            [[ " ${all[*]} " == *" $1 "* ]] || { sed -n '2,10s/^# \{0,1\}//p' "$0" >&2; exit 125; }
             parts+=("$1")
             ;;
     esac
     shift
 done
-[[ ${#parts[@]} -gt 0 ]] || parts=("${all[@]}")
+[[ ${#parts[@]} -gt 0 || ! $measure ]] || parts=("${all[@]}")
 [[ $(id -u) == 0 ]] || { echo "benches/run.sh: run it as root: sudo benches/run.sh" >&2; exit 1; }
 
 place=$(mktemp -d)
@@ -34,7 +35,7 @@ lab='' child=''
 clean() {
     trap '' INT TERM
     # The end of the first process ends all of its namespaces.
-    [[ ! $child ]] || kill -KILL "$child" 2> /dev/null || true
+    [[ ! $child ]] || { kill -KILL "$child" 2> /dev/null && sleep 0.5; } || true
     [[ ! $lab ]] || target/debug/lab down "$lab" > /dev/null 2>&1 || true
     rm -rf "$place"
 }

@@ -192,7 +192,12 @@ fn measured(engine: &Engine, agent: &Agent, count: usize, effort: &Effort) -> Re
     let within = |most| if count <= 1000 { Bound::Within(most) } else { Bound::None };
     Ok(vec![
         figure("container's start to its address in force, median", "ms", median(&times), Bound::None),
-        figure("container's start to its address in force, 99th percentile", "ms", quantile(&times, 0.99), within(50.0)),
+        figure(
+            "container's start to its address in force, 99th percentile",
+            "ms",
+            quantile(&times, 0.99),
+            within(50.0),
+        ),
         figure("whole pass, where nothing is to be done, median", "ms", median(&passes), Bound::None),
         figure("requests to the engine for one restart", "", asked, Bound::None),
         figure("resident memory at rest, the program's file included", "MB", memory[0], within(12.0)),

@@ -77,7 +77,9 @@ fn beside(nothing: &Path, rounds: usize) -> Result<Vec<Figure>> {
     let mut figures: Vec<Figure> = ROWS
         .iter()
         .zip(&values)
-        .map(|((line, _, bound), values)| Figure::paired([ALLOW, line, "beside the recipe"], "ms", values, &base, *bound))
+        .map(|((line, _, bound), values)| {
+            Figure::paired([ALLOW, line, "beside the recipe"], "ms", values, &base, *bound)
+        })
         .collect();
     figures.push(Figure::paired([HELP, "docker --help", "beside none"], "ms", &with, &without, Bound::None));
     Ok(figures)

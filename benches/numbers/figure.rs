@@ -142,7 +142,8 @@ pub(crate) fn as_f64(count: usize) -> f64 {
 /// So many, in words: `1 container`, `10,000 containers`.
 pub(crate) fn so_many(count: usize, noun: &str) -> String {
     let digits = count.to_string();
-    let grouped: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|part| std::str::from_utf8(part).ok()).collect();
+    let grouped: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|part| std::str::from_utf8(part).ok()).collect();
     let plural = match noun.strip_suffix('y') {
         _ if count == 1 => noun.to_owned(),
         Some(stem) => format!("{stem}ies"),

@@ -24,5 +24,17 @@ pub(crate) fn prepare() -> Result {
         fs::write(Path::new("/proc/sys/net").join(switch), "1")?;
     }
     run(&["iptables-nft-restore"], DOCKERS_RULES)?;
-    run(&["ip6tables-nft-restore"], "*filter\n:DOCKER-USER - [0:0]\n-A FORWARD -j DOCKER-USER\nCOMMIT\n").map(drop)
+    run(&["ip6tables-nft-restore"], DOCKERS_RULES_V6).map(drop)
 }
+
+const DOCKERS_RULES_V6: &str = "*nat
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+COMMIT
+*filter
+:DOCKER - [0:0]
+:DOCKER-USER - [0:0]
+-A FORWARD -j DOCKER-USER
+-A FORWARD -o br-ffffffffffff -j DOCKER
+COMMIT
+";

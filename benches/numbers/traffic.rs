@@ -94,8 +94,7 @@ impl<'a> Traffic<'a> {
         if self.wires.way == Way::Published {
             return apart::stream(self, during);
         }
-        let mut client =
-            self.wires.at_client(|| Ok(TcpStream::connect_timeout(&self.target, PATIENCE)?))?;
+        let mut client = self.wires.at_client(|| Ok(TcpStream::connect_timeout(&self.target, PATIENCE)?))?;
         let (mut server, _) = self.tcp.accept()?;
         client.set_nonblocking(true)?;
         server.set_nonblocking(true)?;

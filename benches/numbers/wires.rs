@@ -133,7 +133,7 @@ impl Wires {
             )
         };
         let rules = ["tcp", "udp"].map(rule).concat();
-        format!("*nat\n:DOCKER - [0:0]\n-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER\n{rules}COMMIT\n")
+        format!("*nat\n{rules}COMMIT\n")
     }
 
     /// Forgets all connections.

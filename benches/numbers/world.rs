@@ -137,7 +137,10 @@ impl World {
 /// Docker's own rules for that bridge, after what 28.5 writes, with one rule for all published ports. What follows
 /// stands on these, and so does the baseline.
 pub(crate) const DOCKERS_RULES: &str = "*nat
+:PREROUTING ACCEPT [0:0]
 :POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 -A POSTROUTING -s 10.64.0.0/14 ! -o br-ffffffffffff -j MASQUERADE
 COMMIT
 *filter
