@@ -107,7 +107,8 @@ pub(crate) fn stream(traffic: &Traffic<'_>, during: Duration) -> Result<f64> {
     let server = || {
         let (mut stream, _) = traffic.tcp.accept()?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let (mut buffer, mut bytes) = (vec![0; 1 << 18], stream.read(&mut [0; 1 << 16])?);
+        let mut buffer = vec![0; 1 << 18];
+        let mut bytes = stream.read(&mut buffer)?;
         // Not piece by piece: what waited in the socket's buffer is read faster than it came.
         let start = Instant::now();
         loop {

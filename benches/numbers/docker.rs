@@ -17,7 +17,8 @@ const HELP: &str = "docker's help, with the plugin installed beside without";
 
 /// The plugin that does nothing.
 pub(crate) const NOTHING: &str = "docker-nothing";
-const PLUGINS: &str = "/usr/libexec/docker/cli-plugins";
+/// Where a lab has them.
+const PLUGINS: &str = "/root/.docker/cli-plugins";
 const OURS: &str = "docker-firewall";
 
 /// What docker asks of a plugin; everything else is done by doing nothing.

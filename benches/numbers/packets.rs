@@ -137,10 +137,13 @@ fn once(place: &mut Place, effort: &Effort) -> Result {
     Ok(())
 }
 
-/// What grows with the number of containers.
+/// A layout by the number of containers.
+type Growing = (&'static str, fn(usize) -> Layout);
+
+/// What grows with that number.
 fn walked(flavour: Flavour, quick: bool) -> Result<Vec<Figure>> {
     let sizes = if quick { &[1, 1000, MOST][..] } else { counts(false) };
-    let layouts: [(&str, fn(usize) -> Layout); 4] = [
+    let layouts: [Growing; 4] = [
         ("Docker alone", |_| Layout::Docker),
         ("docker-firewall", |containers| Layout::Ours { containers, friends: 1 }),
         ("linear rules", Layout::Linear),

@@ -47,9 +47,8 @@ pub(crate) fn part(name: &str, about: &str, part: &Value) -> String {
     for table in distinct(&figures, "table") {
         let here: Vec<&Value> = figures.iter().copied().filter(|figure| figure["table"] == table).collect();
         let columns = distinct(&here, "column");
-        let _ = write!(text, "\n### {table}\n\n| |");
-        columns.iter().for_each(|column| text.push_str(&format!(" {column} |")));
-        let _ = writeln!(text, "\n|---|{}", "---|".repeat(columns.len()));
+        let head = columns.join(" | ");
+        let _ = writeln!(text, "\n### {table}\n\n| | {head} |\n|---|{}", "---|".repeat(columns.len()));
         for row in distinct(&here, "row") {
             let _ = write!(text, "| {row} |");
             for column in &columns {
@@ -123,7 +122,7 @@ the tools that it runs, in percent of one processor.",
     ),
     (
         "core",
-        "The pure steps, by `cargo bench`: what one rule costs at a size, against what it costs at 1,000 rules. These are not taken in
-turns. A step that were quadratic would show a ratio of 100 at 100,000 rules.",
+        "The pure steps, by `cargo bench`: what one rule costs at a size, against what it costs at 1,000 rules, the sizes in turns. A step
+that were quadratic would show a ratio of 100 at 100,000 rules. The trace is the tests' plain reading of what a packet meets.",
     ),
 ];

@@ -35,9 +35,9 @@ pub(crate) fn most_memory(command: &mut Command) -> Result<f64> {
     }
 }
 
-/// A line of `/proc/PID/status`.
-pub(crate) fn kilobytes(status: &str, name: &str) -> f64 {
-    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+/// A line of `/proc/PID/status` or `smaps_rollup`.
+pub(crate) fn kilobytes(text: &str, name: &str) -> f64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
     line.trim().trim_end_matches(" kB").parse().unwrap_or(0.0)
 }
 

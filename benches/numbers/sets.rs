@@ -117,7 +117,8 @@ fn addition(place: &Path, count: usize) -> Result<(Vec<String>, String)> {
     let entries = || (0..count).map(|number| address(number).to_string());
     let words = ["set", "add", "big"].map(str::to_owned).into_iter().chain(entries()).collect();
     let file = place.join(format!("more-{count}.conf"));
-    fs::write(&file, entries().map(|entry| format!("add -exist plain {entry}\n")).collect::<String>())?;
+    let lines: Vec<String> = entries().map(|entry| format!("add -exist plain {entry}\n")).collect();
+    fs::write(&file, lines.concat())?;
     Ok((words, format!("ipset restore < {}", file.display())))
 }
 
