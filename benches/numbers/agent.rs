@@ -37,7 +37,7 @@ pub(crate) fn measure(quick: bool) -> Result<Vec<Figure>> {
     for count in [10, 100, 1000, 10_000] {
         eprintln!("agent: {count} containers");
         let effort = if quick {
-            Effort { restarts: 40, passes: 5, rest: Duration::from_secs(5) }
+            Effort { restarts: 30, passes: 5, rest: Duration::from_secs(4) }
         } else {
             Effort { restarts: 200, passes: 15, rest: Duration::from_secs(60) }
         };
