@@ -123,6 +123,7 @@ the tools that it runs, in percent of one processor.",
     (
         "core",
         "The pure steps, by `cargo bench`: what one rule costs at a size, against what it costs at 1,000 rules, the sizes in turns. A step
-that were quadratic would show a ratio of 100 at 100,000 rules. The trace is the tests' plain reading of what a packet meets.",
+that were quadratic would show a ratio of 100 at 100,000 rules. The trace, which tests hold the
+compiled rules against and no command runs, asks member after member, and is held to nothing.",
     ),
 ];
