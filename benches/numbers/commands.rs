@@ -51,7 +51,7 @@ const STEPS: [Step; 11] = [
 
 pub(crate) fn measure(quick: bool) -> Result<Vec<Figure>> {
     prepare()?;
-    let rounds = if quick { 9 } else { 41 };
+    let rounds = if quick { 7 } else { 41 };
     let mut figures = vec![metadata(rounds * 6)?];
     for count in [1, 100, 1000] {
         figures.extend(with_containers(count, rounds)?);

@@ -27,11 +27,7 @@ pub(crate) fn measure(quick: bool) -> Result<Vec<Figure>> {
     prepare()?;
     let mut figures = Vec::new();
     for size in [1000, 100_000, 1_000_000] {
-        let rounds = match size {
-            1_000_000 => 3,
-            100_000 => 5,
-            _ => 9,
-        };
+        let rounds = if size > 1000 { 3 } else { 9 };
         // Of a million, quickly, what has a bound; and who asks all the while does so at any size.
         let all = !quick || size < 1_000_000;
         figures.extend(of_size(size, if quick { rounds } else { rounds * 3 }, all)?);
@@ -87,7 +83,7 @@ fn of_size(size: usize, rounds: usize, all: bool) -> Result<Vec<Figure>> {
         eprint!("\rsets, {size} entries: round {} of {rounds}", round + 1);
         loads.1.push(typed(&[&load])?);
         loads.0.push(desk.time(&["set", "import", "big", &new])?);
-        for (addition, (values, base)) in additions.iter().zip(&mut adds).take(if all { MORE.len() } else { 1 }) {
+        for (addition, (values, base)) in additions.iter().zip(&mut adds).take(if all { MORE.len() } else { 0 }) {
             let (words, by_hand) = addition.as_ref().map_err(ToString::to_string)?;
             base.push(typed(&[by_hand])?);
             values.push(desk.time(&words.iter().map(String::as_str).collect::<Vec<_>>())?);
