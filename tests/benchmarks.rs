@@ -73,6 +73,6 @@ fn a_part_is_shown_table_by_table() {
     ];
     let part = serde_json::json!({ "environment": {}, "figures": figures.iter().map(figure::Figure::json).collect::<Vec<_>>() });
     let text = page::part("core", "", &part);
-    let table = "### t\n\n| | 1 container | 2 containers |\n|---|---|---|\n| ours | **1.50** (1.00 to 2.00); 3 : 2 ms | 0 ms |\n";
+    let table = "### t\n\n| | 1 container | 2 containers |\n|---|---|---|\n| ours | **1.50** (1.50 to 2.00); 3 : 2 ms | 0 ms |\n";
     assert!(text.ends_with(table), "{text}");
 }
