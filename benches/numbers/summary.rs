@@ -210,8 +210,8 @@ fn load(kept: &Kept<'_>) -> Found {
     );
     let holds = all([kept.one("sets", "beside", new, size), kept.one("sets", "an entry", replaced, size)]);
     let reason = format!(
-        "the entries are also parsed, held against the kernel's, read back and written down for the next boot: {} against {} of memory.",
-        kept.value("sets", "beside", new, size),
+        "the entries are also parsed, held against the kernel's, read back and written down for the next boot: {}, with {} of memory.",
+        kept.both("sets", "beside", new, size),
         kept.value("sets", "the most memory", "set import", size),
     );
     Found { figures, holds: holds.map(|holds| ("", holds)).into_iter().collect(), reason }
