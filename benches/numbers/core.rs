@@ -14,77 +14,108 @@ use docker_firewall::ruleset::{
 };
 
 use crate::Result;
-use crate::figure::{Bound, Figure};
-use crate::traffic::as_f64;
+use crate::figure::{Bound, Figure, as_f64, so_many};
 use crate::world::{self, World, address};
 
 /// So much more may a rule cost at the next size: maps are a little deeper and caches smaller.
 const FLAT: f64 = 3.0;
 
+/// Its headings.
+const TABLE: &str = "what a rule costs, for as many containers as rules";
+
+/// Of the sizes, the one that the others are held against: of a few rules the fixed part is most.
+const AGAINST: usize = 1000;
+
 pub(crate) fn measure(quick: bool) -> Result<Vec<Figure>> {
-    let sizes: &[usize] = if quick { &[1000, 4000] } else { &[1000, 10_000, 100_000] };
-    let mut figures = Vec::new();
-    let mut small: Option<Vec<Vec<f64>>> = None;
-    for &size in sizes {
-        let rounds = if size >= 10_000 { 5 } else { 11 };
-        eprintln!("core: {size} rules");
-        let values = at(size, rounds)?;
-        if let Some(small) = &small {
-            for (index, (what, unit)) in STEPS.into_iter().enumerate() {
-                let with = format!("{size} rules for as many containers, against {}", sizes[0]);
-                // Not taken in turns: the smaller size was measured before.
-                let base = vec![crate::figure::median(&small[index]); values[index].len()];
-                figures.push(Figure::paired(what, &with, unit, &values[index], &base, Bound::AtMost(FLAT)));
+    let sizes = [10, AGAINST, 10_000, 100_000].map(Size::new).into_iter().collect::<Result<Vec<Size>>>()?;
+    let mut values = vec![vec![Vec::new(); STEPS.len()]; sizes.len()];
+    let rounds = if quick { 3 } else { 11 };
+    for round in 0..rounds {
+        eprint!("\rcore: round {} of {rounds}", round + 1);
+        for (size, values) in sizes.iter().zip(&mut values) {
+            for (value, values) in size.steps().into_iter().zip(values) {
+                values.push(value);
             }
-        } else {
-            small = Some(values);
+        }
+    }
+    eprintln!();
+    let against = sizes.iter().position(|size| size.count == AGAINST).ok_or("no size to hold the others against")?;
+    let mut figures = Vec::new();
+    for (index, row) in STEPS.into_iter().enumerate() {
+        for (size, own) in sizes.iter().zip(&values) {
+            // The trace is for tests and meant to be plain: what it costs is shown, and no more.
+            let bound = if size.count > AGAINST && row != TRACE { Bound::AtMost(FLAT) } else { Bound::None };
+            let place = [TABLE, row, &so_many(size.count, "rule")];
+            figures.push(Figure::paired(place, "µs a rule", &own[index], &values[against][index], bound));
         }
     }
     Ok(figures)
 }
 
-const STEPS: [(&str, &str); 7] = [
-    ("parse a policy file", "µs a rule"),
-    ("resolve and compile", "µs a rule"),
-    ("plan the first time", "µs a rule"),
-    ("plan one container's change", "µs a rule"),
-    ("parse ipset save", "µs a rule"),
-    ("parse iptables-save, foreign rules", "µs a rule"),
-    ("trace a packet", "µs"),
+const STEPS: [&str; 7] = [
+    "parse a policy file",
+    "resolve and compile",
+    "plan the first time",
+    "plan one container's change",
+    "parse ipset save",
+    "parse iptables-save, foreign rules",
+    TRACE,
 ];
+
+const TRACE: &str = "trace a packet, past every member of every set";
 
 /// The largest part of a policy that a file may hold (4 MiB).
 const IN_A_FILE: usize = 50_000;
 
-fn at(size: usize, rounds: usize) -> Result<Vec<Vec<f64>>> {
-    let text = world::rules(size.min(IN_A_FILE));
-    let mut policy = Document::parse(&text)?.policy().clone();
-    for number in policy.rules.len()..size {
-        let mut rule = policy.rules[number % 100].clone();
-        rule.targets = vec![format!("c{number}").parse()?];
-        policy.rules.push(rule);
-    }
-    let world = World { policy, sets: BTreeMap::new(), inventory: world::inventory(size)? };
-    let begun = world::empty();
-    let desired = world.pass().desired(&begun);
-    let holding = world::holding(&desired);
-    let one_less = without_one(&holding, &desired)?;
-    let (sets, tables) = (sets_text(&desired), foreign(size));
-    let packet = packet(size);
-    let calls = 100;
+/// Of a small size each step is done so often that about so many rules are worked on.
+const TOGETHER: usize = 10_000;
 
-    let mut values = vec![Vec::new(); STEPS.len()];
-    for _ in 0..rounds {
-        values[0].push(micros(|| drop(black_box(Document::parse(&text)))) / as_f64(size.min(IN_A_FILE)));
-        values[1].push(micros(|| drop(black_box(world.pass().desired(&begun)))) / as_f64(size));
-        values[2].push(micros(|| drop(black_box(plan::plan(&begun, &desired)))) / as_f64(size));
-        values[3].push(micros(|| drop(black_box(plan::plan(&one_less, &desired)))) / as_f64(size));
-        values[4].push(micros(|| drop(black_box(parse_ipset_save(&sets)))) / as_f64(size));
-        values[5].push(micros(|| drop(black_box(parse_iptables_save(Family::V4, &tables)))) / as_f64(size));
-        let walk = || (0..calls).for_each(|_| drop(black_box(forward(&holding, Family::V4, &packet))));
-        values[6].push(micros(walk) / f64::from(calls));
+/// What the steps of one size work on.
+struct Size {
+    count: usize,
+    text: String,
+    world: World,
+    begun: Dump,
+    desired: Desired,
+    holding: Dump,
+    one_less: Dump,
+    sets: String,
+    tables: String,
+    packet: Packet,
+}
+
+impl Size {
+    fn new(count: usize) -> Result<Self> {
+        let text = world::rules(count.min(IN_A_FILE));
+        let mut policy = Document::parse(&text)?.policy().clone();
+        for number in policy.rules.len()..count {
+            let mut rule = policy.rules[number % 100].clone();
+            rule.targets = vec![format!("c{number}").parse()?];
+            policy.rules.push(rule);
+        }
+        let world = World { policy, sets: BTreeMap::new(), inventory: world::inventory(count)? };
+        let begun = world::empty();
+        let desired = world.pass().desired(&begun);
+        let holding = world::holding(&desired);
+        let one_less = without_one(&holding, &desired)?;
+        let (sets, tables) = (sets_text(&desired), foreign(count));
+        Ok(Self { count, text, world, begun, desired, holding, one_less, sets, tables, packet: packet(count) })
     }
-    Ok(values)
+
+    /// Microseconds a rule of every step, once.
+    fn steps(&self) -> [f64; STEPS.len()] {
+        let times = (TOGETHER / self.count).max(1);
+        let each = |rules: usize, step: &dyn Fn()| micros(|| (0..times).for_each(|_| step())) / as_f64(times * rules);
+        [
+            each(self.count.min(IN_A_FILE), &|| drop(black_box(Document::parse(&self.text)))),
+            each(self.count, &|| drop(black_box(self.world.pass().desired(&self.begun)))),
+            each(self.count, &|| drop(black_box(plan::plan(&self.begun, &self.desired)))),
+            each(self.count, &|| drop(black_box(plan::plan(&self.one_less, &self.desired)))),
+            each(self.count, &|| drop(black_box(parse_ipset_save(&self.sets)))),
+            each(self.count, &|| drop(black_box(parse_iptables_save(Family::V4, &self.tables)))),
+            each(self.count, &|| drop(black_box(forward(&self.holding, Family::V4, &self.packet)))),
+        ]
+    }
 }
 
 fn micros(act: impl FnOnce()) -> f64 {

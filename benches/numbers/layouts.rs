@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use docker_firewall::compile::{Ground, ThirdLine};
-use docker_firewall::host::kernel::HostKernel;
+use docker_firewall::host::kernel::{self, HostKernel, KernelError};
 use docker_firewall::host::nft::Nft;
 use docker_firewall::host::tools::Tools;
+use docker_firewall::net::Family;
 use docker_firewall::reconcile::{self, Pass};
 use docker_firewall::resolve::Proof;
+use docker_firewall::ruleset::{Dump, Table};
 
 use crate::Result;
+use crate::figure::so_many;
 use crate::wires::{CLIENT, PORT, Wires, run};
 use crate::world::{self, DOCKERS_RULES, FRIENDS, World, address};
 
@@ -47,39 +50,61 @@ pub(crate) enum Layout {
     UfwDocker(usize),
     /// As whalewall lays them: a map from addresses to a chain a container. nft only.
     Whalewall(usize),
+    /// Where the cost comes from: an empty chain called from the `security` table, which Docker alone does not use.
+    EmptyHook,
+    /// One rule in `DOCKER-USER` that asks the set of friends and drops nobody.
+    OneRule,
+    /// This program's rules where there is no `security` table: one line of defence.
+    OneLine(usize),
 }
 
 impl Layout {
     pub(crate) fn name(self) -> String {
+        let of = |count| so_many(count, "container");
         match self {
             Self::Docker => "Docker alone".to_owned(),
-            Self::Ours { containers, friends: 1 } => format!("docker-firewall, {containers} containers"),
+            Self::Ours { containers, friends: 1 } => format!("docker-firewall, {}", of(containers)),
             Self::Ours { containers, friends } => {
-                format!("docker-firewall, {containers} containers, {friends} friends")
+                format!("docker-firewall, {}, {}", of(containers), so_many(friends, "friend"))
             }
-            Self::Third(count) => format!("docker-firewall with the third line, {count} containers"),
-            Self::Linear(count) => format!("linear rules, {count} containers"),
-            Self::UfwDocker(count) => format!("ufw-docker's layout, {count} containers"),
-            Self::Whalewall(count) => format!("whalewall's layout, {count} containers"),
+            Self::Third(count) => format!("docker-firewall with the agent's third line, {}", of(count)),
+            Self::EmptyHook => "limit: an empty chain called from security".to_owned(),
+            Self::OneRule => "limit: one rule that asks one set".to_owned(),
+            Self::OneLine(count) => format!("limit: docker-firewall without backstop, {}", of(count)),
+            Self::Linear(count) => format!("linear rules, {}", of(count)),
+            Self::UfwDocker(count) => format!("ufw-docker's layout, {}", of(count)),
+            Self::Whalewall(count) => format!("whalewall's layout, {}", of(count)),
         }
     }
 
     /// The container that is asked: the middle one, so that a linear search is half through.
     pub(crate) fn target(self) -> std::net::Ipv4Addr {
         match self {
-            Self::Docker => address(0),
+            Self::Docker | Self::EmptyHook | Self::OneRule => address(0),
             Self::Ours { containers: count, .. }
             | Self::Third(count)
+            | Self::OneLine(count)
             | Self::Linear(count)
             | Self::UfwDocker(count)
             | Self::Whalewall(count) => address(count / 2),
         }
     }
 
+    /// Whether strangers get through, for nobody is kept out.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, Self::Docker | Self::EmptyHook | Self::OneRule)
+    }
+
+    /// Whether this is the program as it is installed, and not a part of it.
+    pub(crate) fn is_ours(self) -> bool {
+        matches!(self, Self::Ours { .. } | Self::Third(_))
+    }
+
     /// Writes it in this network namespace; whoever owns its third line has to live as long as it.
     pub(crate) fn load(self, wires: &Wires, flavour: Flavour) -> Result<Option<Nft>> {
         wires.at_router(|| {
             restore(flavour, DOCKERS_RULES)?;
+            restore(flavour, &wires.publishing(self.target()))?;
             // The engine makes DOCKER-USER in both families.
             run(
                 &[&format!("ip6tables-{}-restore", flavour.name())],
@@ -87,8 +112,17 @@ impl Layout {
             )?;
             match self {
                 Self::Docker => {}
-                Self::Ours { containers, friends } => drop(ours(containers, friends, Proof::No)?),
-                Self::Third(containers) => return ours(containers, 1, Proof::Wanted),
+                Self::Ours { containers, friends } => drop(ours(containers, friends, Proof::No, true)?),
+                Self::Third(containers) => return ours(containers, 1, Proof::Wanted, true),
+                Self::OneLine(containers) => drop(ours(containers, 1, Proof::No, false)?),
+                Self::EmptyHook => restore(flavour, "*security\n:EMPTY - [0:0]\n-A FORWARD -j EMPTY\nCOMMIT\n")?,
+                Self::OneRule => {
+                    run(&["ipset", "restore"], &world::set_text(FRIENDS, CLIENT, 1))?;
+                    restore(
+                        flavour,
+                        &format!("*filter\n-A DOCKER-USER -m set --match-set {FRIENDS} src -j RETURN\nCOMMIT\n"),
+                    )?;
+                }
                 Self::Linear(count) => restore(flavour, &linear(count))?,
                 Self::UfwDocker(count) => restore(flavour, &ufw_docker(count))?,
                 Self::Whalewall(count) => drop(run(&["nft", "-f", "-"], &whalewall(count))?),
@@ -103,21 +137,43 @@ fn restore(flavour: Flavour, text: &str) -> Result {
 }
 
 /// By the program's own pass, plan and apply.
-fn ours(containers: usize, friends: usize, proof: Proof) -> Result<Option<Nft>> {
+fn ours(containers: usize, friends: usize, proof: Proof, backstop: bool) -> Result<Option<Nft>> {
     let set = world::set_file(CLIENT, friends)?;
     let world = World {
         policy: world::friends_only()?,
         sets: BTreeMap::from([(FRIENDS.to_owned(), set)]),
         inventory: world::inventory(containers)?,
     };
-    apply(&world, proof)
+    apply(&world, proof, backstop)
+}
+
+/// A kernel whose `security` table nobody sees.
+struct Kernel {
+    host: HostKernel,
+    security: bool,
+}
+
+impl kernel::Kernel for Kernel {
+    fn observe(&mut self, members: &(dyn Fn(&str) -> bool + Sync)) -> std::result::Result<Dump, KernelError> {
+        let mut dump = self.host.observe(members)?;
+        dump.tables.retain(|(_, table), _| self.security || *table != Table::Security);
+        Ok(dump)
+    }
+
+    fn restore_rules(&mut self, family: Family, text: &str) -> std::result::Result<(), KernelError> {
+        self.host.restore_rules(family, text)
+    }
+
+    fn restore_sets(&mut self, text: &str) -> std::result::Result<(), KernelError> {
+        self.host.restore_sets(text)
+    }
 }
 
 /// Puts a world in force in this thread's network namespace.
-fn apply(world: &World, proof: Proof) -> Result<Option<Nft>> {
+fn apply(world: &World, proof: Proof, backstop: bool) -> Result<Option<Nft>> {
     let pass = Pass { proof, ..world.pass() };
     let users = pass.users();
-    let mut kernel = HostKernel::new(Tools::from_env());
+    let mut kernel = Kernel { host: HostKernel::new(Tools::from_env()), security: backstop };
     let before = reconcile::observe(&mut kernel, &users)?;
     let state = reconcile::apply(&mut kernel, &users, &before, &|state| pass.desired(state), &|| false)?.state;
     let Some(line) = ThirdLine::of(&pass.resolved(&state), |family| Ground::of(&state, family)) else {

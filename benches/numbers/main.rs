@@ -1,33 +1,34 @@
 //! The numbers that docs/benchmarks.md shows, each beside its baseline of the same run. `benches/run.sh` runs it as root;
 //! `cargo bench` alone measures the pure part.
 //!
-//! Usage: `numbers [--quick] [--store FILE] [PART...]`, then `numbers page --store FILE` for the Markdown.
+//! Usage: `numbers [--quick] [--store FILE] PART`; `numbers page FILE` prints the Markdown of what is kept, and
+//! `numbers keep FILE PART` takes a part from standard input.
 
 #![allow(missing_docs, reason = "a program")]
 
+mod agent;
+mod apart;
 mod commands;
 mod core;
+mod docker;
 mod engine;
 mod figure;
+mod ground;
 mod layouts;
 mod packets;
 mod page;
+mod probe;
+mod process;
+mod sets;
+mod store;
+mod summary;
 mod traffic;
+mod walk;
 mod wires;
 mod world;
 
-#[path = "../../tests/docker_engine/canned.rs"]
-#[allow(
-    dead_code,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "the tests' engine"
-)]
-mod canned;
-
 use std::error::Error;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -43,10 +44,17 @@ const PARTS: &[Part] = &[
     ("core", core::measure),
     ("packets", packets::measure),
     ("commands", commands::measure),
-    ("sets", commands::sets),
+    ("engine", docker::measure),
+    ("sets", sets::measure),
+    ("agent", agent::measure),
 ];
 
 fn main() -> ExitCode {
+    let name = std::env::args().next().unwrap_or_default();
+    if name.ends_with(docker::NOTHING) {
+        docker::do_nothing();
+        return ExitCode::SUCCESS;
+    }
     match obey() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -67,22 +75,33 @@ fn obey() -> Result {
             _ => names.push(word),
         }
     }
-    if names == ["page"] {
-        print!("{}", page::page(&page::read(&store.ok_or("page needs --store FILE")?)?));
-        return Ok(());
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    match names.as_slice() {
+        ["page", file] => print!("{}", page::page(&store::read(Path::new(file))?)),
+        ["keep", file, name] => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text)?;
+            store::keep(Path::new(file), name, &serde_json::from_str(&text)?)?;
+        }
+        [] => measure("core", quick, store.as_deref())?,
+        [name] => measure(name, quick, store.as_deref())?,
+        _ => return Err("one part at a time".into()),
     }
-    if names.is_empty() {
-        names.push("core".to_owned());
-    }
-    for name in names {
-        let (_, measure) = PARTS.iter().find(|(part, _)| *part == name).ok_or_else(|| {
-            let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
-            format!("no part '{name}': choose from {}", known.join(", "))
-        })?;
-        let before = page::Environment::now(quick);
-        let figures = measure(quick)?;
-        print!("{}", page::part(&name, &before.json(&figures)));
-        store.as_deref().map_or(Ok(()), |store: &Path| page::keep(store, &name, &before.json(&figures)))?;
+    Ok(())
+}
+
+/// Measures a part and keeps it; without a store its tables are printed.
+fn measure(name: &str, quick: bool, store: Option<&Path>) -> Result {
+    let (_, measure) = PARTS.iter().find(|(part, _)| *part == name).ok_or_else(|| {
+        let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
+        format!("no part '{name}': choose from {}", known.join(", "))
+    })?;
+    let begun = store::Environment::now(quick);
+    let part = begun.part(&measure(quick)?);
+    match store {
+        Some(store) if store == Path::new("-") => println!("{part}"),
+        Some(store) => store::keep(store, name, &part)?,
+        None => print!("{}", page::part(name, "", &part)),
     }
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Packets through the wires: new connections, and an established one.
+//! Packets through the wires: new connections, and an established one. Over the bare way one thread plays both ends; over a
+//! published port `apart` does.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -7,22 +8,21 @@ use std::time::{Duration, Instant};
 use rustix::net::sockopt::set_socket_linger;
 
 use crate::Result;
-use crate::figure::median;
-use crate::wires::{PORT, Wires};
+use crate::apart;
+use crate::figure::{as_f64, median};
+use crate::wires::{PATIENCE, Way, Wires};
 
 /// How many bytes of a stream are timed at once: short beside a slice of processor time, so that the median is of pieces
 /// that nobody interrupted.
 const PIECE: usize = 1 << 20;
 
-/// How long such a piece may take on the busiest machine.
-const PATIENCE: Duration = Duration::from_secs(10);
-
-/// The ends of one way through a router. One thread plays both: see `wires`.
+/// The ends of one way through a router.
 pub(crate) struct Traffic<'a> {
-    wires: &'a Wires,
-    tcp: TcpListener,
-    udp: UdpSocket,
-    target: SocketAddr,
+    pub(crate) wires: &'a Wires,
+    pub(crate) tcp: TcpListener,
+    pub(crate) udp: UdpSocket,
+    /// Where the client calls.
+    pub(crate) target: SocketAddr,
 }
 
 /// What new connections cost.
@@ -37,12 +37,15 @@ pub(crate) struct New {
 impl<'a> Traffic<'a> {
     pub(crate) fn new(wires: &'a Wires, target: Ipv4Addr) -> Result<Self> {
         let (tcp, udp) = wires.services(target)?;
-        Ok(Self { wires, tcp, udp, target: SocketAddr::from((target, PORT)) })
+        Ok(Self { wires, tcp, udp, target: wires.called(target) })
     }
 
     /// UDP, every flow from a port of its own: there and back.
     pub(crate) fn udp_new(&self, count: usize) -> Result<New> {
         self.wires.flush()?;
+        if self.wires.way == Way::Published {
+            return apart::udp_new(self, count);
+        }
         self.wires.at_client(|| {
             let (mut times, mut wholes) = (Vec::with_capacity(count), Vec::with_capacity(count));
             let mut buffer = [0; 64];
@@ -50,7 +53,7 @@ impl<'a> Traffic<'a> {
                 let begun = Instant::now();
                 let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
                 socket.connect(self.target)?;
-                socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+                socket.set_read_timeout(Some(PATIENCE))?;
                 let sent = Instant::now();
                 socket.send(&[1; 16])?;
                 let (length, peer) = self.udp.recv_from(&mut buffer)?;
@@ -67,11 +70,14 @@ impl<'a> Traffic<'a> {
     /// TCP, every connection from a port of its own: until `connect` returns.
     pub(crate) fn tcp_new(&self, count: usize) -> Result<New> {
         self.wires.flush()?;
+        if self.wires.way == Way::Published {
+            return apart::tcp_new(self, count);
+        }
         self.wires.at_client(|| {
             let (mut times, mut wholes) = (Vec::with_capacity(count), Vec::with_capacity(count));
             for _ in 0..count {
                 let sent = Instant::now();
-                let stream = TcpStream::connect_timeout(&self.target, Duration::from_secs(2))?;
+                let stream = TcpStream::connect_timeout(&self.target, PATIENCE)?;
                 times.push(sent.elapsed().as_secs_f64() * 1e6);
                 drop(self.tcp.accept()?);
                 // A reset leaves nothing to wait for, so ports do not run out.
@@ -85,8 +91,10 @@ impl<'a> Traffic<'a> {
 
     /// One stream, in megabytes a second.
     pub(crate) fn stream(&self, during: Duration) -> Result<f64> {
-        let mut client =
-            self.wires.at_client(|| Ok(TcpStream::connect_timeout(&self.target, Duration::from_secs(2))?))?;
+        if self.wires.way == Way::Published {
+            return apart::stream(self, during);
+        }
+        let mut client = self.wires.at_client(|| Ok(TcpStream::connect_timeout(&self.target, PATIENCE)?))?;
         let (mut server, _) = self.tcp.accept()?;
         client.set_nonblocking(true)?;
         server.set_nonblocking(true)?;
@@ -117,10 +125,13 @@ impl<'a> Traffic<'a> {
 
     /// Small packets of one flow, a second, those that arrive: two there for one back.
     pub(crate) fn small(&self, during: Duration) -> Result<f64> {
+        if self.wires.way == Way::Published {
+            return apart::small(self, during);
+        }
         self.wires.at_client(|| {
             let client = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
             client.connect(self.target)?;
-            client.set_read_timeout(Some(Duration::from_secs(2)))?;
+            client.set_read_timeout(Some(PATIENCE))?;
             let (begun, mut rates) = (Instant::now(), Vec::new());
             let mut buffer = [0; 64];
             while begun.elapsed() < during {
@@ -147,13 +158,8 @@ impl<'a> Traffic<'a> {
             client.send(&[1; 18])?;
             self.udp.set_read_timeout(Some(within))?;
             let came = self.udp.recv_from(&mut [0; 64]).is_ok();
-            self.udp.set_read_timeout(Some(Duration::from_secs(2)))?;
+            self.udp.set_read_timeout(Some(PATIENCE))?;
             Ok(came)
         })
     }
-}
-
-#[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-pub(crate) fn as_f64(count: usize) -> f64 {
-    count as f64
 }

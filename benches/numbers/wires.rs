@@ -1,7 +1,4 @@
 //! Three network namespaces in a row: client, router, server. No packet leaves them.
-//!
-//! One thread sends and receives: its sockets are in the client's and the server's namespace, and the kernel carries a
-//! packet through the router within the call that sends it. So a figure is the path's own cost, not the scheduler's.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,40 +6,76 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::process::{Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::Result;
 use crate::world::{BRIDGE, GATEWAY, SUBNET};
 
+/// The host's address outside.
+pub(crate) const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 pub(crate) const CLIENT: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 /// Another address of the client's, which is no friend's.
 pub(crate) const STRANGER: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 66);
 /// Where the containers' service listens.
 pub(crate) const PORT: u16 = 8080;
 
+/// What a packet crosses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Two veth pairs and the router's rules; the client calls the container's address, and one thread plays both ends. So the
+    /// kernel carries a packet through within the call that sends it, nobody waits, and each rule weighs as much as it can.
+    Bare,
+    /// What stands between a client and a container: the host's address and a published port, Docker's DNAT, a Linux
+    /// bridge with the container's veth in it, and a server that is a thread of its own and has to be woken.
+    Published,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 2] = [Self::Published, Self::Bare];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Bare => "bare way",
+            Self::Published => "published port",
+        }
+    }
+}
+
+/// The longest that an end waits for the other.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
 /// The namespaces; they go with this value.
 pub(crate) struct Wires {
     name: String,
+    pub(crate) way: Way,
 }
 
 impl Wires {
     /// Lays the wires of that name, which no other has at the time.
-    pub(crate) fn lay(name: &str) -> Result<Self> {
-        let wires = Self { name: format!("dfb{}-{name}", std::process::id()) };
+    pub(crate) fn lay(name: &str, way: Way) -> Result<Self> {
+        let wires = Self { name: format!("dfb{}-{name}", std::process::id()), way };
         let [client, router, server] = wires.all();
         for namespace in wires.all() {
             run(&["ip", "netns", "add", &namespace], "")?;
         }
+        let inside = match way {
+            Way::Bare => format!("link add {BRIDGE} type veth peer name eth0 netns {server}\n"),
+            Way::Published => format!(
+                "link add {BRIDGE} type bridge\nlink add vethc type veth peer name eth0 netns {server}\n\
+                 link set vethc master {BRIDGE}\nlink set vethc up\n"
+            ),
+        };
         let router_side = format!(
-            "link set lo up\nlink add ext type veth peer name eth0 netns {client}\n\
-             link add {BRIDGE} type veth peer name eth0 netns {server}\naddr add 203.0.113.1/24 dev ext\n\
+            "link set lo up\nlink add ext type veth peer name eth0 netns {client}\n{inside}addr add {HOST}/24 dev ext\n\
              addr add {GATEWAY}/14 dev {BRIDGE}\nlink set ext up\nlink set {BRIDGE} up\n"
         );
         run(&["ip", "-n", &router, "-batch", "-"], &router_side)?;
         let client_side = format!(
             "link set lo up\nlink set eth0 up\naddr add {CLIENT}/24 dev eth0\naddr add {STRANGER}/24 dev eth0\n\
-             route add default via 203.0.113.1\n"
+             route add default via {HOST}\n"
         );
         run(&["ip", "-n", &client, "-batch", "-"], &client_side)?;
         // The server answers for every container's address.
@@ -74,9 +107,33 @@ impl Wires {
         within(&self.all()[2], || {
             let place = SocketAddr::from((address, PORT));
             let (tcp, udp) = (TcpListener::bind(place)?, UdpSocket::bind(place)?);
-            udp.set_read_timeout(Some(std::time::Duration::from_secs(2)))?;
+            udp.set_read_timeout(Some(PATIENCE))?;
+            // Of a listener, the longest that `accept` waits.
+            set_socket_timeout(&tcp, Timeout::Recv, Some(PATIENCE))?;
             Ok((tcp, udp))
         })
+    }
+
+    /// Where the client calls to reach the service at a container's address.
+    pub(crate) fn called(&self, address: Ipv4Addr) -> SocketAddr {
+        match self.way {
+            Way::Bare => SocketAddr::from((address, PORT)),
+            Way::Published => SocketAddr::from((HOST, PORT)),
+        }
+    }
+
+    /// What Docker writes for the port that a container publishes.
+    pub(crate) fn publishing(&self, address: Ipv4Addr) -> String {
+        if self.way == Way::Bare {
+            return String::new();
+        }
+        let rule = |protocol: &str| {
+            format!(
+                "-A DOCKER ! -i {BRIDGE} -p {protocol} -m {protocol} --dport {PORT} -j DNAT --to-destination {address}:{PORT}\n"
+            )
+        };
+        let rules = ["tcp", "udp"].map(rule).concat();
+        format!("*nat\n{rules}COMMIT\n")
     }
 
     /// Forgets all connections.

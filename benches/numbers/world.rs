@@ -100,7 +100,7 @@ pub(crate) fn addresses(first: Ipv4Addr, count: usize) -> impl Iterator<Item = I
 
 /// The text of a set of those addresses, as an administrator keeps it.
 pub(crate) fn set_text(name: &str, first: Ipv4Addr, count: usize) -> String {
-    let mut text = format!("create {name} hash:ip family inet hashsize 1024 maxelem {}\n", count.max(65_536) * 2);
+    let mut text = format!("create {name} hash:ip family inet hashsize 1024 maxelem 2097152\n");
     for address in addresses(first, count) {
         let _ = writeln!(text, "add {name} {address}");
     }
@@ -138,7 +138,10 @@ impl World {
 /// Docker's own rules for that bridge, after what 28.5 writes, with one rule for all published ports. What follows
 /// stands on these, and so does the baseline.
 pub(crate) const DOCKERS_RULES: &str = "*nat
+:PREROUTING ACCEPT [0:0]
 :POSTROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
 -A POSTROUTING -s 10.64.0.0/14 ! -o br-ffffffffffff -j MASQUERADE
 COMMIT
 *filter
