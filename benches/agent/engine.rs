@@ -160,7 +160,9 @@ impl World {
             "/containers/json?all=1" => Some((0..self.addresses.len()).map(|number| self.summary(number)).collect()),
             _ => {
                 let number = path.strip_prefix("/containers/")?.strip_suffix("/json")?;
-                let number = usize::from_str_radix(number.get(..12)?, 16).ok().filter(|number| *number < self.addresses.len())?;
+                let number = usize::from_str_radix(number.get(..12)?, 16)
+                    .ok()
+                    .filter(|number| *number < self.addresses.len())?;
                 Some(json!({
                     "Id": id(number), "Config": { "ExposedPorts": { "80/tcp": {} } }, "State": { "Pid": 0 },
                     "HostConfig": { "PublishAllPorts": false, "PortBindings":

@@ -123,17 +123,17 @@ impl Standing {
     }
 
     /// What is different with `inventory`, which is not part of a swarm.
-    pub fn change(&self, terms: &Terms<'_>, inventory: Arc<Inventory>) -> Change {
-        let nothing = Change { calls: Vec::new(), is_all: true, inventory: Arc::clone(&inventory), resolved: None };
+    pub fn change(&self, terms: &Terms<'_>, inventory: &Arc<Inventory>) -> Change {
+        let nothing = Change { calls: Vec::new(), is_all: true, inventory: Arc::clone(inventory), resolved: None };
         let meant = if self.inventory.networks == inventory.networks {
-            match self.concerned(&inventory) {
+            match self.concerned(inventory) {
                 Some(meant) if meant.is_empty() => return nothing,
                 meant => meant,
             }
         } else {
             None
         };
-        let (before, after) = (part(&self.inventory, meant.as_ref()), part(&inventory, meant.as_ref()));
+        let (before, after) = (part(&self.inventory, meant.as_ref()), part(inventory, meant.as_ref()));
         let (before, after) = (self.resolved(terms, &before), self.resolved(terms, &after));
         let (have, want) = (compile(&before, self.ground()), compile(&after, self.ground()));
         let is_all = have.tables == want.tables && self.is_whole(&have, &want);
@@ -214,7 +214,7 @@ impl Standing {
             let rules = terms.policy.rules.clone();
             let (closed, inside, proof) = (after.closed, after.inside, after.proof);
             let host_ports = self.record.host_ports.clone();
-            self.third = self.third_of(&Resolved { rules, closed, inside, proof, host_ports, ..Resolved::default() });
+            self.third = self.third_of(&Resolved { rules, host_ports, closed, inside, proof, ..Resolved::default() });
         }
         same
     }

@@ -40,10 +40,8 @@ impl Moment {
         all.ingress = None;
         for (at, container) in self.drawn.containers.iter().enumerate().filter(|(at, _)| self.changes[*at]) {
             // The first digits are what is remembered of an ID.
-            all.containers[at] = docker_firewall::inventory::Container {
-                id: format!("{at:x<64}").replace('x', "a"),
-                ..container.clone()
-            };
+            all.containers[at] =
+                docker_firewall::inventory::Container { id: format!("{at:a<64}"), ..container.clone() };
         }
         let mut here = all.clone();
         let mut absent = self.absent.into_iter();
@@ -116,7 +114,7 @@ proptest! {
             let mut whole = fork(&kernel);
             pass(&mut whole, &world);
 
-            let change = standing.change(&terms, Arc::new(world.inventory.clone()));
+            let change = standing.change(&terms, &Arc::new(world.inventory.clone()));
             for call in &change.calls {
                 kernel.restore_sets(call).unwrap();
                 for packet in &packets {

@@ -114,7 +114,7 @@ impl Members {
         if inventory.ingress.is_some() || inventory.containers.iter().any(wanted) {
             return Ok(None);
         }
-        let change = standing.change(&terms, inventory);
+        let change = standing.change(&terms, &inventory);
         let calls = change.calls.len();
         for text in &change.calls {
             if self.kernel.restore_sets(text).is_err() {
