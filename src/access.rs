@@ -17,7 +17,7 @@ mod ways;
 
 pub use effect::{Onlooker, Stranger};
 pub use ingress::{ServiceAccess, service_access};
-pub use way::{Calls, Exposure, Lead, Resident, Road, Way};
+pub use way::{Calls, Exposure, Lead, Resident, Road, Tried, Way};
 pub use ways::{View, pending_ways, service_ways, ways, withheld_ways};
 
 /// Who reaches one port.

@@ -7,7 +7,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use docker_firewall::access::{Exposure, Resident, Road, Way};
+use docker_firewall::access::{Exposure, Resident, Road, Tried, Way};
+use docker_firewall::effective::Answer;
 use docker_firewall::graph::Graph;
 use docker_firewall::net::Family;
 use docker_firewall::page::{Report, page};
@@ -129,6 +130,15 @@ fn ways() -> Vec<Way> {
         rules: Vec::new(),
         managed: exposure != Exposure::World,
         calls: None,
+        tried: vec![Tried {
+            name: from.to_owned(),
+            address: [192, 0, 2, 1].into(),
+            to: ([192, 0, 2, 2], 8080).into(),
+            answer: Answer::Allowed,
+            because: "no rule stands in the way".to_owned(),
+            steps: vec!["met     iptables -t filter -A DOCKER-USER -j RETURN".to_owned(), HOSTILE.to_owned()],
+        }],
+        traffic: None,
     };
     vec![
         way("web10", Exposure::World, "everyone"),
@@ -173,6 +183,18 @@ fn the_page_filters_and_no_name_runs() {
     browser.eval("document.getElementById('unmanaged').click(); document.getElementById('search').focus()");
     browser.call("Input.insertText", json!({"text": "NOBODY"}));
     assert_eq!(browser.rows(), ["db"]);
+    // Paths that are folded away are not searched; a click on who can reach a way opens its path, and one box opens all.
+    browser.eval("const own = document.getElementById('search'); own.value = 'docker-user'; own.dispatchEvent(new Event('input', {bubbles: true}))");
+    assert!(browser.rows().is_empty());
+    browser.eval("own.value = ''; own.dispatchEvent(new Event('input', {bubbles: true}))");
+    let steps = "[...document.querySelectorAll('tbody li')].filter((step) => step.checkVisibility()).length";
+    assert_eq!(browser.eval(steps), 0);
+    browser.eval("document.querySelector('tbody summary').click()");
+    assert_eq!(browser.eval(steps), 2);
+    browser.eval("document.getElementById('paths').click()");
+    assert_eq!(browser.eval(steps), 8);
+    browser.eval("document.getElementById('paths').click()");
+    assert_eq!(browser.eval(steps), 0);
     browser.eval("const box = document.getElementById('search'); box.value = ''; box.dispatchEvent(new Event('input', {bubbles: true}))");
 
     // By keyboard: the first heading's button, as TAB reaches it.

@@ -5,13 +5,13 @@
 //! Where one does not, those are named who get through in truth; where a rule decides that is not understood, nobody is.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 
-use super::way::{Calls, Exposure, Lead, Road, Way};
+use super::way::{Calls, Exposure, Lead, Road, Tried, Way};
 use super::{Who, is_everybody, label};
-use crate::effective::{Answer, Cause, Others, Passage};
+use crate::effective::{Answer, Cause, Others, Passage, Step};
 use crate::net::{Family, Protocol};
 use crate::policy::{Policy, Rule, RuleSource, Verdict};
 
@@ -40,7 +40,8 @@ pub trait Onlooker {
     fn host(&self, family: Family) -> &[IpAddr];
     /// Whether it can see what packets there go through.
     fn can_follow(&self, calls: &Calls) -> bool;
-    /// Sends it on its way. `apart`: it is wanted whom rules tell apart from it.
+    /// Sends it on its way, whose steps are kept if somebody wants to read them. `apart`: it is wanted whom rules tell apart
+    /// from it.
     fn follow(&self, calls: &Calls, to: (Protocol, IpAddr, u16), from: IpAddr, apart: bool) -> Passage;
 }
 
@@ -55,6 +56,9 @@ struct Trial {
     /// The answer as far as the kernel could be read.
     read: Answer,
     cause: Cause,
+    /// Where it called.
+    to: SocketAddr,
+    steps: Vec<Step>,
 }
 
 impl Trial {
@@ -95,6 +99,15 @@ pub(super) fn try_out(way: &mut Way, policy: &Policy, onlooker: &dyn Onlooker, n
         way.road = road;
     }
     journey.said_of(way);
+    way.tried = journey.trials.into_iter().filter(|trial| !trial.steps.is_empty()).map(Tried::from).collect();
+}
+
+impl From<Trial> for Tried {
+    fn from(trial: Trial) -> Self {
+        let Trial { name, address, to, answer, cause, steps, .. } = trial;
+        let steps = steps.iter().map(ToString::to_string).collect();
+        Self { name, address, to, answer, because: cause.to_string(), steps }
+    }
 }
 
 struct Journey<'a> {
@@ -169,7 +182,8 @@ impl Journey<'_> {
             Answer::Unknown => 1,
             Answer::Allowed => 2,
         };
-        if let Some(widest) = passages.iter().rev().max_by_key(|passage| rank(passage.answer)) {
+        let each = passages.iter_mut().zip(&self.all).rev();
+        if let Some((widest, to)) = each.max_by_key(|(passage, _)| rank(passage.answer)) {
             self.trials.push(Trial {
                 name,
                 address: from,
@@ -178,6 +192,8 @@ impl Journey<'_> {
                 answer: widest.answer,
                 read: widest.read,
                 cause: widest.cause.clone(),
+                to: (to.1, to.2).into(),
+                steps: std::mem::take(&mut widest.steps),
             });
         }
         passages

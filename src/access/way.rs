@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Access, Who};
+use crate::effective::Answer;
 use crate::inventory::{Container, Inventory, Service};
 use crate::net::{Family, Protocol};
 use crate::resolve::Owner;
+use crate::tally::Traffic;
 
 /// How far a way is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -159,6 +161,27 @@ pub struct Way {
     pub managed: bool,
     /// What to try to see who comes in; `None` where there is nothing to try.
     pub calls: Option<Calls>,
+    /// Who was sent over it in thought, and what became of them; nothing unless their steps were asked for.
+    pub tried: Vec<Tried>,
+    /// What the kernel counted on it; `None` where rules have no say, and where nobody asked.
+    pub traffic: Option<Traffic>,
+}
+
+/// One caller whose way was followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tried {
+    /// What rules call him.
+    pub name: String,
+    /// The address that stood for it.
+    pub address: IpAddr,
+    /// Where he called.
+    pub to: SocketAddr,
+    /// Whether he got through.
+    pub answer: Answer,
+    /// What decided, in words.
+    pub because: String,
+    /// The way as far as it went, a line a step.
+    pub steps: Vec<String>,
 }
 
 /// Where packets are sent that take a way.
@@ -176,7 +199,7 @@ pub struct Calls {
 
 impl Way {
     /// A way that is closed until something else is said of it.
-    pub(super) fn to(resident: Resident, managed: bool) -> Self {
+    pub(crate) fn to(resident: Resident, managed: bool) -> Self {
         Self {
             to: resident,
             published: String::new(),
@@ -190,6 +213,8 @@ impl Way {
             rules: Vec::new(),
             managed,
             calls: None,
+            tried: Vec::new(),
+            traffic: None,
         }
     }
 

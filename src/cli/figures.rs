@@ -3,6 +3,8 @@
 //! Neither lock nor engine is asked: the sets themselves say whose an address is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::thread::{self, JoinHandle};
 
 use crate::compile;
 use crate::host::counters::{self, Counters};
@@ -13,7 +15,7 @@ use crate::host::tools::Tools;
 use crate::metrics::KernelFacts;
 use crate::net::Family;
 use crate::policy::{DOCUMENT_MAX, Document, Policy};
-use crate::ruleset::is_own_set;
+use crate::ruleset::{SetHeader, is_own_set};
 use crate::tally::{Tally, Totals};
 
 /// Readings, one after another.
@@ -30,19 +32,40 @@ impl Figures {
 
     /// Reads the kernel. The sums go on from those of the last reading.
     pub(super) fn read(&mut self) -> Result<KernelFacts, KernelError> {
-        let Counters { dump, sets, members } = counters::read(&mut HostKernel::new(Tools::from_env()))?;
-        let policy = in_force(&self.paths);
-        let foreign = sets.iter().filter(|set| !is_own_set(&set.name));
-        let ipsets = foreign.map(|set| (set.name.clone(), set.shape.family)).collect();
-        let tally = Tally::of(&policy, &compile::origins(&policy, &ipsets), &dump, &members);
+        let (policy, tally, headers) = look(&self.paths)?;
         self.totals.take(&tally.samples);
         let names = files::list_sets(&self.paths).unwrap_or_default();
         let users: BTreeSet<String> =
             names.iter().flat_map(|name| Family::ALL.map(|family| name.kernel_name(family))).collect();
-        let entries = sets.into_iter().filter(|set| users.contains(&set.name));
+        let entries = headers.into_iter().filter(|set| users.contains(&set.name));
         let sets: BTreeMap<String, u64> = entries.filter_map(|set| Some((set.name, set.entries?))).collect();
         Ok(KernelFacts { policy, sums: self.totals.sums().clone(), containers: tally.containers, sets })
     }
+}
+
+/// A reading that goes on while something else is done.
+pub(super) struct Reading(JoinHandle<Result<Tally, KernelError>>);
+
+impl Reading {
+    /// Begins one.
+    pub(super) fn begin(paths: Paths) -> Self {
+        Self(thread::spawn(move || look(&paths).map(|(_, tally, _)| tally)))
+    }
+
+    /// What it read.
+    pub(super) fn wait(self) -> Result<Tally, KernelError> {
+        self.0.join().unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+/// What the kernel counted by the rules that are in force, and the headers of all sets.
+fn look(paths: &Paths) -> Result<(Policy, Tally, Vec<SetHeader>), KernelError> {
+    let Counters { dump, sets, members } = counters::read(&mut HostKernel::new(Tools::from_env()))?;
+    let policy = in_force(paths);
+    let foreign = sets.iter().filter(|set| !is_own_set(&set.name));
+    let ipsets = foreign.map(|set| (set.name.clone(), set.shape.family)).collect();
+    let tally = Tally::of(&policy, &compile::origins(&policy, &ipsets), &dump, &members);
+    Ok((policy, tally, sets))
 }
 
 /// The rules that the kernel was last written by; where nobody knows those, the ones in the file.

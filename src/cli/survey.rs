@@ -2,9 +2,12 @@
 
 use jiff::Timestamp;
 
+use super::complaint;
 use super::context::Context;
 use super::failure::Failure;
+use super::figures::Reading;
 use super::format::Filters;
+use super::offline;
 use super::report::count;
 use super::session::{Need, Session};
 use super::text::{natural_order, printable};
@@ -12,6 +15,7 @@ use crate::access::{Exposure, Onlooker, View, Way, pending_ways, service_ways, w
 use crate::inventory::{Container, Inventory, Service};
 use crate::policy::{Policy, Target, nearest};
 use crate::resolve::{selects, selects_service};
+use crate::tally::count_traffic;
 
 mod seen;
 
@@ -34,14 +38,30 @@ pub(super) struct Survey {
 /// Keys of `--filter`.
 const FILTERS: [&str; 5] = ["container", "label", "network", "exposed", "managed"];
 
+/// What is wanted besides who comes in.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    /// Each step of those who were sent.
+    pub(super) steps: bool,
+    /// What the kernel counted.
+    pub(super) traffic: bool,
+}
+
 /// Looks around. Without privileges the policy alone is read.
-pub(super) fn survey(ctx: &mut Context, targets: &[Target], filters: &Filters) -> Result<Survey, Failure> {
+pub(super) fn survey(
+    ctx: &mut Context,
+    (targets, filters): (&[Target], &Filters),
+    wanted: Wanted,
+) -> Result<Survey, Failure> {
     filters.only(&FILTERS)?;
     filters.only_values("managed", &["true", "false"])?;
     filters.only_values("exposed", &Exposure::ALL.map(Exposure::name))?;
     let mut remarks = Vec::new();
+    let mut counting = None;
     let (session, world) = if Session::is_privileged() {
         let (mut session, whole) = Session::open_and_look(ctx)?;
+        // They are read while the ways are tried.
+        counting = wanted.traffic.then(|| Reading::begin(offline::paths(ctx)));
         if session.containers()?.services_withheld().is_some() {
             // Only the comments of members say what services publish here.
             session.state()?;
@@ -52,8 +72,12 @@ pub(super) fn survey(ctx: &mut Context, targets: &[Target], filters: &Filters) -
         remarks.push("note: read from the policy, not from the kernel, which needs CAP_NET_ADMIN (sudo)".to_owned());
         (Session::look(ctx, Need::Engine)?, None)
     };
-    let seen = world.map(|world| Seen::new(world, &session));
+    let seen = world.map(|world| Seen::new(world, &session, wanted.steps));
     let mut ways = found(&session, seen.as_ref(), targets)?;
+    if let Some(reading) = counting {
+        let id = |number: &usize| Some(session.policy().rules.get(number - 1)?.id());
+        count_traffic(&mut ways, &reading.wait().map_err(|error| complaint::kernel(&error))?, &id);
+    }
     ways.retain(|way| passes(way, filters));
     remarks.extend(seen.iter().flat_map(|seen| differences(&ctx.program, &ways, seen)));
     let host = session.containers()?.engine.name.clone();

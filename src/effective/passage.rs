@@ -96,6 +96,22 @@ pub enum Step {
     Turn(String),
 }
 
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Turn(text) => f.write_str(text),
+            Self::Rule(place, certainty) => {
+                let word = match certainty {
+                    Certainty::Matched => "met",
+                    Certainty::Doubtful => "perhaps",
+                    Certainty::Missed => "not",
+                };
+                write!(f, "{word:<7} {} -t {} -A {} {}", place.program, place.table, place.chain, place.text)
+            }
+        }
+    }
+}
+
 /// A journey.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passage {

@@ -187,6 +187,8 @@ mod tests {
             rules: rules.to_vec(),
             managed: !rules.is_empty(),
             calls: None,
+            tried: Vec::new(),
+            traffic: None,
         }
     }
 

@@ -1,4 +1,5 @@
-//! The table of `ls` as one page that can be mailed: no network, light and dark, by keyboard, on paper. Pure.
+//! The table of `ls` as one page that can be mailed: no network, light and dark, by keyboard, on paper. Who can reach a way
+//! opens to show the path that each of them takes, as `explain --verbose` does. Pure.
 //!
 //! Without its script it shows everything and filters by what styles can ask; the script adds search and sorting. A
 //! content security policy lets that one script run and nothing else, whatever a name may hold.
@@ -15,6 +16,9 @@ const SCRIPT: &str = include_str!("page.js");
 
 /// Longest name in a cell; hostile ones are longer.
 const CELL: usize = 300;
+
+/// Most bytes of steps in one page.
+const STEPS_MAX: usize = 4_000_000;
 
 /// What the page is about.
 #[derive(Clone, Debug)]
@@ -95,6 +99,7 @@ fn filters(text: &mut String, all: usize, count: &dyn Fn(Exposure) -> usize) {
     }
     text.push_str("</fieldset>\n");
     text.push_str("<label><input type=\"checkbox\" id=\"unmanaged\"> without rules only</label>\n");
+    text.push_str("<label id=\"paths-label\" hidden><input type=\"checkbox\" id=\"paths\"> open all paths</label>\n");
     text.push_str(
         "<label id=\"search-label\" hidden>Search <input type=\"search\" id=\"search\" autocomplete=\"off\"></label>\n",
     );
@@ -107,6 +112,7 @@ fn table(text: &mut String, ways: &[Way]) {
         let _ = write!(text, "<th scope=\"col\">{column}</th>");
     }
     text.push_str("</tr></thead>\n<tbody>\n");
+    let mut room = STEPS_MAX;
     for way in ways {
         let rules = way.rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let exposed = way.exposure.name();
@@ -114,12 +120,43 @@ fn table(text: &mut String, ways: &[Way]) {
         let _ = write!(text, "<tr class=\"{exposed}\" data-managed=\"{managed}\"><th scope=\"row\">");
         let _ = write!(text, "{}</th>", cell(&way.to.name));
         let family = way.family.map(|family| family.to_string()).unwrap_or_default();
-        for own in [&way.published, &way.port, &way.road.to_string(), &family, &way.told()] {
+        for own in [&way.published, &way.port, &way.road.to_string(), &family] {
             let _ = write!(text, "<td>{}</td>", cell(own));
         }
+        let _ = match explained(way, &mut room) {
+            how if how.is_empty() => write!(text, "<td>{}</td>", cell(&way.told())),
+            how => write!(text, "<td><details><summary>{}</summary>{how}</details></td>", cell(&way.told())),
+        };
         let _ = writeln!(text, "<td><b>{exposed}</b></td><td>{rules}</td><td>{managed}</td></tr>");
     }
     text.push_str("</tbody>\n</table>\n</div>\n");
+}
+
+/// What became of each who was sent over a way, and by which rules, as `explain --verbose` tells it.
+fn explained(way: &Way, room: &mut usize) -> String {
+    let mut text = String::new();
+    for tried in &way.tried {
+        let who = if tried.name == tried.address.to_string() {
+            tried.name.clone()
+        } else {
+            format!("{} ({})", tried.name, tried.address)
+        };
+        let line = format!("{who} -> {}: {}: {}", tried.to, tried.answer, tried.because);
+        let _ = write!(text, "<p>{}</p>", markup(&shorten(&printable(&line), 4 * CELL)));
+        let mut steps = String::new();
+        for step in &tried.steps {
+            let _ = write!(steps, "<li><code>{}</code></li>", markup(&shorten(&printable(step), 4 * CELL)));
+        }
+        // A page that nobody can mail explains nothing.
+        match room.checked_sub(steps.len()) {
+            Some(left) => {
+                *room = left;
+                let _ = write!(text, "<ol>{steps}</ol>");
+            }
+            None => text.push_str("<p>Its steps are left out of this page: docker firewall explain --verbose.</p>"),
+        }
+    }
+    text
 }
 
 /// RFC 4648, with padding.
@@ -142,7 +179,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::access::{Resident, Road};
+    use crate::access::{Resident, Road, Tried};
+    use crate::effective::Answer;
 
     #[test]
     fn base64_is_that_of_the_rfc() {
@@ -167,6 +205,15 @@ mod tests {
             rules: vec![1, 2],
             managed: true,
             calls: None,
+            tried: vec![Tried {
+                name: hostile.to_owned(),
+                address: [192, 0, 2, 1].into(),
+                to: ([192, 0, 2, 2], 80).into(),
+                answer: Answer::Allowed,
+                because: hostile.to_owned(),
+                steps: vec![hostile.to_owned()],
+            }],
+            traffic: None,
         };
         let (long, hostiles) = ("x".repeat(4096), [hostile.to_owned()]);
         let ways = [way(hostile), way(&long)];

@@ -7,6 +7,7 @@
 
 mod rows;
 mod totals;
+mod traffic;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ use crate::ruleset::{
 
 pub use rows::{Fate, Row, rows};
 pub use totals::Totals;
+pub use traffic::{Share, Traffic, count_traffic};
 
 /// Whose packets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,6 +50,8 @@ pub struct RuleGroup {
 pub struct Sample {
     /// Which counter, in words that stay the same from one reading to the next.
     pub source: String,
+    /// Of which family's packets.
+    pub family: Family,
     /// Whom it counts for.
     pub subject: Subject,
     /// What it says.
@@ -84,14 +88,14 @@ impl Tally {
                     let Some(rule) = &line.rule else { continue };
                     let source = format!("{family} {table}/{name} {}", line.text);
                     if *table == Table::Security && rule.action == Action::Drop {
-                        tally.add(source.clone(), Subject::Backstop, line.counts);
+                        tally.add(source.clone(), *family, Subject::Backstop, line.counts);
                     }
                     let Some((set, verdict)) = asked(rule) else { continue };
                     if verdict == Verdict::Allow && !last {
                         continue;
                     }
                     let group = RuleGroup { ids: ids(set), verdict, outward: is_outward(name) };
-                    tally.add(source, Subject::Rules(group), line.counts);
+                    tally.add(source, *family, Subject::Rules(group), line.counts);
                 }
             }
         }
@@ -101,14 +105,15 @@ impl Tally {
                 tally.containers.entry(ids(&member.set)).or_default().extend(name);
             } else if !member.nomatch && is_own_set(&member.set) && member.set.contains("guarded") {
                 let name = member.comment.as_deref().map(owner).unwrap_or_default();
-                tally.add(format!("{} {}", member.set, member.entry), Subject::Closed(name), member.counts);
+                let family = if member.set.starts_with("df6-") { Family::V6 } else { Family::V4 };
+                tally.add(format!("{} {}", member.set, member.entry), family, Subject::Closed(name), member.counts);
             }
         }
         tally
     }
 
-    fn add(&mut self, source: String, subject: Subject, counts: Counts) {
-        self.samples.push(Sample { source, subject, counts });
+    fn add(&mut self, source: String, family: Family, subject: Subject, counts: Counts) {
+        self.samples.push(Sample { source, family, subject, counts });
     }
 }
 

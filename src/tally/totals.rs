@@ -40,10 +40,12 @@ impl Totals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Family;
 
     fn sample(source: &str, subject: &str, packets: u64) -> Sample {
         let counts = Counts { packets, bytes: packets * 60 };
-        Sample { source: source.to_owned(), subject: Subject::Closed(subject.to_owned()), counts }
+        let subject = Subject::Closed(subject.to_owned());
+        Sample { source: source.to_owned(), family: Family::V4, subject, counts }
     }
 
     fn packets(totals: &Totals) -> Vec<u64> {

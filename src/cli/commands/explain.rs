@@ -23,7 +23,7 @@ use crate::cli::listing::print_objects;
 use crate::cli::session::{Need, Session};
 use crate::cli::text::printable;
 use crate::cli::world::World;
-use crate::effective::{Answer, Certainty, Passage, Step};
+use crate::effective::{Answer, Passage};
 use crate::net::Family;
 
 /// One way, tried.
@@ -148,7 +148,7 @@ impl Shown<'_> {
                 "Change": change(self.world, &self.ctx.program, way, first.address, passage, reason),
             });
             if self.args.verbose {
-                line["Path"] = passage.steps.iter().map(step).collect();
+                line["Path"] = passage.steps.iter().map(ToString::to_string).collect();
             }
             line
         };
@@ -192,27 +192,13 @@ impl Shown<'_> {
             told.push(line);
             if args.verbose {
                 for each in &trial.passage.steps {
-                    ctx.output.line(&format!("      {}", printable(&step(each))));
+                    ctx.output.line(&format!("      {}", printable(&each.to_string())));
                 }
             }
             let change = change(world, &ctx.program, &trial.way, first.address, &trial.passage, &trial.reason);
             if !change.is_empty() {
                 ctx.output.line(&format!("    -> {}", printable(&change)));
             }
-        }
-    }
-}
-
-fn step(step: &Step) -> String {
-    match step {
-        Step::Turn(text) => text.clone(),
-        Step::Rule(place, certainty) => {
-            let word = match certainty {
-                Certainty::Matched => "met",
-                Certainty::Doubtful => "perhaps",
-                Certainty::Missed => "not",
-            };
-            format!("{:<7} {} -t {} -A {} {}", word, place.program, place.table, place.chain, place.text)
         }
     }
 }

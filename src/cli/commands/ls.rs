@@ -8,16 +8,18 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::format::Format;
 use crate::cli::listing::{Entry, Listing};
-use crate::cli::survey::{Survey, survey};
+use crate::cli::survey::{Survey, Wanted, survey};
 use crate::page;
+use crate::tally::{Share, Traffic};
 
 /// Runs it. Without privileges it reads the policy only, and says so.
 pub fn run(ctx: &mut Context, args: LsArgs) -> Result<Exit, Failure> {
-    let found = survey(ctx, &args.targets, &args.filters)?;
-    if args.style.format == Some(Format::Html) {
+    let html = args.style.format == Some(Format::Html);
+    let found = survey(ctx, (&args.targets, &args.filters), Wanted { steps: html, traffic: !html })?;
+    if html {
         ctx.output.print(&written(&found));
     } else {
-        let headings = &["CONTAINER", "PUBLISHED", "PORT", "PATH", "FROM", "RULES", "MANAGED"];
+        let headings = &["CONTAINER", "PUBLISHED", "PORT", "PATH", "FROM", "ALLOWED", "DROPPED", "RULES", "MANAGED"];
         let entries = found.ways.iter().map(entry).collect();
         Listing { headings, flexible: &[4, 0], entries }.print(ctx, &args.style)?;
     }
@@ -45,6 +47,9 @@ fn entry(way: &Way) -> Entry {
     let rules = way.rules.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
     let labels: Vec<String> = way.to.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
     let road = way.road.to_string();
+    let packets =
+        |share: &dyn Fn(Traffic) -> Share| way.traffic.map(share).map_or_else(String::new, |it| it.to_string());
+    let (allowed, dropped) = (packets(&|traffic| traffic.allowed), packets(&|traffic| traffic.dropped));
     Entry {
         name: way.to.name.clone(),
         fields: json!({
@@ -52,7 +57,7 @@ fn entry(way: &Way) -> Entry {
             "Labels": labels.join(","), "Published": way.published, "Port": way.port, "Path": road,
             "Family": way.family.map(|family| family.to_string()).unwrap_or_default(), "From": way.from,
             "Policy": way.intended.as_ref().unwrap_or(&way.from), "Differs": way.intended.is_some().to_string(),
-            "Because": way.because, "Exposed": way.exposure.name(), "Rules": rules, "Managed": way.managed.to_string(),
+            "Because": way.because, "Allowed": allowed, "Dropped": dropped, "Exposed": way.exposure.name(), "Rules": rules, "Managed": way.managed.to_string(),
         }),
         cells: vec![
             way.to.name.clone(),
@@ -60,6 +65,8 @@ fn entry(way: &Way) -> Entry {
             way.port.clone(),
             road,
             way.told(),
+            allowed,
+            dropped,
             rules,
             if way.managed { "yes" } else { "no" }.to_owned(),
         ],

@@ -39,6 +39,8 @@ pub(super) struct Seen<'a> {
     host: BTreeMap<Family, Vec<IpAddr>>,
     standing: RefCell<HashMap<(RuleSource, Family), Option<IpAddr>>>,
     memo: Memo,
+    /// Whether somebody wants to read each step.
+    steps: bool,
     /// Rules that may still be asked.
     left: Cell<usize>,
 }
@@ -54,7 +56,7 @@ pub(super) fn world(session: &mut Session, whole: Whole) -> Result<World, Failur
 
 impl<'a> Seen<'a> {
     /// Looks at it.
-    pub(super) fn new(world: World, session: &'a Session) -> Self {
+    pub(super) fn new(world: World, session: &'a Session, steps: bool) -> Self {
         let rules = &session.policy().rules;
         let mut seen = Self {
             sets: &session.config().sets,
@@ -64,6 +66,7 @@ impl<'a> Seen<'a> {
             host: BTreeMap::new(),
             standing: RefCell::default(),
             memo: Memo::default(),
+            steps,
             left: Cell::new(RULES_MAX),
             world,
         };
@@ -328,7 +331,7 @@ impl Onlooker for Seen<'_> {
         let passage = self.world.follow(
             &call,
             from,
-            Effort { rules: self.left.get(), steps: false, apart, memo: Some(&self.memo) },
+            Effort { rules: self.left.get(), steps: self.steps, apart, memo: Some(&self.memo) },
         );
         self.left.set(self.left.get().saturating_sub(passage.asked));
         passage

@@ -150,8 +150,9 @@ fn ways() -> Command {
              something else, that follows as (policy: ...). It is unknown where a rule decides that\n\
              is not understood. Without CAP_NET_ADMIN (sudo) it is what the policy says.\n\
              Fields of templates: Container, ID, State, Networks, Labels, Published, Port, Path,\n\
-             Family, From, Policy, Differs, Because, Exposed, Rules, Managed.\n\
-             The kernel counts packets by rule and not by port: docker firewall rules --counters.",
+             Family, From, Policy, Differs, Because, Exposed, Allowed, Dropped, Rules, Managed.\n\
+             ALLOWED and DROPPED are packets to the container, as the kernel counted them; ≤ says\n\
+             that those of other ways or containers are among them.",
         )
         .after_help(LS)
         .args([

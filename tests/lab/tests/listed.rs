@@ -50,6 +50,7 @@ fn all_of_it(desk: &Desk) -> Result {
     desk.done("set create ipfriends")?;
     desk.done("set add ipfriends 203.0.113.10 fd00:1::10")?;
     desk.done("allow web --from ipfriends")?;
+    what_was_counted(desk)?;
     is(desk, "ipfriends", "restricted", [true, false])?;
     others_open(desk)?;
     others_close(desk)?;
@@ -57,6 +58,30 @@ fn all_of_it(desk: &Desk) -> Result {
     ours_is_missing(desk)?;
     is(desk, "ipfriends", "restricted", [true, false])?;
     what_is_not_read(desk)
+}
+
+/// Packets of the friend and of the stranger, the most of each way where there are several; and in the page the path that each of them takes.
+fn what_was_counted(desk: &Desk) -> Result {
+    let counted = || -> Result<(u64, u64)> {
+        let template = "{{.Published}} {{.Allowed}} {{.Dropped}}";
+        let output = desk.words(&["ls", "web", "--format", template])?;
+        let line = output.stdout.lines().find(|line| line.starts_with("0.0.0.0:8080 ")).expect("a row");
+        let figures: Vec<u64> =
+            line.split(' ').skip(1).map(|word| word.trim_start_matches('≤').parse().expect(line)).collect();
+        Ok((figures[0], figures[1]))
+    };
+    assert_eq!(counted()?, (0, 0));
+    assert!(desk.reaches(Client::Friend, Client::Host.v4(), 8080, "web")?);
+    let (allowed, dropped) = counted()?;
+    assert!(allowed >= 3 && dropped == 0, "{allowed} allowed, {dropped} dropped");
+    assert!(!desk.reaches(Client::Stranger, Client::Host.v4(), 8080, "web")?);
+    let (still, dropped) = counted()?;
+    assert!(still == allowed && dropped >= 1, "{still} of {allowed} allowed, {dropped} dropped");
+    let page = desk.words(&["ls", "--format", "html"])?.stdout;
+    for path in ["everyone (", "ipfriends (203.0.113.10) -&gt; 203.0.113.1:8080: allowed: ", "-A DOCKER-FIREWALL-TO"] {
+        assert!(page.contains(path), "{path} is not in the page");
+    }
+    Ok(())
 }
 
 fn others_open(desk: &Desk) -> Result {

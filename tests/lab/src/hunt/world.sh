@@ -70,7 +70,7 @@ hooked_everywhere() {
 }
 # What sets hold, by our names or all of them.
 ours() { ipset list -name | grep '^df[46]-'; }
-members() { ipset save "$@" | sed -n 's/ timeout [0-9]*//; /^add/p' | sort; }
+members() { ipset save "$@" | sed -nE 's/ (timeout|packets|bytes) [0-9]+//g; /^add/p' | sort; }
 remember() { members > /run/members; }
 as_remembered() { members | cmp -s - /run/members; }
 holds() { [ "$(members "$1")" = "$2" ]; }
