@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures the agent at 10, 100 and 1,000 containers against a made-up engine and the real kernel, in a network namespace
-# of its own: milliseconds from a container's start said by the engine to its new address in force, memory, and
-# processor time (the agent's and that of the tools it runs) at rest and at ten events a second.
+# of its own: milliseconds from a container's start said by the engine to its new address in force, memory
+# (resident, and of that its own alone), and processor time (the agent's and that of the tools it runs) at rest and at ten events a second.
 #   benches/agent.sh [release|debug] [nft|legacy] [RESTARTS] [SECONDS]
 set -euo pipefail
 cd "$(dirname "$0")/.."
