@@ -251,8 +251,16 @@ pub fn host_block(address: IpAddr) -> IpNet {
     if address.is_unspecified() { Family::of(&address).everything() } else { IpNet::from(address) }
 }
 
-/// Resolves every rule.
+/// Resolves every rule, and says what does not fit.
 pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
+    let mut findings = lint::findings(policy, facts);
+    let mut resolved = place(policy, facts);
+    findings.append(&mut resolved.findings);
+    Resolved { findings, ..resolved }
+}
+
+/// Resolves every rule. What is found is only what cannot be decided.
+pub fn place(policy: &Policy, facts: &Facts<'_>) -> Resolved {
     let inventory = facts.inventory;
     let mut places: BTreeMap<IpAddr, Place> = BTreeMap::new();
     let mut owners: BTreeMap<IpAddr, BTreeSet<&str>> = BTreeMap::new();
@@ -299,7 +307,7 @@ pub fn resolve(policy: &Policy, facts: &Facts<'_>) -> Resolved {
         }
     }
     let mut ingress = ingress::ports(policy, facts, &|address| owners.contains_key(address));
-    let mut findings = lint::findings(policy, facts);
+    let mut findings = Vec::new();
     // A container that claims the address where a swarm's ports arrive claims all of them.
     ingress.retain(|one| {
         let Some(names) = owners.get_mut(&one.address) else { return true };

@@ -10,6 +10,8 @@ mod onlooker;
 mod sandbox;
 #[path = "properties/sets.rs"]
 mod sets;
+#[path = "properties/standing.rs"]
+mod standing;
 #[path = "properties/ways.rs"]
 mod ways;
 mod world;

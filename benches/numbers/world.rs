@@ -60,7 +60,7 @@ pub(crate) fn inventory(count: usize) -> Result<Inventory> {
 fn container(number: usize, network: &str) -> Container {
     let port = u16::try_from(number % 40_000).unwrap_or(0) + 20_000;
     Container {
-        id: format!("{number:064x}"),
+        id: crate::engine::id(number),
         name: format!("c{number}"),
         labels: BTreeMap::new(),
         running: true,

@@ -21,7 +21,7 @@ pub use blind::is_canary;
 pub use ground::Ground;
 pub use origin::origins;
 pub use sandbox::{held, refresh_copies, sandbox};
-pub use sets::{guarded, host, host_answers, host_guarded, ruled, unseen};
+pub use sets::{guarded, host, host_answers, host_guarded, is_of_rule, ruled, unseen};
 pub use third::{ThirdLine, lower, own};
 pub use twin::twin;
 

@@ -90,6 +90,15 @@ pub(super) fn of_key(key: &Key, family: Family) -> String {
     format!("{}{verdict}-{}", prefix(family), digest(&format!("{key:?}")))
 }
 
+/// Whether a set of that name is a single kernel rule's, or its twin: which of these there are depends on who has which
+/// rules.
+pub fn is_of_rule(name: &str) -> bool {
+    let kinds = ["allow-", "deny-", "from-"];
+    Family::ALL.into_iter().any(|family| {
+        name.strip_prefix(prefix(family)).is_some_and(|rest| kinds.iter().any(|kind| rest.starts_with(kind)))
+    })
+}
+
 /// The set of literal source blocks; `level` keeps allows and denies apart.
 pub(super) fn of_blocks(blocks: &[IpNet], key: &Key, family: Family) -> String {
     format!("{}from-{}", prefix(family), digest(&format!("{} {blocks:?}", key.level % 2)))

@@ -57,19 +57,22 @@ pub(super) fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), Ker
 
 /// Reads the whole state.
 pub(super) fn observe(kernel: &mut HostKernel, members: &(dyn Fn(&str) -> bool + Sync)) -> Result<Dump, KernelError> {
-    let mut v4_save = None;
-    let known = if let Some(known) = &kernel.capabilities {
-        known.clone()
-    } else {
-        let (flavour, save) = find_flavour(kernel)?;
-        v4_save = Some(save);
-        Capabilities { flavour, missing: BTreeMap::new() }
+    // Which sets there are is another tool's business: it is asked meanwhile, whatever the flavour.
+    let seeker: &HostKernel = kernel;
+    let (known, v4_save, terse) = match &seeker.capabilities {
+        Some(known) => (known.clone(), None, None),
+        None => thread::scope(|scope| {
+            let terse = scope.spawn(|| list_sets(seeker));
+            let (flavour, save) = find_flavour(seeker)?;
+            let known = Capabilities { flavour, missing: BTreeMap::new() };
+            Ok((known, Some(save), Some(joined(terse))))
+        })?,
     };
     let reader: &HostKernel = kernel;
     let (v4, v6, terse) = thread::scope(|scope| {
         let v4 = scope.spawn(|| family_tables(reader, &known, Family::V4, v4_save));
         let v6 = scope.spawn(|| family_tables(reader, &known, Family::V6, None));
-        let terse = list_sets(reader);
+        let terse = terse.unwrap_or_else(|| list_sets(reader));
         (joined(v4), joined(v6), terse)
     });
     let (mut tables, mut missing) = v4?;

@@ -52,9 +52,7 @@ impl Pass<'_> {
 
     /// Reads the facts off the host's kernel.
     fn with_facts<T>(&self, state: &Dump, act: impl FnOnce(&Facts<'_>) -> T) -> T {
-        let users = self.users();
-        let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name) && !users.contains(*name));
-        let ipsets = foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect();
+        let ipsets = foreign(state, &self.users());
         let sets = self.sets.keys().cloned().collect();
         let (remembered, ingress) = (remembered(state), remembered_ingress(state));
         act(&Facts {
@@ -133,6 +131,12 @@ pub fn user_sets(
 /// The kernel's names of users' sets, both halves of each.
 pub(super) fn kernel_names<'a>(sets: impl Iterator<Item = &'a SetFile>) -> impl Iterator<Item = String> {
     sets.flat_map(|set| Family::ALL.map(|family| set.kernel_name(family)))
+}
+
+/// Other tools' sets with their families; `users` are the kernel's names of users' sets.
+pub(super) fn foreign(state: &Dump, users: &BTreeSet<String>) -> BTreeMap<String, Family> {
+    let foreign = state.sets.iter().filter(|(name, _)| !is_own_set(name) && !users.contains(*name));
+    foreign.map(|(name, set)| (name.clone(), set.shape.family)).collect()
 }
 
 /// A set of ours and its twin, of both families, as far as they are there: what somebody took out of one of them is not

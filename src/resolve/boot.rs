@@ -80,6 +80,32 @@ impl BootRecord {
         }
     }
 
+    /// Puts in the place of what `earlier` says, a part of this, what `later` says; what both say is left as it is.
+    pub fn replace(&mut self, earlier: &Self, later: Self) {
+        let place = |port: &HostPort| (port.block, port.protocol, port.port);
+        let gone: BTreeSet<&str> = earlier.owners.iter().map(|owner| &*owner.id).collect();
+        let stays: BTreeSet<String> = later.owners.iter().map(|owner| owner.id.clone()).collect();
+        self.owners.retain(|owner| !gone.contains(&*owner.id) || stays.contains(&owner.id));
+        for owner in later.owners.into_iter().filter(|owner| !earlier.owners.contains(owner)) {
+            match self.owners.binary_search_by(|known| known.id.cmp(&owner.id)) {
+                Ok(at) => self.owners[at] = owner,
+                Err(at) => self.owners.insert(at, owner),
+            }
+        }
+        for port in earlier.host_ports.iter().filter(|port| !later.host_ports.contains(port)) {
+            if let Ok(at) = self.host_ports.binary_search_by_key(&place(port), place) {
+                self.host_ports.remove(at);
+            }
+        }
+        for port in later.host_ports.into_iter().filter(|port| !earlier.host_ports.contains(port)) {
+            match self.host_ports.binary_search_by_key(&place(&port), place) {
+                Ok(at) => self.host_ports[at] = port,
+                Err(at) => self.host_ports.insert(at, port),
+            }
+        }
+        (self.inside, self.hook) = (later.inside, later.hook);
+    }
+
     /// Whether there is anything to close.
     pub fn is_active(&self) -> bool {
         !self.inside.is_empty() || !self.host_ports.is_empty()

@@ -48,6 +48,13 @@ impl DesiredSet {
             Self::Own(set) | Self::User { set, .. } => set,
         }
     }
+
+    /// The same, given away.
+    pub fn into_set(self) -> IpSet {
+        match self {
+            Self::Own(set) | Self::User { set, .. } => set,
+        }
+    }
 }
 
 /// Everything of ours.

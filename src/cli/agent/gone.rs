@@ -82,6 +82,14 @@ impl Gone {
         taken
     }
 
+    /// What is left of `known` without them; `None` where none of it was given back.
+    pub(super) fn left_of(&self, known: &Inventory) -> Option<Inventory> {
+        // Most causes tell of nobody who left, and then a copy is not worth its time.
+        let is_named = |container: &Container| self.0.contains_key(&container.id);
+        let mut left = known.containers.iter().any(is_named).then(|| known.clone())?;
+        self.take_from(&mut left).then_some(left)
+    }
+
     /// The same for what the engine says at this moment: what it says of a departure itself is settled.
     pub(super) fn correct(&mut self, listed: &mut Inventory) {
         self.0.retain(|id, left| {

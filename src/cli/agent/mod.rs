@@ -15,6 +15,7 @@ mod third;
 mod timers;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -137,7 +138,7 @@ struct Agent<'a> {
     fight: Fight,
     ready: bool,
     /// What the engine held when it last answered.
-    known: Option<Inventory>,
+    known: Option<Arc<Inventory>>,
     /// What it may still hold by what it says, and does not any more.
     gone: Gone,
     /// The engine does not answer.
@@ -386,13 +387,13 @@ impl Agent<'_> {
     /// Closes addresses that events say are free, before the engine is asked who may have them by now: the number of calls
     /// that wrote something. `None` when it is left to the pass that follows.
     fn close_what_is_free(&mut self) -> Option<usize> {
-        let mut left = self.known.clone().filter(|_| !self.away)?;
+        let known = self.known.as_ref().filter(|_| !self.away)?;
         let mut members = self.members.take_if(|members| members.are_enough())?;
-        if !self.gone.take_from(&mut left) {
+        let Some(left) = self.gone.left_of(known).map(Arc::new) else {
             self.members = Some(members);
             return Some(0);
-        }
-        let (calls, third) = members.pass(self.ctx, |_| Ok(left.clone())).ok().flatten()?;
+        };
+        let (calls, third) = members.pass(self.ctx, |_| Ok(Arc::clone(&left))).ok().flatten()?;
         self.members = Some(members);
         self.known = Some(left);
         self.third.hold(third, &mut self.log);
@@ -420,8 +421,7 @@ impl Agent<'_> {
             }
             Ok(mut inventory) => {
                 gone.correct(&mut inventory);
-                *known = Some(inventory.clone());
-                Ok(inventory)
+                Ok(Arc::clone(known.insert(Arc::new(inventory))))
             }
             Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => Err(failure),
         };
@@ -431,7 +431,7 @@ impl Agent<'_> {
             return None;
         };
         self.third.hold(third, &mut self.log);
-        self.collector.learn(members.config(), self.known.as_ref(), &offline::paths(self.ctx));
+        self.collector.learn(members.config(), self.known.as_deref(), &offline::paths(self.ctx));
         self.members = Some(members);
         Some(Done { calls, quick: true })
     }
@@ -453,11 +453,11 @@ impl Agent<'_> {
         let mut session = session.inspect_err(|_| self.changed = changed)?;
         if let Some(inventory) = &mut session.inventory {
             self.gone.correct(inventory);
-            self.known = Some(inventory.clone());
+            self.known = Some(Arc::new(inventory.clone()));
             self.blind = false;
         } else {
             self.changed = changed;
-            session.inventory.clone_from(&self.known);
+            session.inventory = self.known.as_deref().cloned();
         }
         if self.blind {
             session.following = Following::Blind;
@@ -481,9 +481,9 @@ impl Agent<'_> {
         let (calls, asked) = (applied.calls, session.proof);
         let held = self.third.hold(session.third_line(&applied.state), &mut self.log);
         self.record.third_line = self.third.missing().map(str::to_owned);
-        let seen = self.known.as_ref().filter(|_| !session.is_mute());
+        let seen = self.known.as_deref().filter(|_| !session.is_mute());
         self.collector.learn(session.config(), seen, &offline::paths(self.ctx));
-        self.members = Members::after(session, applied.state, plain);
+        self.members = Members::after(session, &applied.state, self.known.as_ref(), plain);
         // Where it could not be put up, or is down because there are no rules any more, nobody asks for the proof.
         let idle = asked == Proof::Asked && !self.third.is_up();
         if !held || idle { self.full() } else { Ok(Done { calls, quick: false }) }
