@@ -38,7 +38,7 @@ pub(crate) fn measure(quick: bool) -> Result<Vec<Figure>> {
         eprintln!("agent: {count} containers");
         let effort = if quick {
             // Of 10,000, which have no bound, fewer: each takes longer.
-            let (restarts, passes) = if count > 1000 { (10, 3) } else { (30, 5) };
+            let (restarts, passes) = if count > 1000 { (3, 1) } else { (30, 5) };
             Effort { restarts, passes, rest: Duration::from_secs(4) }
         } else {
             Effort { restarts: 200, passes: 15, rest: Duration::from_secs(60) }

@@ -27,7 +27,11 @@ pub(crate) fn measure(quick: bool) -> Result<Vec<Figure>> {
     prepare()?;
     let mut figures = Vec::new();
     for size in [1000, 100_000, 1_000_000] {
-        let rounds = if size > 1000 { 3 } else { 9 };
+        let rounds = match size {
+            1000 => 9,
+            1_000_000 if quick => 2,
+            _ => 3,
+        };
         // Of a million, quickly, what has a bound; and who asks all the while does so at any size.
         let all = !quick || size < 1_000_000;
         figures.extend(of_size(size, if quick { rounds } else { rounds * 3 }, all)?);

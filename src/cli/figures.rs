@@ -15,7 +15,7 @@ use crate::host::tools::Tools;
 use crate::metrics::KernelFacts;
 use crate::net::Family;
 use crate::policy::{DOCUMENT_MAX, Document, Policy};
-use crate::ruleset::{SetHeader, is_own_set};
+use crate::ruleset::is_own_set;
 use crate::tally::{Tally, Totals};
 
 /// Readings, one after another.
@@ -32,12 +32,13 @@ impl Figures {
 
     /// Reads the kernel. The sums go on from those of the last reading.
     pub(super) fn read(&mut self) -> Result<KernelFacts, KernelError> {
-        let (policy, tally, headers) = look(&self.paths)?;
+        let counters = counters::read(&mut HostKernel::new(Tools::from_env()))?;
+        let (policy, tally) = told(&self.paths, &counters);
         self.totals.take(&tally.samples);
         let names = files::list_sets(&self.paths).unwrap_or_default();
         let users: BTreeSet<String> =
             names.iter().flat_map(|name| Family::ALL.map(|family| name.kernel_name(family))).collect();
-        let entries = headers.into_iter().filter(|set| users.contains(&set.name));
+        let entries = counters.sets.into_iter().filter(|set| users.contains(&set.name));
         let sets: BTreeMap<String, u64> = entries.filter_map(|set| Some((set.name, set.entries?))).collect();
         Ok(KernelFacts { policy, sums: self.totals.sums().clone(), containers: tally.containers, sets })
     }
@@ -47,9 +48,12 @@ impl Figures {
 pub(super) struct Reading(JoinHandle<Result<Tally, KernelError>>);
 
 impl Reading {
-    /// Begins one.
-    pub(super) fn begin(paths: Paths) -> Self {
-        Self(thread::spawn(move || look(&paths).map(|(_, tally, _)| tally)))
+    /// Begins one, of what the tools printed already.
+    pub(super) fn begin(paths: Paths, saves: BTreeMap<Family, String>) -> Self {
+        Self(thread::spawn(move || {
+            let counters = counters::read_beside(&HostKernel::new(Tools::from_env()), &saves)?;
+            Ok(told(&paths, &counters).1)
+        }))
     }
 
     /// What it read.
@@ -58,14 +62,13 @@ impl Reading {
     }
 }
 
-/// What the kernel counted by the rules that are in force, and the headers of all sets.
-fn look(paths: &Paths) -> Result<(Policy, Tally, Vec<SetHeader>), KernelError> {
-    let Counters { dump, sets, members } = counters::read(&mut HostKernel::new(Tools::from_env()))?;
+/// The rules that are in force, and what was counted by them.
+fn told(paths: &Paths, Counters { dump, sets, members }: &Counters) -> (Policy, Tally) {
     let policy = in_force(paths);
     let foreign = sets.iter().filter(|set| !is_own_set(&set.name));
     let ipsets = foreign.map(|set| (set.name.clone(), set.shape.family)).collect();
-    let tally = Tally::of(&policy, &compile::origins(&policy, &ipsets), &dump, &members);
-    Ok((policy, tally, sets))
+    let tally = Tally::of(&policy, &compile::origins(&policy, &ipsets), dump, members);
+    (policy, tally)
 }
 
 /// The rules that the kernel was last written by; where nobody knows those, the ones in the file.

@@ -1,8 +1,9 @@
 //! The ways into containers as this moment shows them: what `ls` lists and `graph` draws.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::Timestamp;
 
-use super::complaint;
 use super::context::Context;
 use super::failure::Failure;
 use super::figures::Reading;
@@ -11,9 +12,9 @@ use super::offline;
 use super::report::count;
 use super::session::{Need, Session};
 use super::text::{natural_order, printable};
-use crate::access::{Exposure, Onlooker, View, Way, pending_ways, service_ways, ways, withheld_ways};
-use crate::inventory::{Container, Inventory, Service};
-use crate::policy::{Policy, Target, nearest};
+use crate::access::{Exposure, Onlooker, View, Way, pending_ways, rules_of, service_ways, ways, withheld_ways};
+use crate::inventory::{Container, Inventory, NetworkMode, Service};
+use crate::policy::{Policy, Rule, Target, nearest};
 use crate::resolve::{selects, selects_service};
 use crate::tally::count_traffic;
 
@@ -59,9 +60,10 @@ pub(super) fn survey(
     let mut remarks = Vec::new();
     let mut counting = None;
     let (session, world) = if Session::is_privileged() {
-        let (mut session, whole) = Session::open_and_look(ctx)?;
-        // They are read while the ways are tried.
-        counting = wanted.traffic.then(|| Reading::begin(offline::paths(ctx)));
+        let (mut session, mut whole) = Session::open_and_look(ctx)?;
+        let saves = std::mem::take(&mut whole.saves);
+        // The rest of it is read while the ways are tried.
+        counting = wanted.traffic.then(|| Reading::begin(offline::paths(ctx), saves));
         if session.containers()?.services_withheld().is_some() {
             // Only the comments of members say what services publish here.
             session.state()?;
@@ -76,12 +78,33 @@ pub(super) fn survey(
     let mut ways = found(&session, seen.as_ref(), targets)?;
     if let Some(reading) = counting {
         let id = |number: &usize| Some(session.policy().rules.get(number - 1)?.id());
-        count_traffic(&mut ways, &reading.wait().map_err(|error| complaint::kernel(&error))?, &id);
+        match reading.wait() {
+            Ok(mut tally) => {
+                tally.speak_of(&spoken_of(session.policy(), session.containers()?));
+                count_traffic(&mut ways, &tally, &id);
+            }
+            Err(error) => remarks.push(format!("warning: what was counted could not be read: {error}")),
+        }
     }
     ways.retain(|way| passes(way, filters));
     remarks.extend(seen.iter().flat_map(|seen| differences(&ctx.program, &ways, seen)));
     let host = session.containers()?.engine.name.clone();
     Ok(Survey { ways, policy: session.policy().clone(), host, now: session.now, remarks })
+}
+
+/// The containers that each rule speaks of, by the rule's ID.
+fn spoken_of(policy: &Policy, inventory: &Inventory) -> BTreeMap<String, BTreeSet<String>> {
+    let ids: Vec<String> = policy.rules.iter().map(Rule::id).collect();
+    let mut names: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // What comes to a container that is on another one's network is counted as the other's.
+    let joins = |container: &&Container| matches!(container.mode, NetworkMode::Container(_));
+    for container in inventory.containers.iter().filter(|container| !joins(container)) {
+        let numbers = rules_of(policy, inventory, container).into_iter().map(|(number, _)| number);
+        for id in numbers.filter_map(|number| ids.get(number - 1)) {
+            names.entry(id.clone()).or_default().insert(container.name.clone());
+        }
+    }
+    names
 }
 
 /// What a reader of these ways should know besides.

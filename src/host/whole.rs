@@ -18,6 +18,8 @@ use crate::ruleset::{WholeRuleset, names, parse_whole};
 pub struct Whole {
     /// Every table of both families, in the flavour of iptables that is in use.
     pub rulesets: BTreeMap<Family, WholeRuleset>,
+    /// The same as it was printed, with counters.
+    pub saves: BTreeMap<Family, String>,
     /// What judges packets besides and cannot be read here, in words.
     pub unread: Vec<String>,
 }
@@ -29,7 +31,7 @@ pub fn read(kernel: &mut HostKernel) -> Result<Whole, KernelError> {
     let (flavour, v4, v6, rest) = thread::scope(|scope| {
         let guess =
             known.as_ref().map_or_else(|| "ip6tables-save".to_owned(), |known| known.program(Family::V6, "save"));
-        let early = scope.spawn(move || (reader.call(&guess, &[], ""), guess));
+        let early = scope.spawn(move || (reader.call(&guess, &["--counters"], ""), guess));
         let beside = scope.spawn(|| {
             let routing = Family::ALL.into_iter().filter_map(|family| policy_routing(reader, family));
             native(reader).into_iter().chain(routing).collect::<Vec<_>>()
@@ -53,9 +55,10 @@ pub fn read(kernel: &mut HostKernel) -> Result<Whole, KernelError> {
     observe::settle(kernel, flavour);
     let mut whole = Whole::default();
     for (family, ruleset) in [(Family::V4, v4), (Family::V6, v6)] {
-        let Some(ruleset) = ruleset else { continue };
+        let Some((ruleset, save)) = ruleset else { continue };
         whole.unread.extend(ruleset.unreadable.iter().map(|said| format!("a table of native nft rules ({said})")));
         whole.rulesets.insert(family, ruleset);
+        whole.saves.insert(family, save);
     }
     whole.unread.extend(rest);
     Ok(whole)
@@ -67,9 +70,9 @@ fn ruleset(
     flavour: &Flavour,
     family: Family,
     save: Option<Result<String, KernelError>>,
-) -> Result<Option<WholeRuleset>, KernelError> {
+) -> Result<Option<(WholeRuleset, String)>, KernelError> {
     let program = flavour.program(family, "save");
-    let save = match save.unwrap_or_else(|| kernel.call(&program, &[], "").map(|ran| ran.stdout)) {
+    let save = match save.unwrap_or_else(|| kernel.call(&program, &["--counters"], "").map(|ran| ran.stdout)) {
         Ok(save) => save,
         Err(KernelError::Failed { .. } | KernelError::ToolMissing { .. })
             if family == Family::V6 && !kernel.has_ipv6() =>
@@ -78,7 +81,8 @@ fn ruleset(
         }
         Err(error) => return Err(error),
     };
-    parse_whole(&save).map(Some).map_err(|source| KernelError::Unparsable { tool: program, source })
+    let ruleset = parse_whole(&save).map_err(|source| KernelError::Unparsable { tool: program, source })?;
+    Ok(Some((ruleset, save)))
 }
 
 /// Rules of policy routing besides the kernel's own three: they look into other routing tables than the main one.

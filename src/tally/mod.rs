@@ -115,6 +115,15 @@ impl Tally {
         tally
     }
 
+    /// Takes it from somebody who knows them whom rules speak of, by their IDs: for a reading of few members.
+    pub fn speak_of(&mut self, names: &BTreeMap<String, BTreeSet<String>>) {
+        for sample in &self.samples {
+            let Subject::Rules(group) = &sample.subject else { continue };
+            let all = group.ids.iter().filter_map(|id| names.get(id)).flatten().cloned();
+            self.containers.entry(group.ids.clone()).or_default().extend(all);
+        }
+    }
+
     fn add(&mut self, source: String, family: Family, subject: Subject, counts: Counts) {
         self.samples.push(Sample { source, family, subject, counts });
     }
