@@ -206,18 +206,20 @@ fn what_no_rule_reaches(desk: &Desk) -> Result {
     assert!(!said.contains("hosty is guarded"), "{said}");
     assert!(!desk.lab.tcp(Client::Stranger, Client::Host.v4(), 8701)?.reached());
     assert!(desk.lab.tcp(Client::Friend, Client::Host.v4(), 8701)?.reached());
-    let listed = desk.idle("ls")?.stdout;
+    // What was counted is another test's.
+    let template = "{{.Container}} {{.Published}} {{.Port}} {{.Path}} {{.From}} {{.Rules}} {{.Managed}}";
+    let listed = desk.words(&["ls", "--format", template])?.stdout;
     let row = |name: &str| {
         let found = listed.lines().find(|line| line.split_whitespace().next() == Some(name));
         found.unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(row("hosty"), "hosty host network host everyone (not guarded) no");
-    assert_eq!(row("homely"), "homely 127.0.0.1:8700 80/tcp dnat host only 1 yes");
-    assert_eq!(row("bound"), "bound 203.0.113.1:8701 80/tcp dnat 203.0.113.10 1 yes");
+    assert_eq!(row("hosty"), "hosty host network host everyone (not guarded) false");
+    assert_eq!(row("homely"), "homely 127.0.0.1:8700 80/tcp dnat host only 1 true");
+    assert_eq!(row("bound"), "bound 203.0.113.1:8701 80/tcp dnat 203.0.113.10 1 true");
     assert!(listed.contains("[::]:8080"), "{listed}");
     for line in desk.idle("ls --format json")?.stdout.lines() {
         assert!(
-            line.starts_with("{\"Because\":\"") && line.contains("\"Container\":\"") && line.ends_with('}'),
+            line.starts_with("{\"Allowed\":\"") && line.contains("\"Container\":\"") && line.ends_with('}'),
             "{line}"
         );
     }
