@@ -15,8 +15,13 @@ pub(super) const DONE: u16 = 3;
 
 /// A line to netfilter's part of this network namespace.
 pub(super) fn socket() -> io::Result<OwnedFd> {
+    subscribed(0)
+}
+
+/// The same on which its notifications of these groups come, a bit each.
+pub(super) fn subscribed(groups: u32) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(NETFILTER))?;
-    bind(&socket, &SocketAddrNetlink::new(0, 0))?;
+    bind(&socket, &SocketAddrNetlink::new(0, groups))?;
     Ok(socket)
 }
 
@@ -50,6 +55,11 @@ pub(super) fn find(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
         rest = rest.get(length.next_multiple_of(4).max(4)..)?;
     }
     None
+}
+
+/// What an attribute says that is a text, up to the NUL that ends it.
+pub(super) fn text(value: &[u8]) -> String {
+    String::from_utf8_lossy(value.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
 }
 
 /// A message of netfilter: its kind, its flags (`NLM_F_...`), what follows the kind in `nfgenmsg`, its attributes.

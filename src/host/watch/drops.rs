@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, netdevice, recv, send, sockopt};
 
-use crate::host::netlink::{ERROR, GENERAL, attribute, error_number, find, message, messages, socket};
+use crate::host::netlink::{ERROR, GENERAL, attribute, error_number, find, message, messages, socket, text};
 use crate::ruleset::{LOG_BYTES, LOG_GROUP};
 
 /// `NFNL_SUBSYS_ULOG` of `linux/netfilter/nfnetlink.h` with `NFULNL_MSG_PACKET` and `NFULNL_MSG_CONFIG` of
@@ -123,9 +123,8 @@ fn packets(datagram: &[u8]) -> Vec<Dropped> {
     let big = |bytes: &[u8]| Some(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?));
     let packet = |body: &[u8]| {
         let attributes = body.get(GENERAL..)?;
-        let prefix = find(attributes, PREFIX).unwrap_or_default();
         Some(Dropped {
-            prefix: String::from_utf8_lossy(prefix.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned(),
+            prefix: find(attributes, PREFIX).map(text).unwrap_or_default(),
             interface: find(attributes, IN_DEVICE).and_then(big).unwrap_or_default(),
             bytes: find(attributes, PAYLOAD).unwrap_or_default().to_vec(),
             sequence: find(attributes, SEQ).and_then(big),

@@ -6,9 +6,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::netlink::{self, SocketAddrNetlink};
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
+use rustix::net::{RecvFlags, recv};
 
+use crate::host::netlink::{GENERAL, find, messages, subscribed, text};
 use crate::ruleset::{is_own_chain, names};
 
 /// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h, as a bit.
@@ -28,9 +28,6 @@ const RULE_CHAIN: u16 = 2;
 const CHAIN_NAME: u16 = 3;
 const GEN_PROC_PID: u16 = 2;
 const GEN_PROC_NAME: u16 = 3;
-/// Bytes of a `nlmsghdr`, and of it with the `nfgenmsg` that follows.
-const HEADER: usize = 16;
-const BODY: usize = 20;
 
 /// A subscription to changes of this network namespace's `nf_tables` ruleset.
 #[derive(Debug)]
@@ -51,10 +48,7 @@ pub struct Touched {
 impl RulesetWatch {
     /// Subscribes. Fails where the kernel has no `nf_tables`, or forbids it.
     pub fn open() -> io::Result<Self> {
-        let socket =
-            socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, Some(netlink::NETFILTER))?;
-        bind(&socket, &SocketAddrNetlink::new(0, NFTABLES))?;
-        Ok(Self { socket, buffer: vec![0; 1 << 16] })
+        Ok(Self { socket: subscribed(NFTABLES)?, buffer: vec![0; 1 << 16] })
     }
 
     /// Blocks until a transaction is over that touched a chain of ours, or one that calls ours. What Docker writes into
@@ -68,7 +62,7 @@ impl RulesetWatch {
                         touched = Some(Touched::default());
                     }
                     let read = self.buffer.get(..length.min(self.buffer.len())).unwrap_or_default();
-                    for message in messages(read) {
+                    for message in changes(read) {
                         // Any other chain says more than the one that Docker writes into all day.
                         if touched.as_ref().is_none_or(|known| known.chain.as_deref() == Some(names::DOCKER)) {
                             touched = concerns(&message).or(touched);
@@ -96,50 +90,17 @@ struct Message<'a> {
     attributes: &'a [u8],
 }
 
-fn half(bytes: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_ne_bytes(bytes.get(at..at + 2)?.try_into().ok()?))
-}
-
-/// The `nf_tables` messages of one datagram, up to the first that makes no sense.
-fn messages(mut rest: &[u8]) -> Vec<Message<'_>> {
-    let mut found = Vec::new();
-    while let (Some(length), Some(kind)) = (rest.get(..4), half(rest, 4)) {
-        let length = length.try_into().map_or(0, u32::from_ne_bytes) as usize;
-        if length < BODY {
-            break;
-        }
-        if kind >> 8 == SUBSYSTEM
-            && let Some(attributes) = rest.get(BODY..length)
-        {
-            found.push(Message { kind: kind.to_le_bytes()[0], attributes });
-        }
-        rest = rest.get(length.next_multiple_of(4).max(HEADER)..).unwrap_or_default();
-    }
-    found
-}
-
-/// The value of the attribute `wanted`.
-fn attribute(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
-    while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
-        let length = usize::from(length);
-        // The two upper bits are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
-        if kind & 0x3fff == wanted {
-            return rest.get(4..length);
-        }
-        rest = rest.get(length.next_multiple_of(4).max(4)..)?;
-    }
-    None
-}
-
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()
+/// The `nf_tables` messages of one datagram.
+fn changes(datagram: &[u8]) -> impl Iterator<Item = Message<'_>> {
+    let of_tables = messages(datagram).filter(|(kind, _)| kind >> 8 == SUBSYSTEM);
+    of_tables.filter_map(|(kind, body)| Some(Message { kind: kind.to_le_bytes()[0], attributes: body.get(GENERAL..)? }))
 }
 
 /// What a message is about if it concerns us. In doubt it does.
 fn concerns(message: &Message<'_>) -> Option<Touched> {
     let name = match message.kind {
         // That one is the agent's own.
-        DELTABLE if attribute(message.attributes, TABLE_NAME).map(text).as_deref() == Some(names::THIRD) => {
+        DELTABLE if find(message.attributes, TABLE_NAME).map(text).as_deref() == Some(names::THIRD) => {
             return None;
         }
         DELTABLE => return Some(Touched::default()),
@@ -147,61 +108,49 @@ fn concerns(message: &Message<'_>) -> Option<Touched> {
         NEWCHAIN | DELCHAIN => CHAIN_NAME,
         _ => return None,
     };
-    let Some(chain) = attribute(message.attributes, name).map(text) else { return Some(Touched::default()) };
+    let Some(chain) = find(message.attributes, name).map(text) else { return Some(Touched::default()) };
     let calling = [names::FORWARD, names::INPUT, names::OUTPUT, names::DOCKER_USER, names::DOCKER];
     (is_own_chain(&chain) || calling.contains(&&*chain)).then_some(Touched { chain: Some(chain), by: None })
 }
 
 /// Who made a transaction: `iptables (process 4711)`.
 fn writer(generation: &Message<'_>) -> Option<String> {
-    let name = attribute(generation.attributes, GEN_PROC_NAME).map(text)?;
-    let pid = attribute(generation.attributes, GEN_PROC_PID)?.try_into().map(u32::from_be_bytes).ok()?;
+    let name = find(generation.attributes, GEN_PROC_NAME).map(text)?;
+    let pid = find(generation.attributes, GEN_PROC_PID)?.try_into().map(u32::from_be_bytes).ok()?;
     Some(format!("{name} (process {pid})"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn attribute_of(kind: u16, value: &[u8]) -> Vec<u8> {
-        let mut bytes = u16::try_from(value.len() + 4).unwrap().to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend(value);
-        bytes.resize(bytes.len().next_multiple_of(4), 0);
-        bytes
-    }
+    use crate::host::netlink::{self, attribute};
 
     fn message(kind: u8, attributes: &[Vec<u8>]) -> Vec<u8> {
-        let body = attributes.concat();
-        let mut bytes = u32::try_from(BODY + body.len()).unwrap().to_ne_bytes().to_vec();
-        bytes.extend((SUBSYSTEM << 8 | u16::from(kind)).to_ne_bytes());
-        bytes.resize(BODY, 0);
-        bytes.extend(body);
-        bytes
+        netlink::message(SUBSYSTEM << 8 | u16::from(kind), 0, [0; GENERAL], &attributes.concat())
     }
 
     fn about(bytes: &[u8]) -> Vec<Option<Touched>> {
-        messages(bytes).iter().map(concerns).collect()
+        changes(bytes).map(|change| concerns(&change)).collect()
     }
 
     #[test]
     fn tells_our_chains_from_dockers_own() {
         let rule = |chain: &str| {
-            message(NEWRULE, &[attribute_of(1, b"filter\0"), attribute_of(RULE_CHAIN, format!("{chain}\0").as_bytes())])
+            message(NEWRULE, &[attribute(1, b"filter\0"), attribute(RULE_CHAIN, format!("{chain}\0").as_bytes())])
         };
         let both = [rule("DOCKER-CT"), rule("DOCKER-FIREWALL-TO"), rule("FORWARD")].concat();
         let named = |name: &str| Some(Touched { chain: Some(name.to_owned()), by: None });
         assert_eq!(about(&both), [None, named("DOCKER-FIREWALL-TO"), named("FORWARD")]);
-        assert_eq!(about(&message(DELTABLE, &[attribute_of(1, b"filter\0")])), [Some(Touched::default())]);
-        assert_eq!(about(&message(DELTABLE, &[attribute_of(1, b"docker-firewall\0")])), [None]);
+        assert_eq!(about(&message(DELTABLE, &[attribute(1, b"filter\0")])), [Some(Touched::default())]);
+        assert_eq!(about(&message(DELTABLE, &[attribute(1, b"docker-firewall\0")])), [None]);
         assert_eq!(about(&message(NEWRULE, &[])), [Some(Touched::default())]);
-        let who = message(NEWGEN, &[attribute_of(GEN_PROC_PID, &[0, 0, 1, 2]), attribute_of(GEN_PROC_NAME, b"nft\0")]);
-        assert_eq!(writer(&messages(&who)[0]).as_deref(), Some("nft (process 258)"));
+        let who = message(NEWGEN, &[attribute(GEN_PROC_PID, &[0, 0, 1, 2]), attribute(GEN_PROC_NAME, b"nft\0")]);
+        assert_eq!(changes(&who).next().and_then(|change| writer(&change)).as_deref(), Some("nft (process 258)"));
     }
 
     #[test]
     fn cut_off_or_nonsense_harms_nobody() {
-        let whole = message(NEWCHAIN, &[attribute_of(CHAIN_NAME, b"FORWARD\0")]);
+        let whole = message(NEWCHAIN, &[attribute(CHAIN_NAME, b"FORWARD\0")]);
         for length in 0..whole.len() {
             let _ = about(&whole[..length]);
         }
