@@ -117,10 +117,13 @@ impl Tally {
 
     /// Takes it from somebody who knows them whom rules speak of, by their IDs: for a reading of few members.
     pub fn speak_of(&mut self, names: &BTreeMap<String, BTreeSet<String>>) {
-        for sample in &self.samples {
-            let Subject::Rules(group) = &sample.subject else { continue };
-            let all = group.ids.iter().filter_map(|id| names.get(id)).flatten().cloned();
-            self.containers.entry(group.ids.clone()).or_default().extend(all);
+        let ids = self.samples.iter().filter_map(|sample| match &sample.subject {
+            Subject::Rules(group) => Some(&group.ids),
+            _ => None,
+        });
+        for ids in ids.collect::<BTreeSet<_>>() {
+            let all = ids.iter().filter_map(|id| names.get(id)).flatten().cloned();
+            self.containers.entry(ids.clone()).or_default().extend(all);
         }
     }
 

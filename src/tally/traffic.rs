@@ -3,11 +3,12 @@
 //! The kernel counts by container and family where nothing allowed a packet, and by what rules ask where one decided, so one
 //! counter may be of several ways or containers. Then it is the most that this way can have had, and says so.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use super::{Subject, Tally};
 use crate::access::{Road, Way};
+use crate::net::Family;
 use crate::policy::Verdict;
 
 /// One figure of a way.
@@ -39,7 +40,8 @@ pub struct Traffic {
 /// Notes on each way what was counted on it. These have to be all ways of their containers; `id` tells a rule's by its number.
 /// Rules have no say in some ways, and on others none of the host's counters sees a packet: those are left without.
 pub fn count_traffic(ways: &mut [Way], tally: &Tally, id: &dyn Fn(&usize) -> Option<String>) {
-    let counted: Vec<Vec<usize>> = ways.iter().map(|way| samples_of(way, tally, id)).collect();
+    let places = Places::of(tally);
+    let counted: Vec<BTreeSet<usize>> = ways.iter().map(|way| places.on(way, tally, id)).collect();
     let mut users: BTreeMap<usize, usize> = BTreeMap::new();
     for sample in counted.iter().flatten() {
         *users.entry(*sample).or_default() += 1;
@@ -67,28 +69,52 @@ pub fn count_traffic(ways: &mut [Way], tally: &Tally, id: &dyn Fn(&usize) -> Opt
     }
 }
 
-/// The counters that packets on a way may have met, by their places in the tally.
-fn samples_of(way: &Way, tally: &Tally, id: &dyn Fn(&usize) -> Option<String>) -> Vec<usize> {
-    let ids: Vec<String> = way.rules.iter().filter_map(id).collect();
-    let meets = |subject: &Subject| match subject {
-        Subject::Rules(group) => {
-            let names = tally.containers.get(&group.ids);
-            !group.outward
-                && group.ids.iter().any(|own| ids.contains(own))
-                && names.is_some_and(|names| names.contains(&way.to.name))
+/// Where the counters of a tally are, so that a thousand ways do not each look through those of all.
+struct Places<'a> {
+    /// By family and container.
+    closed: HashMap<(Family, &'a str), Vec<usize>>,
+    /// By family and a rule's ID.
+    ruled: HashMap<(Family, &'a str), Vec<usize>>,
+}
+
+impl<'a> Places<'a> {
+    fn of(tally: &'a Tally) -> Self {
+        let mut places = Self { closed: HashMap::new(), ruled: HashMap::new() };
+        for (at, sample) in tally.samples.iter().enumerate() {
+            match &sample.subject {
+                Subject::Rules(group) if !group.outward => {
+                    for id in &group.ids {
+                        places.ruled.entry((sample.family, id)).or_default().push(at);
+                    }
+                }
+                Subject::Closed(name) => places.closed.entry((sample.family, name)).or_default().push(at),
+                Subject::Rules(_) | Subject::Backstop => {}
+            }
         }
-        Subject::Closed(name) => *name == way.to.name,
-        Subject::Backstop => false,
-    };
-    let all = tally.samples.iter().enumerate();
-    all.filter(|(_, sample)| Some(sample.family) == way.family && meets(&sample.subject)).map(|(at, _)| at).collect()
+        places
+    }
+
+    /// The counters that packets on a way may have met.
+    fn on(&self, way: &Way, tally: &Tally, id: &dyn Fn(&usize) -> Option<String>) -> BTreeSet<usize> {
+        let Some(family) = way.family else { return BTreeSet::new() };
+        let speaks = |at: &usize| match tally.samples.get(*at).map(|sample| &sample.subject) {
+            Some(Subject::Rules(group)) => {
+                tally.containers.get(&group.ids).is_some_and(|names| names.contains(&way.to.name))
+            }
+            _ => false,
+        };
+        let ids: Vec<String> = way.rules.iter().filter_map(id).collect();
+        let ruled =
+            ids.iter().filter_map(|id| self.ruled.get(&(family, id.as_str()))).flatten().copied().filter(speaks);
+        let closed = self.closed.get(&(family, &*way.to.name)).into_iter().flatten().copied();
+        ruled.chain(closed).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::access::Resident;
-    use crate::net::Family;
     use crate::ruleset::Counts;
     use crate::tally::{RuleGroup, Sample};
 
