@@ -10,7 +10,7 @@ use docker_firewall::compile::Ground;
 use docker_firewall::host::kernel::Kernel;
 use docker_firewall::inventory::{Container, Endpoint, Inventory, Network, NetworkMode};
 use docker_firewall::net::{Family, Protocol};
-use docker_firewall::plan::{Call, plan};
+use docker_firewall::plan::{Call, Phase, plan};
 use docker_firewall::policy::{Document, SetFile};
 use docker_firewall::reconcile::{self, Applied, ApplyError, Pass};
 use docker_firewall::resolve::{Following, Proof};
@@ -217,9 +217,15 @@ fn nothing_is_forwarded_between_the_beginning_of_tracking_and_the_rules() {
         now,
     };
     let mut kernel = open_kernel();
-    let state = reconcile::observe(&mut kernel, &pass.users()).unwrap();
+    let mut state = reconcile::observe(&mut kernel, &pass.users()).unwrap();
+    state.tracked.insert(Family::V4);
+    let steps = |state: &Dump| plan(state, &pass.desired(state)).steps;
+    let barriers = |state: &Dump| steps(state).iter().filter(|step| step.phase == Phase::Barrier).count();
+    assert_eq!(barriers(&state), 1, "somebody's rules had IPv4 tracked before");
+    state.tracked.clear();
+    assert_eq!(barriers(&state), 2);
     let mut closed = false;
-    for step in plan(&state, &pass.desired(&state)).steps {
+    for step in steps(&state) {
         match &step.call {
             Call::Sets(text) => kernel.restore_sets(text).unwrap(),
             Call::Rules(family, text) => {

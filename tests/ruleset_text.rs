@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use docker_firewall::net::Family;
 use docker_firewall::ruleset::{
     Action, Match, SetEntry, SetKind, Table, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule,
-    render_rule, render_set_create, render_set_entry,
+    render_rule, render_set_create, render_set_entry, tracks_connections,
 };
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -241,4 +241,21 @@ fn a_reset_reads_back() {
     assert_eq!(rule.action, Action::Reset);
     assert_eq!(render_rule(&rule), text);
     assert_eq!(parse_rule("-p tcp -j REJECT"), None);
+}
+
+#[test]
+fn tracking_is_told_by_rules_and_not_by_comments() {
+    for (tracks, rule) in [
+        (true, "-A FORWARD -o docker0 -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"),
+        (true, "[3:180] -A DOCKER ! -i docker0 -p tcp -m tcp --dport 80 -j DNAT --to-destination 172.17.0.2:80"),
+        (true, "-A POSTROUTING -s 172.17.0.0/16 ! -o docker0 -j MASQUERADE"),
+        (true, "-A INPUT -m comment --comment \"a b\" -m state --state NEW -j DROP"),
+        (false, "-A INPUT -m comment --comment \"of -m conntrack and -j DNAT\" -j DROP"),
+        (false, "-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER"),
+        (false, ":DNAT - [0:0]"),
+        (false, ""),
+    ] {
+        let save = format!("# -m conntrack\n*nat\n:DOCKER - [0:0]\n{rule}\nCOMMIT\n");
+        assert_eq!(tracks_connections(&save), tracks, "{rule}");
+    }
 }

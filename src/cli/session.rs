@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -82,7 +83,7 @@ impl Session {
     pub(super) fn open(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
         let paths = Self::paths(ctx);
         let lock = lock(ctx, &paths)?;
-        Self::read(ctx, paths, need, Some(lock))
+        Self::read(ctx, paths, need, (Some(lock), true))
     }
 
     /// For who must go on when the files are broken or missing: what was last in force stands in for them.
@@ -91,7 +92,7 @@ impl Session {
         let lock = lock(ctx, &paths)?;
         let (ledger, remarks, fault) = Ledger::read_or_last(paths).map_err(|error| complaint::config(&error))?;
         warn(ctx, &remarks);
-        Ok(Self { fault, ..Self::with(ctx, ledger, need, Some(lock), line)? })
+        Ok(Self { fault, ..Self::with(ctx, ledger, need, (Some(lock), false), line)? })
     }
 
     /// What it leaves to who goes on from here.
@@ -102,7 +103,7 @@ impl Session {
     /// For commands that only look, and that say less without privileges.
     pub(super) fn look(ctx: &mut Context, need: Need) -> Result<Self, Failure> {
         let paths = Self::paths(ctx);
-        Self::read(ctx, paths, need, None)
+        Self::read(ctx, paths, need, (None, false))
     }
 
     /// Whether this process may read the kernel.
@@ -114,7 +115,13 @@ impl Session {
         offline::paths(ctx)
     }
 
-    fn read(ctx: &mut Context, paths: Paths, need: Need, lock: Option<Lock>) -> Result<Self, Failure> {
+    /// `early`: the kernel is read, as far as it concerns the files, while the engine answers.
+    fn read(
+        ctx: &mut Context,
+        paths: Paths,
+        need: Need,
+        (lock, early): (Option<Lock>, bool),
+    ) -> Result<Self, Failure> {
         let config = match Config::load(&paths) {
             Ok(config) => config,
             Err(error) if need == Need::Rescue => {
@@ -125,27 +132,36 @@ impl Session {
         };
         let (ledger, remarks) = Ledger::read(paths, config, lock.is_some());
         warn(ctx, &remarks);
-        Self::with(ctx, ledger, need, lock, &mut engine::Line::default())
+        Self::with(ctx, ledger, need, (lock, early), &mut engine::Line::default())
     }
 
     fn with(
         ctx: &Context,
         ledger: Ledger,
         need: Need,
-        lock: Option<Lock>,
+        (lock, early): (Option<Lock>, bool),
         line: &mut engine::Line,
     ) -> Result<Self, Failure> {
         let following = if agent_is_here(ledger.paths()) { Following::Agent } else { Following::Nobody };
         let proof = if lock::is_held(&ledger.paths().third_line_file()) { Proof::Asked } else { Proof::No };
-        let inventory = match need {
-            Need::Memory => None,
-            _ => match line.inventory(ctx) {
-                Ok(inventory) => Some(inventory),
-                Err(Trouble::Unreachable(_)) if need != Need::Engine => None,
-                Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => return Err(failure),
-            },
-        };
-        let kernel = HostKernel::new(Tools::from_env());
+        let mut kernel = HostKernel::new(Tools::from_env());
+        let names = ledger.users(&ledger.config);
+        let (inventory, seen) = thread::scope(|scope| {
+            let early = early.then(|| scope.spawn(|| reconcile::observe(&mut kernel, &names)));
+            let inventory = match need {
+                Need::Memory => Ok(None),
+                _ => match line.inventory(ctx) {
+                    Ok(inventory) => Ok(Some(inventory)),
+                    Err(Trouble::Unreachable(_)) if need != Need::Engine => Ok(None),
+                    Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => Err(failure),
+                },
+            };
+            let seen = early.map(|early| early.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            // Whoever needs the kernel asks again where it could not be read, and says why.
+            (inventory, seen.and_then(Result::ok))
+        });
+        let inventory = inventory?;
+        let seen = seen.map(|state| (names, state));
         Ok(Self {
             ledger,
             inventory,
@@ -157,7 +173,7 @@ impl Session {
             logging: Logging::default(),
             kernel,
             sandboxes: Sandboxes::default(),
-            seen: None,
+            seen,
             lock,
         })
     }

@@ -24,6 +24,15 @@ impl Kind {
         }
     }
 
+    /// The name of plain iptables' program that saves or restores, of whichever kind it is.
+    pub fn default_program(family: Family, verb: &str) -> String {
+        let stem = match family {
+            Family::V4 => "iptables",
+            Family::V6 => "ip6tables",
+        };
+        format!("{stem}-{verb}")
+    }
+
     /// `nft` or `legacy`, as in the programs' names.
     pub fn name(self) -> &'static str {
         match self {
@@ -53,11 +62,8 @@ pub struct Flavour {
 impl Flavour {
     /// The name of the program that saves or restores, such as `ip6tables-legacy-restore`.
     pub fn program(&self, family: Family, verb: &str) -> String {
-        let stem = match family {
-            Family::V4 => "iptables",
-            Family::V6 => "ip6tables",
-        };
-        if self.default { format!("{stem}-{verb}") } else { format!("{stem}-{}-{verb}", self.kind.name()) }
+        let verb = if self.default { verb.to_owned() } else { format!("{}-{verb}", self.kind.name()) };
+        Kind::default_program(family, &verb)
     }
 }
 

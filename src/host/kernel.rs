@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::{fs, io};
+use std::{fs, io, thread};
 
 use thiserror::Error;
 
@@ -20,6 +20,11 @@ pub trait Kernel {
 
     /// One `iptables-restore --noflush --wait` (or ip6tables) call. Atomic per table.
     fn restore_rules(&mut self, family: Family, text: &str) -> Result<(), KernelError>;
+
+    /// The same for both families, side by side where the tools allow it: no packet is of both.
+    fn restore_both(&mut self, v4: &str, v6: &str) -> [Result<(), KernelError>; 2] {
+        [self.restore_rules(Family::V4, v4), self.restore_rules(Family::V6, v6)]
+    }
 
     /// One `ipset restore` call. NOT atomic: an error leaves the lines before it in force.
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError>;
@@ -143,6 +148,10 @@ impl HostKernel {
         }
     }
 
+    fn write_rules(&self, flavour: &Flavour, family: Family, text: &str) -> Result<(), KernelError> {
+        self.call(&flavour.program(family, "restore"), &["--noflush", "--wait", "--counters"], text).map(drop)
+    }
+
     /// Runs a tool that has to succeed.
     pub(super) fn call(&self, tool: &str, arguments: &[&str], stdin: &str) -> Result<Ran, KernelError> {
         let shown = || [&[tool], arguments].concat().join(" ");
@@ -162,7 +171,25 @@ impl Kernel for HostKernel {
 
     fn restore_rules(&mut self, family: Family, text: &str) -> Result<(), KernelError> {
         let flavour = observe::flavour(self)?;
-        self.call(&flavour.program(family, "restore"), &["--noflush", "--wait", "--counters"], text).map(drop)
+        self.write_rules(&flavour, family, text)
+    }
+
+    fn restore_both(&mut self, v4: &str, v6: &str) -> [Result<(), KernelError>; 2] {
+        let flavour = match observe::flavour(self) {
+            Ok(flavour) => flavour,
+            Err(error) => return [Err(error), Ok(())],
+        };
+        let writer: &Self = self;
+        // The legacy tools share one lock, and some of them look for it once a second only.
+        if flavour.kind == Kind::Legacy {
+            return [(Family::V4, v4), (Family::V6, v6)]
+                .map(|(family, text)| writer.write_rules(&flavour, family, text));
+        }
+        thread::scope(|scope| {
+            let v6 = scope.spawn(|| writer.write_rules(&flavour, Family::V6, v6));
+            let v4 = writer.write_rules(&flavour, Family::V4, v4);
+            [v4, observe::joined(v6)]
+        })
     }
 
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {

@@ -172,6 +172,13 @@ impl Kernel for SandboxKernel {
         self.inside(|kernel| kernel.restore_rules(family, text))
     }
 
+    fn restore_both(&mut self, v4: &str, v6: &str) -> [Result<(), KernelError>; 2] {
+        match self.inside(|kernel| Ok(kernel.restore_both(v4, v6))) {
+            Ok(results) => results,
+            Err(error) => [Err(error), Ok(())],
+        }
+    }
+
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {
         self.inside(|kernel| kernel.restore_sets(text))
     }

@@ -10,10 +10,13 @@ use super::kernel::{Capabilities, HostKernel, KernelError};
 use crate::net::Family;
 use crate::ruleset::{
     Chain, Dump, IpSet, Table, TableDump, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save,
+    tracks_connections,
 };
 
 type Tables = BTreeMap<(Family, Table), TableDump>;
 type Missing = BTreeMap<(Family, Table), String>;
+/// The tables of a family, those that cannot be used, and whether somebody's rules have its connections tracked.
+type OfFamily = (Tables, Missing, bool);
 
 /// The flavour, found out at the first call.
 pub(super) fn flavour(kernel: &mut HostKernel) -> Result<Flavour, KernelError> {
@@ -55,60 +58,62 @@ pub(super) fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), Ker
     Ok((flavour, save))
 }
 
-/// Reads the whole state.
+/// Reads the whole state: both families and the sets at once. Plain `ip6tables` is asked while it is found out which kind
+/// is in use, for it is hardly ever another one.
 pub(super) fn observe(kernel: &mut HostKernel, members: &(dyn Fn(&str) -> bool + Sync)) -> Result<Dump, KernelError> {
-    // Which sets there are is another tool's business: it is asked meanwhile, whatever the flavour.
-    let seeker: &HostKernel = kernel;
-    let (known, v4_save, terse) = match &seeker.capabilities {
-        Some(known) => (known.clone(), None, None),
-        None => thread::scope(|scope| {
-            let terse = scope.spawn(|| list_sets(seeker));
-            let (flavour, save) = find_flavour(seeker)?;
-            let known = Capabilities { flavour, missing: BTreeMap::new() };
-            Ok((known, Some(save), Some(joined(terse))))
-        })?,
-    };
     let reader: &HostKernel = kernel;
-    let (v4, v6, terse) = thread::scope(|scope| {
-        let v4 = scope.spawn(|| family_tables(reader, &known, Family::V4, v4_save));
-        let v6 = scope.spawn(|| family_tables(reader, &known, Family::V6, None));
-        let terse = terse.unwrap_or_else(|| list_sets(reader));
-        (joined(v4), joined(v6), terse)
-    });
-    let (mut tables, mut missing) = v4?;
-    let (tables_v6, missing_v6) = v6?;
+    let known = reader.capabilities.clone();
+    let (known, v4, v6, sets) = thread::scope(|scope| {
+        let sets = scope.spawn(|| all_sets(reader, members));
+        let early = known.is_none().then(|| {
+            let program = Kind::default_program(Family::V6, "save");
+            scope.spawn(move || (reader.call(&program, &["--counters"], "").map(|ran| ran.stdout), program))
+        });
+        let (known, v4_save) = match known {
+            Some(known) => (known, None),
+            None => {
+                let (flavour, save) = find_flavour(reader)?;
+                (Capabilities { flavour, missing: BTreeMap::new() }, Some(save))
+            }
+        };
+        let settled = known.clone();
+        let v6 = scope.spawn(move || {
+            let early = early.map(joined).filter(|(_, program)| *program == settled.flavour.program(Family::V6, "save"));
+            family_tables(reader, &settled, Family::V6, early.map(|(save, _)| save))
+        });
+        let v4 = family_tables(reader, &known, Family::V4, v4_save.map(Ok));
+        Ok((known, v4, joined(v6), joined(sets)))
+    })?;
+    let (mut tables, mut missing, tracked_v4) = v4?;
+    let (tables_v6, missing_v6, tracked_v6) = v6?;
     tables.extend(tables_v6);
     missing.extend(missing_v6);
     kernel.capabilities = Some(Capabilities { flavour: known.flavour, missing });
-    let sets = match sets(kernel, &terse?, members) {
-        // A set may go between the list and the look; what is gone is not in the next list.
-        Err(KernelError::Failed { .. }) => sets(kernel, &list_sets(kernel)?, members)?,
-        answer => answer?,
-    };
-    Ok(Dump { tables, sets })
+    let tracked = [(Family::V4, tracked_v4), (Family::V6, tracked_v6)];
+    let tracked = tracked.into_iter().filter(|(_, tracked)| *tracked).map(|(family, _)| family).collect();
+    Ok(Dump { tables, sets: sets?, tracked })
 }
 
 pub(super) fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
-/// The tables of one family, and those that cannot be used.
 fn family_tables(
     kernel: &HostKernel,
     known: &Capabilities,
     family: Family,
-    save: Option<String>,
-) -> Result<(Tables, Missing), KernelError> {
+    save: Option<Result<String, KernelError>>,
+) -> Result<OfFamily, KernelError> {
     let program = known.flavour.program(family, "save");
     let mut missing = Missing::new();
-    let save = match save.map_or_else(|| kernel.call(&program, &["--counters"], "").map(|ran| ran.stdout), Ok) {
+    let save = match save.unwrap_or_else(|| kernel.call(&program, &["--counters"], "").map(|ran| ran.stdout)) {
         Ok(save) => save,
         // A host without IPv6 is no fault; one that has it and cannot guard it is open, whatever the rules say.
         Err(error @ (KernelError::Failed { .. } | KernelError::ToolMissing { .. }))
             if family == Family::V6 && !kernel.has_ipv6() =>
         {
             missing.extend(Table::ALL.map(|table| ((family, table), error.to_string())));
-            return Ok((Tables::new(), missing));
+            return Ok((Tables::new(), missing, false));
         }
         Err(error) => return Err(error),
     };
@@ -124,7 +129,7 @@ fn family_tables(
             dump.chains.entry(name.to_owned()).or_insert_with(open);
         }
     }
-    Ok((tables, missing))
+    Ok((tables, missing, tracks_connections(&save)))
 }
 
 /// Adds a table that the save left out because nobody used it yet. The kernel loads a legacy table only for who names
@@ -166,6 +171,18 @@ pub(super) fn list_sets(kernel: &HostKernel) -> Result<String, KernelError> {
 }
 
 /// All sets; with members those that are wanted.
+fn all_sets(
+    kernel: &HostKernel,
+    members: &(dyn Fn(&str) -> bool + Sync),
+) -> Result<BTreeMap<String, IpSet>, KernelError> {
+    match sets(kernel, &list_sets(kernel)?, members) {
+        // A set may go between the list and the look; what is gone is not in the next list.
+        Err(KernelError::Failed { .. }) => sets(kernel, &list_sets(kernel)?, members),
+        answer => answer,
+    }
+}
+
+/// Those of a list; with members those that are wanted.
 fn sets(
     kernel: &HostKernel,
     terse: &str,

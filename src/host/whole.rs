@@ -29,8 +29,9 @@ pub fn read(kernel: &mut HostKernel) -> Result<Whole, KernelError> {
     let known = kernel.capabilities().map(|known| known.flavour.clone());
     let reader: &HostKernel = kernel;
     let (flavour, v4, v6, rest) = thread::scope(|scope| {
-        let guess =
-            known.as_ref().map_or_else(|| "ip6tables-save".to_owned(), |known| known.program(Family::V6, "save"));
+        let guess = known
+            .as_ref()
+            .map_or_else(|| Kind::default_program(Family::V6, "save"), |known| known.program(Family::V6, "save"));
         let early = scope.spawn(move || (reader.call(&guess, &["--counters"], ""), guess));
         let beside = scope.spawn(|| {
             let routing = Family::ALL.into_iter().filter_map(|family| policy_routing(reader, family));

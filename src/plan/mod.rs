@@ -175,14 +175,20 @@ pub fn plan(have: &Dump, want: &Desired) -> Plan {
         }
         plan.rules(Phase::Barrier, family, text);
     }
-    plan.sets(Phase::Behind, behind);
+    // Both families' transactions follow each other, so that they can be made at once.
+    let mut transactions = Vec::new();
     for family in Family::ALL {
-        let Some((text, closed)) = rules::first_barrier(have, want, family) else {
-            plan.rules(Phase::Rules, family, rules::transaction(have, want, family, raised.contains(&family)));
-            continue;
-        };
+        transactions.push(match rules::first_barrier(have, want, family) {
+            None => (family, rules::transaction(have, want, family, raised.contains(&family))),
+            Some((text, closed)) => {
+                plan.rules(Phase::Barrier, family, text);
+                (family, rules::transaction(&closed, want, family, false))
+            }
+        });
+    }
+    plan.sets(Phase::Behind, behind);
+    for (family, text) in transactions {
         plan.rules(Phase::Rules, family, text);
-        plan.rules(Phase::Rules, family, rules::transaction(&closed, want, family, false));
     }
     plan.sets(Phase::Widen, widen);
     let (own, users) = sets::stale(have, want);

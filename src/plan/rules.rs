@@ -32,26 +32,33 @@ fn table_lines(present: &TableDump, wanted: &DesiredTable, barred: bool) -> Stri
     let texts = |lines: &[Line]| -> Vec<String> { lines.iter().map(|line| line.text.clone()).collect() };
     let stale: Vec<&String> =
         present.chains.keys().filter(|name| is_own_chain(name) && !wanted.chains.contains_key(*name)).collect();
-    let agree = |name: &String, lines: &Vec<Line>| {
-        present.chains.get(name).is_some_and(|chain| texts(&chain.lines) == texts(lines))
+    let change = |name: &String, lines: &[Line]| {
+        let Some(chain) = present.chains.get(name).filter(|_| !barred) else { return Some(Change::Anew) };
+        (texts(&chain.lines) != texts(lines)).then(|| inserted(&chain.lines, lines))
     };
-    let rewrite = barred || !stale.is_empty() || !wanted.chains.iter().all(|(name, lines)| agree(name, lines));
+    let changes: Vec<(&String, &Vec<Line>, Change)> =
+        wanted.chains.iter().filter_map(|(name, lines)| Some((name, lines, change(name, lines)?))).collect();
 
     let mut text = String::new();
-    if rewrite {
-        // Declaring flushes, and all must exist before the first rule names one. The table changes at COMMIT, at once.
-        for name in wanted.chains.keys().chain(stale.iter().copied()) {
-            let _ = writeln!(text, ":{name} - [0:0]");
-        }
-        for (name, lines) in &wanted.chains {
-            let mut counted = counted(present.chains.get(name));
-            for line in lines {
-                // A rule that stays goes on counting where it was; `wanted` knows more only when a change is undone.
-                let before = counted.get_mut(&*line.text).and_then(VecDeque::pop_front).unwrap_or(line.counts);
-                if !before.is_zero() {
-                    let _ = write!(text, "{before} ");
+    // Declaring flushes, and all must exist before the first rule names one. The table changes at COMMIT, at once.
+    let anew = changes.iter().filter(|(_, _, change)| matches!(change, Change::Anew)).map(|(name, ..)| *name);
+    for name in anew.chain(stale.iter().copied()) {
+        let _ = writeln!(text, ":{name} - [0:0]");
+    }
+    for (name, lines, change) in changes {
+        match change {
+            Change::Anew => {
+                let mut counted = counted(present.chains.get(name));
+                for line in lines {
+                    // A rule that stays goes on counting where it was; `wanted` knows more only when a change is undone.
+                    let before = counted.get_mut(&*line.text).and_then(VecDeque::pop_front).unwrap_or(line.counts);
+                    let _ = writeln!(text, "{}-A {name} {}", Prefix(before), line.text);
                 }
-                let _ = writeln!(text, "-A {name} {}", line.text);
+            }
+            Change::Inserted(places) => {
+                for at in places {
+                    let _ = writeln!(text, "{}-I {name} {} {}", Prefix(lines[at].counts), at + 1, lines[at].text);
+                }
             }
         }
     }
@@ -60,6 +67,33 @@ fn table_lines(present: &TableDump, wanted: &DesiredTable, barred: bool) -> Stri
         let _ = writeln!(text, "-X {name}");
     }
     text
+}
+
+/// How the rules of a chain become others.
+enum Change {
+    /// All are written.
+    Anew,
+    /// Those of these indices come between the others, which stay where they are. The kernel frees rules that were taken
+    /// out before it looks at the next transaction, which takes it a hundredth of a second; where none is, nothing waits.
+    Inserted(Vec<usize>),
+}
+
+fn inserted(present: &[Line], wanted: &[Line]) -> Change {
+    let mut staying = present.iter().peekable();
+    let places = wanted.iter().enumerate();
+    let places = places.filter(|(_, line)| staying.next_if(|staying| staying.text == line.text).is_none());
+    let places = places.map(|(at, _)| at).collect();
+    // Into an empty chain nothing can be inserted at a place.
+    if staying.peek().is_some() || present.is_empty() { Change::Anew } else { Change::Inserted(places) }
+}
+
+/// Counters, before the rule that has them.
+struct Prefix(Counts);
+
+impl std::fmt::Display for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.0.is_zero() { Ok(()) } else { write!(f, "{} ", self.0) }
+    }
 }
 
 /// What the rules of a chain have matched, by their text, in order.
@@ -139,10 +173,13 @@ fn asked_in(table: Table, have: &Dump, want: &Desired, name: String) -> String {
     if table == Table::Security && there { twin } else { name }
 }
 
-/// A barrier where the family has nothing of ours yet, and the state behind it. Of the host's ports it closes those from
-/// which somebody may call out. The others need none, for they are judged without a direction; and a refused packet
+/// A barrier where the family has nothing of ours yet and nobody's rules have its connections tracked, and the state behind
+/// it. Of the host's ports it closes those from which somebody may call out. The others need none, for they are judged without a direction; and a refused packet
 /// would end docker-proxy's UDP sessions.
 pub(super) fn first_barrier(have: &Dump, want: &Desired, family: Family) -> Option<(String, Dump)> {
+    if have.tracked.contains(&family) {
+        return None;
+    }
     let chains = |table: &Table| have.tables.get(&(family, *table)).into_iter().flat_map(|table| table.chains.keys());
     // The proof alone judges nothing.
     if Table::ALL.iter().flat_map(chains).any(|name| is_own_chain(name) && name != names::PASS) {

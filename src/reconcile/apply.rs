@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use thiserror::Error;
 
 use crate::host::kernel::{Kernel, KernelError};
-use crate::plan::{self, Call, Phase, Plan};
+use crate::net::Family;
+use crate::plan::{self, Call, Phase, Plan, Step};
 use crate::ruleset::{Desired, Dump, is_own_set};
 
 /// How often a plan is made anew because somebody else (dockerd, most likely) wrote meanwhile.
@@ -237,25 +238,40 @@ fn carry_out(
     cancelled: &dyn Fn() -> bool,
     applied: &mut Applied,
 ) -> Result<(), Failure> {
-    for step in &plan.steps {
+    let mut steps = plan.steps.iter().peekable();
+    while let Some(step) = steps.next() {
         if cancelled() {
             return Err(Failure::Cancelled);
         }
-        let result = match &step.call {
-            Call::Sets(text) => kernel.restore_sets(text),
-            Call::Rules(family, text) => kernel.restore_rules(*family, text),
+        let results = match &step.call {
+            Call::Sets(text) => vec![(step, kernel.restore_sets(text))],
+            Call::Rules(family, text) => match steps.next_if(|next| is_twin(step, next)) {
+                Some(next @ Step { call: Call::Rules(_, other), .. }) => {
+                    let [v4, v6] = kernel.restore_both(text, other);
+                    vec![(step, v4), (next, v6)]
+                }
+                _ => vec![(step, kernel.restore_rules(*family, text))],
+            },
         };
-        match result {
-            Ok(()) => applied.calls += 1,
-            Err(error) if step.optional => {
-                applied.remarks.push(format!(
-                    "a set stays in the kernel, most likely because somebody else's rule asks it: {error}"
-                ));
+        for (step, result) in results {
+            match result {
+                Ok(()) => applied.calls += 1,
+                Err(error) if step.optional => {
+                    applied.remarks.push(format!(
+                        "a set stays in the kernel, most likely because somebody else's rule asks it: {error}"
+                    ));
+                }
+                Err(error) => return Err(Failure::Call(step.phase, error)),
             }
-            Err(error) => return Err(Failure::Call(step.phase, error)),
         }
     }
     Ok(())
+}
+
+/// Whether `next` is to IPv6 what `step` is to IPv4.
+fn is_twin(step: &Step, next: &Step) -> bool {
+    step.phase == next.phase
+        && matches!((&step.call, &next.call), (Call::Rules(Family::V4, _), Call::Rules(Family::V6, _)))
 }
 
 /// Goes back to `before`, by the same safe order.

@@ -1,6 +1,6 @@
 //! A kernel's state, or the part of it that was read: tables with chains in both families, and sets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::counts::Counts;
 use super::render::render_rule;
@@ -49,6 +49,8 @@ pub struct Dump {
     pub tables: BTreeMap<(Family, Table), TableDump>,
     /// By kernel name. Members of foreign sets may have been left unread.
     pub sets: BTreeMap<String, IpSet>,
+    /// Families whose connections the kernel tracks, for some rule in some table asks about them or rewrites them.
+    pub tracked: BTreeSet<Family>,
 }
 
 impl Dump {

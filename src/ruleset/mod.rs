@@ -25,6 +25,7 @@ pub use log::{LOG_BLOCK_V6, LOG_BURST, LOG_BYTES, LOG_GROUP, LOG_RATE, LOG_SOURC
 pub use packet::{ConnDirection, ConnState, Packet, Path, Transport};
 pub use parse::{
     ParseError, SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry,
+    tracks_connections,
 };
 pub use render::{render_rule, render_set_create, render_set_entry, render_set_key};
 pub use rule::{Action, Match, PROOF, Rule, SetDirection, Table, names};

@@ -85,6 +85,25 @@ pub fn parse_iptables_save(family: Family, text: &str) -> Result<BTreeMap<(Famil
     Ok(tables)
 }
 
+/// Whether a rule in `iptables-save` output, of any table, has the kernel track connections: it does so for all packets of
+/// the family from the moment at which the first such rule is loaded.
+pub fn tracks_connections(save: &str) -> bool {
+    const ASKING: [&str; 2] = ["conntrack", "state"];
+    const REWRITING: [&str; 4] = ["DNAT", "SNAT", "MASQUERADE", "REDIRECT"];
+    let asks = |line: &&str| line.contains("-m conntrack") || line.contains("-m state");
+    let rewrites = |line: &&str| REWRITING.iter().any(|target| line.contains(target));
+    let rules = save.lines().filter(|line| line.starts_with(['-', '[']));
+    rules.filter(|line| asks(line) || rewrites(line)).any(|line| {
+        // What a comment says is one word.
+        let words: Vec<_> = words(line).unwrap_or_default();
+        words.windows(2).any(|pair| match &*pair[0] {
+            "-m" => ASKING.contains(&&*pair[1]),
+            "-j" => REWRITING.contains(&&*pair[1]),
+            _ => false,
+        })
+    })
+}
+
 fn begin(name: &str) -> Open {
     Table::ALL
         .into_iter()

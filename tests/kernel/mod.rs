@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use docker_firewall::host::kernel::{Kernel, KernelError};
 use docker_firewall::net::Family;
-use docker_firewall::ruleset::{Chain, Dump, Table, TableDump, parse_ipset_save, parse_iptables_save};
+use docker_firewall::ruleset::{Chain, Dump, Table, TableDump, parse_ipset_save, parse_iptables_save, tracks_connections};
 
 /// What happens at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,8 @@ impl MemoryKernel {
         kernel.state.tables.extend(parse_iptables_save(Family::V4, v4).unwrap());
         kernel.state.tables.extend(parse_iptables_save(Family::V6, v6).unwrap());
         kernel.state.sets = parse_ipset_save(sets).unwrap();
+        let saves = [(Family::V4, v4), (Family::V6, v6)].into_iter().filter(|(_, save)| tracks_connections(save));
+        kernel.state.tracked = saves.map(|(family, _)| family).collect();
         kernel
     }
 

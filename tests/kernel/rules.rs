@@ -73,7 +73,7 @@ fn obey(dump: &mut TableDump, (state, family): (&Dump, Family), line: &str) -> R
             if at == 0 || at > chain.lines.len() + 1 {
                 return Err("Index of insertion too big.".to_owned());
             }
-            chain.lines.insert(at - 1, line);
+            chain.lines.insert(at - 1, Line { counts, ..line });
         }
         ("-D", _) => {
             let at = match spec.parse::<usize>() {

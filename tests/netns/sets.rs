@@ -167,7 +167,11 @@ fn guard(name: &str, set: &IpSet, directions: Vec<SetDirection>) -> Dump {
     let line = Line { text: String::new(), rule: Some(rule), counts: Counts::default() };
     let chain = Chain { policy: None, lines: vec![line] };
     let table = TableDump { chains: [("X".to_owned(), chain)].into() };
-    Dump { tables: [((set.shape.family, Table::Filter), table)].into(), sets: [(name.to_owned(), set.clone())].into() }
+    Dump {
+        tables: [((set.shape.family, Table::Filter), table)].into(),
+        sets: [(name.to_owned(), set.clone())].into(),
+        ..Dump::default()
+    }
 }
 
 #[test]

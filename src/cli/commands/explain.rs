@@ -20,7 +20,7 @@ use crate::cli::context::Context;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::format::Format;
 use crate::cli::listing::print_objects;
-use crate::cli::session::{Need, Session};
+use crate::cli::session::Session;
 use crate::cli::text::printable;
 use crate::cli::world::World;
 use crate::effective::{Answer, Passage};
@@ -45,8 +45,7 @@ pub fn run(ctx: &mut Context, args: ExplainArgs) -> Result<Exit, Failure> {
     if args.sources.is_empty() {
         return Err(Failure::user("who comes is missing: --from ADDRESS, CIDR, SET or any"));
     }
-    let mut session = Session::open(ctx, Need::Engine)?;
-    let whole = session.whole()?;
+    let (mut session, whole) = Session::open_and_look(ctx)?;
     let mut world = World::read(&session, whole, args.interface.clone())?;
     let callers = callers(&session, &world, &args.sources)?;
     check(&world, &callers)?;

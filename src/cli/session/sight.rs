@@ -25,7 +25,7 @@ impl Session {
         let mut kernel = HostKernel::new(Tools::from_env());
         let (session, whole) = thread::scope(|scope| {
             let whole = scope.spawn(|| whole::read(&mut kernel));
-            let session = Self::read(ctx, paths, Need::Engine, Some(lock));
+            let session = Self::read(ctx, paths, Need::Engine, (Some(lock), false));
             (session, whole.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
         });
         let session = Self { kernel, ..session? };
