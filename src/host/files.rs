@@ -4,7 +4,9 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use thiserror::Error;
 
@@ -136,6 +138,34 @@ pub struct Staged {
 /// Writes the new text of a file beside it, with mode 0600 or the old one's mode and owner, and the directories above
 /// it. A symbolic link stays one: what it points to will be replaced. The file itself is untouched.
 pub fn stage(path: &Path, text: &str) -> Result<Staged, FileError> {
+    let staged = write_beside(path, text)?;
+    staged.settle()?;
+    Ok(staged)
+}
+
+/// Many at a time that wait for the disk.
+const SETTLED_AT_ONCE: usize = 8;
+
+/// Waits until all of them are on the disk, for which they wait together.
+pub fn settle_all(staged: &[Staged]) -> Result<(), FileError> {
+    for some in staged.chunks(SETTLED_AT_ONCE) {
+        thread::scope(|scope| {
+            let waits: Vec<_> = some.iter().skip(1).map(|staged| scope.spawn(|| staged.settle())).collect();
+            let first = some.first().map_or(Ok(()), Staged::settle);
+            let settled = |wait: thread::ScopedJoinHandle<'_, _>| wait.join().unwrap_or_else(|panic| resume_unwind(panic));
+            waits.into_iter().map(settled).fold(first, Result::and)
+        })?;
+    }
+    Ok(())
+}
+
+/// Replaces a file that nobody needs after a power cut, without waiting for the disk: a killed process loses nothing of it.
+pub fn write_for_this_boot(path: &Path, text: &str) -> Result<(), FileError> {
+    write_beside(path, text)?.rename().map(drop)
+}
+
+/// As [`stage`], without waiting for the disk: [`settle_all`] has to follow.
+pub fn write_beside(path: &Path, text: &str) -> Result<Staged, FileError> {
     let failed = |source: io::Error| write_error(path, source);
     let target = resolve(path).map_err(failed)?;
     let directory = parent(&target);
@@ -162,18 +192,48 @@ pub fn stage(path: &Path, text: &str) -> Result<Staged, FileError> {
         // After the owner, whose change clears bits of the mode.
         file.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777)).map_err(failed)?;
     }
-    file.as_file().sync_all().map_err(failed)?;
     Ok(Staged { file, path: path.to_owned(), target })
 }
 
 impl Staged {
+    /// What is written is on the disk when this returns.
+    fn settle(&self) -> Result<(), FileError> {
+        self.file.as_file().sync_all().map_err(|source| write_error(&self.path, source))
+    }
+
     /// Takes the file's place. On any error but [`FileError::NotDurable`] nothing changed.
     pub fn place(self) -> Result<(), FileError> {
-        let Self { file, path, target } = self;
-        file.persist(&target).map_err(|error| write_error(&path, error.error))?;
+        let (path, target) = self.rename()?;
         // The rename itself is on the disk only when the directory is.
         sync(parent(&target)).map_err(|source| FileError::NotDurable { path, source })
     }
+
+    /// The same, without waiting for the disk. Answers the name that it was asked for, and the one behind all links.
+    fn rename(self) -> Result<(PathBuf, PathBuf), FileError> {
+        let Self { file, path, target } = self;
+        file.persist(&target).map_err(|error| write_error(&path, error.error))?;
+        Ok((path, target))
+    }
+}
+
+/// All take their places, in this order, and then it is waited for the disk. Answers what became of those that did not:
+/// where it is no [`FileError::NotDurable`], nothing changed of that file.
+pub fn place_all(staged: Vec<Staged>) -> Vec<FileError> {
+    let (mut faults, mut placed) = (Vec::new(), Vec::<(PathBuf, PathBuf)>::new());
+    for one in staged {
+        match one.rename() {
+            Ok((path, target)) if placed.iter().all(|(_, other)| parent(other) != parent(&target)) => {
+                placed.push((path, target));
+            }
+            Ok(_) => {}
+            Err(fault) => faults.push(fault),
+        }
+    }
+    let waited = placed.into_iter().map(|(path, target)| {
+        sync(parent(&target)).map_err(|source| FileError::NotDurable { path, source })
+    });
+    faults.extend(waited.filter_map(Result::err));
+    faults
 }
 
 /// Replaces a file: [`stage`] and [`Staged::place`].
@@ -252,11 +312,17 @@ pub fn sweep(directory: &Path) -> Result<(), FileError> {
 
 /// Removes a file; says whether there was one.
 pub fn remove(path: &Path) -> Result<bool, FileError> {
+    let was_there = remove_for_this_boot(path)?;
+    if was_there {
+        sync(parent(path)).map_err(|source| FileError::NotDurable { path: path.to_owned(), source })?;
+    }
+    Ok(was_there)
+}
+
+/// The same, of one that may as well be back after a power cut.
+pub fn remove_for_this_boot(path: &Path) -> Result<bool, FileError> {
     match fs::remove_file(path) {
-        Ok(()) => {
-            sync(parent(path)).map_err(|source| FileError::NotDurable { path: path.to_owned(), source })?;
-            Ok(true)
-        }
+        Ok(()) => Ok(true),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(_) if path.is_dir() => Err(FileError::IsADirectory(path.to_owned())),
         Err(source) => Err(FileError::Unremovable { path: path.to_owned(), source }),

@@ -135,23 +135,24 @@ impl Ledger {
         let last_paths = self.paths.last_good_paths();
         for (paths, old, anew) in [(&self.paths, &self.config, false), (&last_paths, &self.last, self.last_damaged)] {
             if anew || text != old.document.text() {
-                staged.push(files::stage(&paths.policy_file(), &text)?);
+                staged.push(files::write_beside(&paths.policy_file(), &text)?);
             }
         }
         for (name, set) in &config.sets {
             let differs = |old: &Config, text: &str| old.sets.get(name).is_none_or(|old| old.text() != text);
             let text = set.text();
             if differs(&self.config, &text) {
-                staged.push(files::stage(&self.paths.set_file(set.name()), &text)?);
+                staged.push(files::write_beside(&self.paths.set_file(set.name()), &text)?);
             }
             let text = match set.living(now) {
                 Cow::Borrowed(_) => text,
                 Cow::Owned(living) => living.text(),
             };
             if self.last_damaged || differs(&self.last, &text) {
-                staged.push(files::stage(&last_paths.set_file(set.name()), &text)?);
+                staged.push(files::write_beside(&last_paths.set_file(set.name()), &text)?);
             }
         }
+        files::settle_all(&staged)?;
         Ok(Draft(staged))
     }
 
@@ -169,7 +170,8 @@ impl Ledger {
                         let _ = announced.add(entry.clone());
                     }
                 }
-                files::write_atomic(&paths.set_file(set.name()), &announced.text())?;
+                // A power cut takes the kernel's sets away too.
+                files::write_for_this_boot(&paths.set_file(set.name()), &announced.text())?;
                 self.pending.insert(name.clone(), announced);
             }
         }
@@ -181,11 +183,10 @@ impl Ledger {
     pub fn place(&mut self, draft: Draft, config: Config, now: Timestamp) -> Result<Vec<String>, FileError> {
         let mut remarks = Vec::new();
         let mut fault = None;
-        for file in draft.0 {
-            match file.place() {
-                Ok(()) => {}
-                Err(error @ FileError::NotDurable { .. }) => remarks.push(error.to_string()),
-                Err(error) => fault = Some(error),
+        for error in files::place_all(draft.0) {
+            match error {
+                FileError::NotDurable { .. } => remarks.push(error.to_string()),
+                error => fault = Some(error),
             }
         }
         let last_paths = self.paths.last_good_paths();
@@ -225,7 +226,7 @@ impl Ledger {
         let paths = self.paths.pending_paths();
         let names = files::list_sets(&paths);
         let removed =
-            names.and_then(|names| names.iter().try_for_each(|name| files::remove(&paths.set_file(name)).map(drop)));
+            names.and_then(|names| names.iter().try_for_each(|name| files::remove_for_this_boot(&paths.set_file(name)).map(drop)));
         removed.err().map(|error| error.to_string()).into_iter().collect()
     }
 }
