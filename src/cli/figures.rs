@@ -51,7 +51,7 @@ impl Reading {
     /// Begins one, of what the tools printed already.
     pub(super) fn begin(paths: Paths, saves: BTreeMap<Family, String>) -> Self {
         Self(thread::spawn(move || {
-            let counters = counters::read_beside(&HostKernel::new(Tools::from_env()), &saves)?;
+            let counters = counters::read_beside(&saves)?;
             Ok(told(&paths, &counters).1)
         }))
     }
@@ -66,7 +66,7 @@ impl Reading {
 fn told(paths: &Paths, Counters { dump, sets, members }: &Counters) -> (Policy, Tally) {
     let policy = in_force(paths);
     let foreign = sets.iter().filter(|set| !is_own_set(&set.name));
-    let ipsets = foreign.map(|set| (set.name.clone(), set.shape.family)).collect();
+    let ipsets = foreign.map(|set| (set.name.clone(), set.family)).collect();
     let tally = Tally::of(&policy, &compile::origins(&policy, &ipsets), dump, members);
     (policy, tally)
 }

@@ -83,8 +83,12 @@ pub(super) fn message(command: u16, flags: u16, attributes: &[Vec<u8>]) -> Vec<u
 /// A set's name and the number of its members.
 fn header(attributes: &[u8]) -> Option<(String, u32)> {
     let name = find(attributes, SETNAME)?.split(|byte| *byte == 0).next()?;
-    let members = find(find(attributes, DATA)?, ELEMENTS)?.try_into().map(u32::from_be_bytes).ok()?;
-    Some((String::from_utf8_lossy(name).into_owned(), members))
+    Some((String::from_utf8_lossy(name).into_owned(), members_of(attributes)?))
+}
+
+/// The number of a set's members.
+pub(super) fn members_of(attributes: &[u8]) -> Option<u32> {
+    find(find(attributes, DATA)?, ELEMENTS)?.try_into().map(u32::from_be_bytes).ok()
 }
 
 #[cfg(test)]

@@ -27,12 +27,12 @@ const NETWORK: u16 = 0x4000;
 /// Attributes of the message.
 const TYPENAME: u16 = 3;
 const FAMILY: u16 = 5;
-const ELEMENTS: u16 = 8;
+pub(super) const ELEMENTS: u16 = 8;
 /// Attributes of an element.
-const IP: u16 = 1;
-const PORT: u16 = 4;
-const PROTO: u16 = 7;
-const IP2: u16 = 20;
+pub(super) const IP: u16 = 1;
+pub(super) const PORT: u16 = 4;
+pub(super) const PROTO: u16 = 7;
+pub(super) const IP2: u16 = 20;
 const IFACE: u16 = 23;
 /// `AF_INET6`.
 const INET6: u8 = 10;
@@ -151,7 +151,7 @@ impl KernelSets {
 }
 
 /// Calls `take` with the attributes of each message of an answer, until it has enough.
-fn each(line: &OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
+pub(super) fn each(line: &OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
     let mut buffer = vec![0_u8; 1 << 15];
     loop {
         let length = match recv(line, &mut buffer[..], RecvFlags::empty()) {
@@ -168,7 +168,7 @@ fn each(line: &OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
     }
 }
 
-fn header(attributes: &[u8]) -> Option<(String, Header)> {
+pub(super) fn header(attributes: &[u8]) -> Option<(String, Header)> {
     let text = |wanted| {
         let bytes = find(attributes, wanted)?.split(|byte| *byte == 0).next()?;
         Some(String::from_utf8_lossy(bytes).into_owned())
@@ -178,7 +178,7 @@ fn header(attributes: &[u8]) -> Option<(String, Header)> {
     Some((text(SETNAME)?, Header { kind: SetKind::from_name(&text(TYPENAME)?), family }))
 }
 
-fn address(nested: &[u8]) -> Option<IpAddr> {
+pub(super) fn address(nested: &[u8]) -> Option<IpAddr> {
     let v4 = || Some(IpAddr::from(<[u8; 4]>::try_from(find(nested, 1)?).ok()?));
     let v6 = || Some(IpAddr::from(<[u8; 16]>::try_from(find(nested, 2)?).ok()?));
     v4().or_else(v6)

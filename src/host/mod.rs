@@ -15,6 +15,7 @@ pub mod kernel;
 pub mod listeners;
 pub mod lock;
 mod logging;
+pub mod members;
 pub mod membership;
 pub mod modules;
 pub mod namespace;

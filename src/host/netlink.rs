@@ -57,6 +57,16 @@ pub(super) fn find(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
     None
 }
 
+/// The attributes within one, each with its kind.
+pub(super) fn inside(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let (length, kind) = (usize::from(half(rest, 0)?), half(rest, 2)? & 0x3fff);
+        let value = rest.get(4..length)?;
+        rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
 /// What an attribute says that is a text, up to the NUL that ends it.
 pub(super) fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned()

@@ -166,7 +166,7 @@ fn parsed(program: &str, family: Family, save: &str) -> Result<Tables, KernelErr
     parse_iptables_save(family, save).map_err(|source| KernelError::Unparsable { tool: program.to_owned(), source })
 }
 
-pub(super) fn list_sets(kernel: &HostKernel) -> Result<String, KernelError> {
+fn list_sets(kernel: &HostKernel) -> Result<String, KernelError> {
     kernel.call("ipset", &["list", "-terse"], "").map(|ran| ran.stdout)
 }
 

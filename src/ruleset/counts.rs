@@ -3,8 +3,6 @@
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
-use super::parse::ParseError;
-use super::parse::{member_counts, save_lines};
 
 /// Packets and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,7 +62,7 @@ impl fmt::Display for Counts {
 pub struct CountedMember {
     /// The set.
     pub set: String,
-    /// The member, verbatim.
+    /// The member, as ipset says it.
     pub entry: String,
     /// Its comment.
     pub comment: Option<String>,
@@ -74,50 +72,9 @@ pub struct CountedMember {
     pub counts: Counts,
 }
 
-/// Parses the members out of `ipset save` of sets whose names hold no blanks, as ours do.
-pub fn parse_counted_members(text: &str) -> Result<Vec<CountedMember>, ParseError> {
-    let mut members = Vec::new();
-    for at in save_lines(text) {
-        let Some(rest) = at.1.trim().strip_prefix("add ") else { continue };
-        let member = rest.split_once(' ').map(|(set, rest)| (set, member_counts(rest)));
-        let Some((set, (entry, member, counts))) = member else {
-            return Err(ParseError::at(at, 4, "a member without a set"));
-        };
-        members.push(CountedMember {
-            set: set.to_owned(),
-            entry,
-            comment: member.comment,
-            nomatch: member.nomatch,
-            counts,
-        });
-    }
-    Ok(members)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn members_are_read_with_their_counts() {
-        let text = "create df4-guarded hash:net family inet hashsize 1024 maxelem 65536 counters comment bucketsize 12 \
-            initval 0x1\nadd df4-guarded 172.17.0.2 packets 5 bytes 300 comment \"web 0123456789ab\"\n\
-            add df4-guarded 172.17.0.0/16 packets 1 bytes 60\nadd df4-guarded 172.17.0.9 nomatch packets 7 bytes 9\n\
-            add df4-x 172.17.0.2\n";
-        let members = parse_counted_members(text).unwrap();
-        let said: Vec<_> =
-            members.iter().map(|m| (&*m.set, &*m.entry, m.comment.as_deref(), m.nomatch, m.counts.packets)).collect();
-        assert_eq!(
-            said,
-            [
-                ("df4-guarded", "172.17.0.2", Some("web 0123456789ab"), false, 5),
-                ("df4-guarded", "172.17.0.0/16", None, false, 1),
-                ("df4-guarded", "172.17.0.9", None, true, 7),
-                ("df4-x", "172.17.0.2", None, false, 0),
-            ]
-        );
-        assert!(parse_counted_members("add df4-x\n").is_err());
-    }
 
     #[test]
     fn a_counter_that_went_down_began_anew() {

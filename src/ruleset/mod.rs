@@ -15,7 +15,7 @@ mod set;
 mod trace;
 mod whole;
 
-pub use counts::{CountedMember, Counts, parse_counted_members};
+pub use counts::{CountedMember, Counts};
 pub use desired::{
     Desired, DesiredSet, DesiredTable, HookRules, SET_PREFIXES, is_own_chain, is_own_rule, is_own_set,
     is_temporary_set, temporary_set,

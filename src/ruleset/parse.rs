@@ -18,7 +18,6 @@ use crate::net::Family;
 pub use rule::parse_rule;
 pub(super) use rule::words;
 pub use sets::{SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_set_entry};
-pub(super) use sets::{member_counts, save_lines};
 
 /// Why a tool's output was not understood.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]

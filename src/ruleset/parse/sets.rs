@@ -7,7 +7,6 @@ use ipnet::IpNet;
 
 use super::{ParseError, numbered};
 use crate::net::{Family, Protocol};
-use crate::ruleset::counts::Counts;
 use crate::ruleset::set::{IpSet, Member, SetEntry, SetKind, SetShape};
 
 /// What `ipset list -terse` says of a set.
@@ -64,7 +63,7 @@ pub fn parse_ipset_save(text: &str) -> Result<BTreeMap<String, IpSet>, ParseErro
 }
 
 /// Lines of a save; one whose quoted comment holds line breaks, which nobody forbids, is one line.
-pub(in crate::ruleset) fn save_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+fn save_lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let (mut rest, mut index) = (text, 0);
     std::iter::from_fn(move || {
         let mut end = rest.find('\n').unwrap_or(rest.len());
@@ -173,21 +172,15 @@ fn shape(kind: &str, options: &str) -> SetShape {
 
 /// Parses what follows `add NAME ` in a set of that shape; what is not of our kinds becomes [`SetEntry::Other`].
 pub fn parse_set_entry(shape: &SetShape, text: &str) -> (SetEntry, Member) {
-    let (key, unknown, member, _) = said(text);
+    let (key, unknown, member) = said(text);
     let entry = if unknown.is_empty() { typed_entry(shape, key) } else { None };
     (entry.unwrap_or_else(|| SetEntry::Other(format!("{key}{unknown}"))), member)
 }
 
-/// The same without a shape: the entry verbatim, what is said beside it, and what it matched.
-pub(in crate::ruleset) fn member_counts(text: &str) -> (String, Member, Counts) {
-    let (key, _, member, counts) = said(text);
-    (key.to_owned(), member, counts)
-}
-
 /// The entry, options that are not known, and those that are.
-fn said(text: &str) -> (&str, String, Member, Counts) {
+fn said(text: &str) -> (&str, String, Member) {
     let (key, mut rest) = split_word(text);
-    let (mut member, mut counts) = (Member::default(), Counts::default());
+    let mut member = Member::default();
     let mut unknown = String::new();
     while !rest.is_empty() {
         let (option, after) = split_word(rest);
@@ -199,13 +192,7 @@ fn said(text: &str) -> (&str, String, Member, Counts) {
                 rest = after;
                 member.timeout = value.parse().ok();
             }
-            "packets" | "bytes" => {
-                let (value, after) = split_word(rest);
-                rest = after;
-                let number = if option == "packets" { &mut counts.packets } else { &mut counts.bytes };
-                *number = value.parse().unwrap_or_default();
-            }
-            "skbmark" | "skbprio" | "skbqueue" => rest = split_word(rest).1,
+            "packets" | "bytes" | "skbmark" | "skbprio" | "skbqueue" => rest = split_word(rest).1,
             "comment" => {
                 // Comments are printed raw between quotes and cannot hold one.
                 let (comment, after) = match rest.strip_prefix('"') {
@@ -221,7 +208,7 @@ fn said(text: &str) -> (&str, String, Member, Counts) {
             }
         }
     }
-    (key, unknown, member, counts)
+    (key, unknown, member)
 }
 
 fn split_word(text: &str) -> (&str, &str) {
