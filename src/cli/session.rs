@@ -116,12 +116,7 @@ impl Session {
     }
 
     /// `early`: the kernel is read, as far as it concerns the files, while the engine answers.
-    fn read(
-        ctx: &mut Context,
-        paths: Paths,
-        need: Need,
-        (lock, early): (Option<Lock>, bool),
-    ) -> Result<Self, Failure> {
+    fn read(ctx: &mut Context, paths: Paths, need: Need, (lock, early): (Option<Lock>, bool)) -> Result<Self, Failure> {
         let config = match Config::load(&paths) {
             Ok(config) => config,
             Err(error) if need == Need::Rescue => {

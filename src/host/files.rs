@@ -152,7 +152,8 @@ pub fn settle_all(staged: &[Staged]) -> Result<(), FileError> {
         thread::scope(|scope| {
             let waits: Vec<_> = some.iter().skip(1).map(|staged| scope.spawn(|| staged.settle())).collect();
             let first = some.first().map_or(Ok(()), Staged::settle);
-            let settled = |wait: thread::ScopedJoinHandle<'_, _>| wait.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let settled =
+                |wait: thread::ScopedJoinHandle<'_, _>| wait.join().unwrap_or_else(|panic| resume_unwind(panic));
             waits.into_iter().map(settled).fold(first, Result::and)
         })?;
     }
@@ -229,9 +230,9 @@ pub fn place_all(staged: Vec<Staged>) -> Vec<FileError> {
             Err(fault) => faults.push(fault),
         }
     }
-    let waited = placed.into_iter().map(|(path, target)| {
-        sync(parent(&target)).map_err(|source| FileError::NotDurable { path, source })
-    });
+    let waited = placed
+        .into_iter()
+        .map(|(path, target)| sync(parent(&target)).map_err(|source| FileError::NotDurable { path, source }));
     faults.extend(waited.filter_map(Result::err));
     faults
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use rustix::net::{SendFlags, send};
 
-use super::headers::{DATA, DUMP, FLAGS, HEADERS_ONLY, LIST, SETNAME, message, members_of};
+use super::headers::{DATA, DUMP, FLAGS, HEADERS_ONLY, LIST, SETNAME, members_of, message};
 use super::membership::{ELEMENTS, IP, IP2, PORT, PROTO, address, each, header};
 use super::netlink::{attribute, find, inside, socket, text};
 use crate::net::{Family, Protocol};
@@ -124,8 +124,13 @@ mod tests {
         let read = member("df4-guarded", &closed).unwrap();
         let comment = Some("web 0123456789ab".to_owned());
         let counts = Counts { packets: 5, bytes: 300 };
-        let expected =
-            CountedMember { set: "df4-guarded".to_owned(), entry: "172.17.0.2".to_owned(), comment, nomatch: false, counts };
+        let expected = CountedMember {
+            set: "df4-guarded".to_owned(),
+            entry: "172.17.0.2".to_owned(),
+            comment,
+            nomatch: false,
+            counts,
+        };
         assert_eq!(read, expected);
         let port = [
             v4(IP, [128, 0, 0, 0]),

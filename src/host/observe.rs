@@ -69,16 +69,16 @@ pub(super) fn observe(kernel: &mut HostKernel, members: &(dyn Fn(&str) -> bool +
             let program = Kind::default_program(Family::V6, "save");
             scope.spawn(move || (reader.call(&program, &["--counters"], "").map(|ran| ran.stdout), program))
         });
-        let (known, v4_save) = match known {
-            Some(known) => (known, None),
-            None => {
-                let (flavour, save) = find_flavour(reader)?;
-                (Capabilities { flavour, missing: BTreeMap::new() }, Some(save))
-            }
+        let (known, v4_save) = if let Some(known) = known {
+            (known, None)
+        } else {
+            let (flavour, save) = find_flavour(reader)?;
+            (Capabilities { flavour, missing: BTreeMap::new() }, Some(save))
         };
         let settled = known.clone();
         let v6 = scope.spawn(move || {
-            let early = early.map(joined).filter(|(_, program)| *program == settled.flavour.program(Family::V6, "save"));
+            let early =
+                early.map(joined).filter(|(_, program)| *program == settled.flavour.program(Family::V6, "save"));
             family_tables(reader, &settled, Family::V6, early.map(|(save, _)| save))
         });
         let v4 = family_tables(reader, &known, Family::V4, v4_save.map(Ok));

@@ -225,8 +225,9 @@ impl Ledger {
         self.pending.clear();
         let paths = self.paths.pending_paths();
         let names = files::list_sets(&paths);
-        let removed =
-            names.and_then(|names| names.iter().try_for_each(|name| files::remove_for_this_boot(&paths.set_file(name)).map(drop)));
+        let removed = names.and_then(|names| {
+            names.iter().try_for_each(|name| files::remove_for_this_boot(&paths.set_file(name)).map(drop))
+        });
         removed.err().map(|error| error.to_string()).into_iter().collect()
     }
 }

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::ops::{Add, AddAssign};
 
-
 /// Packets and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Counts {

@@ -12,7 +12,9 @@ use std::collections::BTreeMap;
 
 use docker_firewall::host::kernel::{Kernel, KernelError};
 use docker_firewall::net::Family;
-use docker_firewall::ruleset::{Chain, Dump, Table, TableDump, parse_ipset_save, parse_iptables_save, tracks_connections};
+use docker_firewall::ruleset::{
+    Chain, Dump, Table, TableDump, parse_ipset_save, parse_iptables_save, tracks_connections,
+};
 
 /// What happens at a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
