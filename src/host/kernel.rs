@@ -6,6 +6,7 @@ use std::{fs, io};
 
 use thiserror::Error;
 
+use super::bulk;
 use super::flavour::{Flavour, Kind};
 use super::observe;
 use super::tools::{Ran, Tools};
@@ -166,7 +167,7 @@ impl Kernel for HostKernel {
     }
 
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {
-        self.call("ipset", &["restore"], text).map(drop)
+        bulk::restore(self, text)
     }
 }
 
