@@ -1,6 +1,5 @@
 //! The members of a large set of addresses, listed over netlink: what `ipset save` prints, without the text.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use rustix::io::Errno;
@@ -10,19 +9,21 @@ use super::elements;
 use super::headers::{DATA, DUMP, LIST, SETNAME, message};
 use super::membership::ELEMENTS;
 use super::netlink::{DONE, ERROR, GENERAL, attribute, attributes, error_number, find, messages, socket};
-use crate::ruleset::{Member, SetEntry, SetHeader, SetKind};
+use crate::net::Family;
+use crate::ruleset::{Gathered, Member, Members, SetEntry, SetHeader, SetKind};
 
 /// So many members are listed faster than a process begins.
 const LARGE: u64 = 512;
 
 /// The members of a large set of a kind that is read here; `None` is everything that `ipset` had better list, also where
 /// something went wrong.
-pub(super) fn of_large(header: &SetHeader) -> Option<BTreeMap<SetEntry, Member>> {
+pub(super) fn of_large(header: &SetHeader) -> Option<Members> {
     let known = matches!(header.shape.kind, SetKind::Ip | SetKind::Net);
     let count = header.entries.filter(|count| known && *count >= LARGE)?;
-    let mut members = Vec::with_capacity(usize::try_from(count).unwrap_or_default());
-    list(&header.name, |entry, member| members.push((entry, member))).ok()?;
-    Some(members.into_iter().collect())
+    let count = usize::try_from(count).unwrap_or_default();
+    let mut gathered = Gathered::with_capacity(count, header.shape.family == Family::V6);
+    list(&header.name, |entry, member| gathered.push(entry, member)).ok()?;
+    Some(gathered.members())
 }
 
 /// Calls `take` with each; on an error, which is also that there is no such set, what was taken is not all.

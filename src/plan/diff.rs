@@ -99,8 +99,8 @@ fn set_lines(lines: &mut Vec<DiffLine>, have: &Dump, want: &Desired) {
                 }
                 push(Sign::Add, render_set_create(&name, &set.shape));
                 for (entry, value) in &set.members {
-                    if old.is_none_or(|old| !old.members.contains_key(entry)) {
-                        push(Sign::Add, member(entry, value));
+                    if old.is_none_or(|old| !old.members.contains_key(&entry)) {
+                        push(Sign::Add, member(&entry, value));
                     }
                 }
             }
@@ -128,9 +128,10 @@ pub fn unsaved(have: &Dump, want: &Desired) -> Vec<(String, Vec<SetEntry>)> {
         .iter()
         .filter_map(|(name, wanted)| {
             let DesiredSet::User { set, removed, .. } = wanted else { return None };
-            let extra = have.sets.get(name)?.members.keys();
+            let present = &have.sets.get(name)?.members;
+            let extra = set.members.differences(present).into_iter().filter(|(_, wanted, _)| wanted.is_none());
             let extra: Vec<SetEntry> =
-                extra.filter(|entry| !set.members.contains_key(entry) && !removed.contains(entry)).cloned().collect();
+                extra.map(|(entry, ..)| entry).filter(|entry| !removed.contains(entry)).collect();
             (!extra.is_empty()).then(|| (name.clone(), extra))
         })
         .collect()

@@ -10,7 +10,7 @@ use docker_firewall::host::membership::{KernelSets, Side};
 use docker_firewall::host::tools::Tools;
 use docker_firewall::net::{Family, Protocol};
 use docker_firewall::ruleset::{
-    Action, Chain, ConnDirection, ConnState, Counts, Dump, IpSet, Line, Match, Outcome, Packet, Path, Rule,
+    Action, Chain, ConnDirection, ConnState, Counts, Dump, IpSet, Line, Match, Member, Outcome, Packet, Path, Rule,
     SetDirection, SetKind, Table, TableDump, Transport, parse_ipset_save, render_set_create, render_set_entry,
     render_set_key, trace,
 };
@@ -31,7 +31,7 @@ fn script(sets: &BTreeMap<String, IpSet>) -> String {
     for (name, set) in sets {
         let _ = writeln!(text, "{}", render_set_create(name, &set.shape));
         for (entry, member) in &set.members {
-            let _ = writeln!(text, "add {name} {}", render_set_entry(entry, member));
+            let _ = writeln!(text, "add {name} {}", render_set_entry(&entry, member));
         }
     }
     text
@@ -66,10 +66,12 @@ fn sets_are_saved_as_rendered() {
     inside("sets::sets_are_saved_as_rendered", || {
         let mut sets = sample(150);
         for set in sets.values_mut() {
-            for member in set.members.values_mut() {
+            let rounded = set.members.iter().map(|(entry, member)| {
                 // In the middle of ten seconds, so that rounding forgives two.
-                member.timeout = member.timeout.map(|left| if left == 0 { 0 } else { left / 10 * 10 + 2 });
-            }
+                let timeout = member.timeout.map(|left| if left == 0 { 0 } else { left / 10 * 10 + 2 });
+                (entry, Member { timeout, ..member.clone() })
+            });
+            set.members = rounded.collect();
         }
         let text = script(&sets);
         let mut kernel = kernel(Kind::Nft);
@@ -86,9 +88,9 @@ fn sets_are_saved_as_rendered() {
         assert_eq!(dump.sets.keys().collect::<Vec<_>>(), sets.keys().collect::<Vec<_>>());
         for (name, set) in &dump.sets {
             assert_eq!(set.shape, sets[name].shape, "{name}");
-            let entries = set.members.keys();
+            let mut entries = set.members.keys();
             if name == "set3" {
-                assert_eq!(entries.len(), 0, "only its header was asked for");
+                assert_eq!(entries.next(), None, "only its header was asked for");
             } else {
                 assert!(entries.eq(sets[name].members.keys()), "{name}");
             }
@@ -222,7 +224,7 @@ fn keys_delete_what_they_name() {
         let mut text = script(&sets);
         for (name, set) in &sets {
             for entry in set.members.keys() {
-                let _ = writeln!(text, "del {name} {}", render_set_key(entry));
+                let _ = writeln!(text, "del {name} {}", render_set_key(&entry));
             }
         }
         let mut kernel = kernel(Kind::Nft);

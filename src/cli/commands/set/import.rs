@@ -20,6 +20,8 @@ pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Nothing)?;
     let (mut set, notes) = SetFile::import(&args.name, &text)
         .map_err(|error| Failure::user(format!("{}: {error}", printable(&source))).hinted("Nothing was changed"))?;
+    // As large as the set.
+    drop(text);
     for note in notes {
         ctx.output.note(&format!("note: {}", printable(&note)));
     }
@@ -53,10 +55,10 @@ fn dismiss_unsaved(ctx: &mut Context, session: &mut Session, set: &SetFile) -> R
         let name = set.kernel_name(family);
         let Some(kernel) = state.sets.get(&name) else { continue };
         let known = session.config().sets.get(set.name().as_str());
-        let unsaved = |entry: &&SetEntry| {
+        let unsaved = |entry: &SetEntry| {
             !super::inspect::is_saved(set, entry) && known.is_none_or(|known| !super::inspect::is_saved(known, entry))
         };
-        let gone: BTreeSet<SetEntry> = kernel.members.keys().filter(unsaved).cloned().collect();
+        let gone: BTreeSet<SetEntry> = kernel.members.keys().filter(unsaved).collect();
         if !gone.is_empty() {
             let count = count(gone.len(), "entry", "entries");
             ctx.output.note(&format!("note: {count} of {name}, put into the kernel by hand, went too"));
