@@ -129,9 +129,8 @@ pub fn unsaved(have: &Dump, want: &Desired) -> Vec<(String, Vec<SetEntry>)> {
         .filter_map(|(name, wanted)| {
             let DesiredSet::User { set, removed, .. } = wanted else { return None };
             let present = &have.sets.get(name)?.members;
-            let extra = set.members.differences(present).into_iter().filter(|(_, wanted, _)| wanted.is_none());
-            let extra: Vec<SetEntry> =
-                extra.map(|(entry, ..)| entry).filter(|entry| !removed.contains(entry)).collect();
+            let mut extra = present.missing_in(&set.members);
+            extra.retain(|entry| !removed.contains(entry));
             (!extra.is_empty()).then(|| (name.clone(), extra))
         })
         .collect()

@@ -121,8 +121,7 @@ pub fn user_sets(
         let others = earlier.filter(|earlier| !earlier.is_written_like(file) || earlier.has_ended(now));
         let before: Vec<_> = others.map(|file| file.kernel_sets(Timestamp::MIN)).collect();
         for (index, ((kernel_name, set), dated)) in file.kernel_sets(now).into_iter().zip(file.dated(now)).enumerate() {
-            let gone = before.iter().flat_map(|halves| set.members.differences(&halves[index].1.members));
-            let removed = gone.filter(|(_, now, _)| now.is_none()).map(|(entry, ..)| entry).collect();
+            let removed = before.iter().flat_map(|halves| halves[index].1.members.missing_in(&set.members)).collect();
             desired.insert(kernel_name, DesiredSet::User { set, removed, dated });
         }
     }

@@ -164,19 +164,40 @@ impl Members {
         let (mut here, mut elsewhere) =
             (|key: &_| here_only.push(unpacked_v6(key)), |key: &_| there_only.push(unpacked_v6(key)));
         apart(&self.v6, &there.v6, |(block, _)| *block, &mut here, &mut elsewhere);
-        here_only.extend(self.other.iter().map(|(entry, member)| (entry.clone(), member)));
-        there_only.extend(there.other.iter().map(|(entry, member)| (entry.clone(), member)));
         let mut found = Vec::with_capacity(here_only.len() + there_only.len());
-        for (entry, member) in here_only {
-            let other = there.get(&entry);
+        // Neither is plainly in the other.
+        let here_only = here_only.into_iter().map(|(entry, member)| {
+            let other = there.other.get(&entry);
+            (entry, member, other)
+        });
+        let others = self.other.iter().map(|(entry, member)| (entry.clone(), member, there.get(entry)));
+        for (entry, member, other) in here_only.chain(others) {
             if other.is_none_or(|other| other != member && !(is_silent(other) && is_silent(member))) {
                 found.push((entry, Some(member), other));
             }
         }
-        let absent = there_only.into_iter().filter(|(entry, _)| !self.contains_key(entry));
-        found.extend(absent.map(|(entry, member)| (entry, None, Some(member))));
-        found.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let there_only = there_only.into_iter().filter(|(entry, _)| !self.other.contains_key(entry));
+        let others = there.other.iter().filter(|(entry, _)| !self.contains_key(entry));
+        let others = others.map(|(entry, member)| (entry.clone(), member));
+        found.extend(there_only.chain(others).map(|(entry, member)| (entry, None, Some(member))));
+        // They are long runs, which this sort makes use of.
+        found.sort_by(|a, b| a.0.cmp(&b.0));
         found
+    }
+
+    /// The entries, in order, that are no members of another set.
+    pub fn missing_in(&self, there: &Self) -> Vec<SetEntry> {
+        let mut missing = Vec::new();
+        let mut take = |(entry, _): (SetEntry, &Member)| {
+            if !there.other.contains_key(&entry) {
+                missing.push(entry);
+            }
+        };
+        apart(&self.v4, &there.v4, |key| key >> 8, &mut |key| take(unpacked(*key)), &mut |_| {});
+        apart(&self.v6, &there.v6, |(block, _)| *block, &mut |key| take(unpacked_v6(key)), &mut |_| {});
+        missing.extend(self.other.keys().filter(|entry| !there.contains_key(entry)).cloned());
+        missing.sort();
+        missing
     }
 }
 
@@ -384,6 +405,8 @@ mod tests {
             let alike = |one, other| one == other || (silent(one) && silent(other));
             let wanted: Vec<_> = both.filter(|(_, one, other)| !alike(*one, *other)).collect();
             prop_assert_eq!(here.differences(&there), wanted);
+            let missing: Vec<_> = here.keys().filter(|entry| !there.contains_key(entry)).collect();
+            prop_assert_eq!(here.missing_in(&there), missing);
         }
     }
 }

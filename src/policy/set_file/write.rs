@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::{Line, SetFile, SourceEntry, half};
 use crate::net::Family;
-use crate::ruleset::{Gathered, IpSet, Member, SetEntry, SetKind};
+use crate::ruleset::{Gathered, IpSet, Member, Members, SetEntry, SetKind};
 
 impl SetFile {
     /// The text to be stored or exported; `ipset restore` reads it.
@@ -109,6 +109,13 @@ impl SetFile {
 }
 
 impl SetFile {
+    /// The blocks of all entries, of both families.
+    pub fn blocks(&self) -> Members {
+        let mut blocks = Gathered::with_capacity(self.count(Family::V4), false);
+        self.entries().for_each(|entry| blocks.push(SetEntry::Net(entry.block()), Member::default()));
+        blocks.members()
+    }
+
     /// The members that end at a moment which the file names, IPv4 first, without those that have ended by `now`.
     pub fn dated(&self, now: Timestamp) -> [BTreeSet<SetEntry>; 2] {
         Family::ALL.map(|family| {
