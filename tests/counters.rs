@@ -13,7 +13,9 @@ use docker_firewall::compile::{Ground, compile, origins};
 use docker_firewall::net::Family;
 use docker_firewall::policy::Verdict;
 use docker_firewall::reconcile;
-use docker_firewall::ruleset::{CountedMember, Counts, Desired, Dump, IpSet, Line, Match, SetKind, SetShape, Table};
+use docker_firewall::ruleset::{
+    CountedMember, Counts, Desired, Dump, IpSet, Line, Match, Members, SetKind, SetShape, Table,
+};
 use docker_firewall::tally::{Subject, Tally};
 use proptest::prelude::*;
 
@@ -43,7 +45,7 @@ fn kernel() -> MemoryKernel {
             comment: true,
             counters: false,
         };
-        kernel.state.sets.insert(name.to_owned(), IpSet { shape, members: BTreeMap::new() });
+        kernel.state.sets.insert(name.to_owned(), IpSet { shape, members: Members::new() });
     }
     kernel
 }

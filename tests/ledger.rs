@@ -38,8 +38,14 @@ fn config(sets: impl IntoIterator<Item = SetFile>) -> Config {
 fn put(paths: &Paths, config: &Config) {
     let (mut ledger, _) = read(paths);
     let draft = ledger.stage(config, now()).unwrap();
-    ledger.announce(config).unwrap();
+    ledger.announce(config, &draft).unwrap();
     assert!(ledger.place(draft, config.clone(), now()).unwrap().is_empty());
+}
+
+/// Stages and announces, and is killed there.
+fn announce(ledger: &mut Ledger, config: &Config) {
+    let draft = ledger.stage(config, now()).unwrap();
+    ledger.announce(config, &draft).unwrap();
 }
 
 fn read(paths: &Paths) -> (Ledger, Vec<String>) {
@@ -150,7 +156,7 @@ fn what_was_added_by_hand_keeps_the_clock_of_the_kernel() {
     // An entry that ended and left the record, and that somebody put back by hand.
     let file = dated();
     let last = file.living(later(2 * HOUR)).into_owned();
-    let member = file.kernel_sets(now())[0].1.members.first_key_value().map(|(e, m)| (e.clone(), m.clone())).unwrap();
+    let member = file.kernel_sets(now())[0].1.members.iter().next().map(|(e, m)| (e, m.clone())).unwrap();
     let by_hand = |state: &mut Dump| {
         state.sets.get_mut("ipfriends").unwrap().members.insert(member.0, member.1);
     };
@@ -184,9 +190,9 @@ fn a_second_change_knows_what_the_first_one_left() {
         let block = format!("{address}/32").parse().unwrap();
         ledger.earlier().iter().any(|sets| sets.get("ipfriends").is_some_and(|set| set.contains(block)))
     };
-    read(&paths).0.announce(&config([with("203.0.113.21")])).unwrap();
+    announce(&mut read(&paths).0, &config([with("203.0.113.21")]));
     let mut second = read(&paths).0;
-    second.announce(&config([with("203.0.113.22")])).unwrap();
+    announce(&mut second, &config([with("203.0.113.22")]));
     assert!(holds(&second, "203.0.113.21") && holds(&second, "203.0.113.22"));
     // Killed as well.
     let mut third = read(&paths).0;
@@ -197,7 +203,7 @@ fn a_second_change_knows_what_the_first_one_left() {
     put(&paths, &config([friends()]));
     let mut clean = read(&paths).0;
     assert!(!holds(&clean, "203.0.113.21"));
-    clean.announce(&config([with("203.0.113.23")])).unwrap();
+    announce(&mut clean, &config([with("203.0.113.23")]));
     assert!(clean.withdraw().is_empty());
     assert!(!holds(&read(&paths).0, "203.0.113.23"), "what was undone is nobody's but who adds it by hand");
 }

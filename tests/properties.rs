@@ -17,7 +17,7 @@ mod ways;
 mod world;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use docker_firewall::compile::{Ground, compile};
@@ -45,15 +45,14 @@ fn desired(world: &World, state: &Dump) -> Desired {
     for name in ["friends", "foes"] {
         for family in Family::ALL {
             let blocks = world.members[name].iter().filter(|block| Family::of(&block.addr()) == family);
-            let members: BTreeMap<SetEntry, Member> = blocks
+            let members = blocks
                 .flat_map(|block| kernel_blocks(*block))
                 .map(|block| (SetEntry::Net(block), Member::default()))
                 .collect();
             let shape = shape(family);
             let kernel_name = if family == Family::V4 { name.to_owned() } else { format!("{name}-v6") };
             // A member that another world of the same test had and this one has not was removed by its owner.
-            let before =
-                state.sets.get(&kernel_name).map(|set| set.members.keys().cloned().collect()).unwrap_or_default();
+            let before = state.sets.get(&kernel_name).map(|set| set.members.keys().collect()).unwrap_or_default();
             let set = IpSet { shape, members };
             desired.sets.insert(kernel_name, DesiredSet::User { set, removed: before, dated: BTreeSet::new() });
         }

@@ -34,7 +34,7 @@ proptest! {
     fn sets_read_back(set in strategies::set()) {
         let mut text = render_set_create("x", &set.shape);
         for (entry, member) in &set.members {
-            let _ = write!(text, "\nadd x {}", render_set_entry(entry, member));
+            let _ = write!(text, "\nadd x {}", render_set_entry(&entry, member));
         }
         let sets = parse_ipset_save(&text).unwrap();
         prop_assert_eq!(&sets["x"], &set, "{}", text);

@@ -76,7 +76,7 @@ fn kernel_members(saved: &str) -> BTreeSet<(String, IpNet)> {
 fn wanted_members(file: &SetFile) -> BTreeSet<(String, IpNet)> {
     let sets = file.kernel_sets(now());
     let members = sets.into_iter().flat_map(|(set, content)| {
-        content.members.into_keys().map(move |entry| match entry {
+        content.members.keys().collect::<Vec<_>>().into_iter().map(move |entry| match entry {
             SetEntry::Net(block) => (set.clone(), block),
             other => panic!("{other:?}"),
         })

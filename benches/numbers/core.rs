@@ -128,7 +128,7 @@ fn micros(act: impl FnOnce()) -> f64 {
 fn without_one(holding: &Dump, desired: &Desired) -> Result<Dump> {
     let mut less = holding.clone();
     for set in less.sets.values_mut() {
-        let last = set.members.keys().next_back().cloned();
+        let last = set.members.keys().last();
         last.and_then(|entry| set.members.remove(&entry));
     }
     if plan::plan(holding, desired).is_empty() && !plan::plan(&less, desired).is_empty() {
@@ -142,7 +142,7 @@ fn sets_text(desired: &Desired) -> String {
     for (name, set) in &desired.sets {
         let _ = writeln!(text, "{}", render_set_create(name, &set.set().shape));
         for (entry, member) in &set.set().members {
-            let _ = writeln!(text, "add {name} {}", render_set_entry(entry, member));
+            let _ = writeln!(text, "add {name} {}", render_set_entry(&entry, member));
         }
     }
     text

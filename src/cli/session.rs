@@ -355,7 +355,7 @@ impl Session {
         }
         let draft = self.ledger.stage(&config, self.now).map_err(|error| complaint::file(&error))?;
         let _mutation = ctx.cancel.begin()?;
-        if let Err(error) = self.ledger.announce(&config) {
+        if let Err(error) = self.ledger.announce(&config, &draft) {
             warn(ctx, &self.ledger.withdraw());
             return Err(complaint::file(&error));
         }

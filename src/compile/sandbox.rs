@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Ground, atom, chains, sets};
 use crate::net::Family;
 use crate::resolve::Sandboxed;
-use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetKind, Table, is_own_set};
+use crate::ruleset::{Desired, DesiredSet, Dump, IpSet, Member, SetEntry, SetKind, Table, is_own_set};
 
 /// What the namespace shall hold. `host` are the host's sets as they will be ([`held`]).
 pub fn sandbox(sandboxed: &Sandboxed, host: &BTreeMap<String, IpSet>, ground: impl Fn(Family) -> Ground) -> Desired {
@@ -59,17 +59,17 @@ pub fn held(state: &Dump, desired: &Desired) -> BTreeMap<String, IpSet> {
         let DesiredSet::User { set, removed, dated } = wanted else { continue };
         let mut after = set.clone();
         if let Some(present) = state.sets.get(name).filter(|present| present.shape.kind == set.shape.kind) {
-            for (entry, member) in present.members.iter().filter(|(entry, _)| !removed.contains(*entry)) {
-                // The clock that the kernel runs already is the one that counts, unless there is none yet or the file
-                // names the moment.
+            // The clock that the kernel runs already is the one that counts, unless there is none yet or the file names the
+            // moment.
+            let stays = |(entry, member): &(SetEntry, &Member)| {
                 let forever = |member: &Member| member.timeout.is_none_or(|seconds| seconds == 0);
                 let keeps = |new: &Member| {
                     !dated.contains(entry) && new.nomatch == member.nomatch && forever(new) == forever(member)
                 };
-                if set.members.get(entry).is_none_or(keeps) {
-                    after.members.insert(entry.clone(), member.clone());
-                }
-            }
+                !removed.contains(entry) && set.members.get(entry).is_none_or(keeps)
+            };
+            let staying = present.members.iter().filter(stays);
+            after.members.extend(staying.map(|(entry, member)| (entry, member.clone())));
         }
         held.insert(name.clone(), after);
     }

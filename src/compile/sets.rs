@@ -109,7 +109,7 @@ pub(super) fn set(kind: SetKind, family: Family, timed: bool, members: BTreeMap<
     let maxelem = MAXELEM.max(wanted.checked_next_power_of_two().unwrap_or(wanted));
     let shape =
         SetShape { kind, family, hashsize: 1024, maxelem, timeout: timed.then_some(0), comment: true, counters: false };
-    IpSet { shape, members }
+    IpSet { shape, members: members.into_iter().collect() }
 }
 
 /// The same, with members that count. Only what closes asks such a set, so that nobody's packets pay for it but those that

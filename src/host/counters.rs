@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use super::kernel::{HostKernel, Kernel as _, KernelError};
 use super::members::{self, Listed};
 use crate::net::Family;
-use crate::ruleset::{CountedMember, Dump, is_own_set, is_temporary_set, parse_iptables_save};
+use crate::ruleset::{CountedMember, Dump, parse_iptables_save};
+use crate::tally::{closes, speaks};
 
 /// What was read.
 #[derive(Clone, Debug, Default)]
@@ -21,7 +22,7 @@ pub struct Counters {
 /// Reads them. Nobody is kept from changing rules meanwhile: what goes in between is not counted this time.
 pub fn read(kernel: &mut HostKernel) -> Result<Counters, KernelError> {
     let dump = kernel.observe(&|_| false)?;
-    with_sets(dump, &|name| counts(name) || tells(name))
+    with_sets(dump, &|name| closes(name) || speaks(name))
 }
 
 /// The same where rules were read already: `saves` is what the tools printed, with counters. Of members only those that
@@ -32,7 +33,7 @@ pub fn read_beside(saves: &BTreeMap<Family, String>) -> Result<Counters, KernelE
         let unparsable = |source| KernelError::Unparsable { tool: "iptables-save".to_owned(), source };
         dump.tables.extend(parse_iptables_save(*family, save).map_err(unparsable)?);
     }
-    with_sets(dump, &counts)
+    with_sets(dump, &closes)
 }
 
 fn with_sets(dump: Dump, wanted: &dyn Fn(&str) -> bool) -> Result<Counters, KernelError> {
@@ -41,15 +42,4 @@ fn with_sets(dump: Dump, wanted: &dyn Fn(&str) -> bool) -> Result<Counters, Kern
     let counting = sets.iter().filter(|set| set.entries != Some(0) && wanted(&set.name)).map(|set| &*set.name);
     let members = members::counted(counting).map_err(unread)?;
     Ok(Counters { dump, sets, members })
-}
-
-/// Whether the members of a set count.
-fn counts(name: &str) -> bool {
-    is_own_set(name) && !is_temporary_set(name) && name.contains("guarded")
-}
-
-/// Whether the members of a set tell whom rules speak of.
-fn tells(name: &str) -> bool {
-    let rest = name.get(4..).unwrap_or_default();
-    is_own_set(name) && !is_temporary_set(name) && (rest.starts_with("allow-") || rest.starts_with("deny-"))
 }

@@ -6,6 +6,7 @@ use std::{fs, io, thread};
 
 use thiserror::Error;
 
+use super::bulk;
 use super::flavour::{Flavour, Kind};
 use super::observe;
 use super::tools::{Ran, Tools};
@@ -193,7 +194,7 @@ impl Kernel for HostKernel {
     }
 
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {
-        self.call("ipset", &["restore"], text).map(drop)
+        bulk::restore(self, text)
     }
 }
 

@@ -2,26 +2,23 @@
 //! the tool's text takes as many of them to write and to read as everything else together.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 
 use rustix::net::{SendFlags, send};
 
-use super::headers::{DATA, DUMP, FLAGS, HEADERS_ONLY, LIST, SETNAME, members_of, message};
-use super::membership::{ELEMENTS, IP, IP2, PORT, PROTO, address, each, header};
-use super::netlink::{attribute, find, inside, socket, text};
+use super::elements::{CADT_FLAGS, CIDR, COMMENT, NOMATCH};
+use super::headers::{DUMP, FLAGS, HEADERS_ONLY, LIST, members_of, message};
+use super::listing;
+use super::membership::{IP, IP2, PORT, PROTO, address, each, header};
+use super::netlink::{attribute, find, socket, text};
 use crate::net::{Family, Protocol};
 use crate::ruleset::{CountedMember, Counts};
 
 /// Attributes of an element besides its parts.
-const CIDR: u16 = 3;
-const ELEMENT_FLAGS: u16 = 8;
 const CIDR2: u16 = 21;
 const BYTES: u16 = 24;
 const PACKETS: u16 = 25;
-const COMMENT: u16 = 26;
-/// `IPSET_FLAG_NOMATCH`.
-const NOMATCH: u32 = 1 << 2;
 
 /// One set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,22 +49,18 @@ pub(super) fn list() -> io::Result<Vec<Listed>> {
 pub(super) fn counted<'a>(names: impl Iterator<Item = &'a str>) -> io::Result<Vec<CountedMember>> {
     let mut members = Vec::new();
     for set in names {
-        // What may be left of an answer goes with the line.
-        let line = socket()?;
-        let name = [set.as_bytes(), &[0]].concat();
-        send(&line, &message(LIST, DUMP, &[attribute(SETNAME, &name)]), SendFlags::empty())?;
-        each(&line, &mut |attributes| {
-            let elements = inside(find(attributes, ELEMENTS).unwrap_or_default());
-            members.extend(elements.filter_map(|(kind, element)| (kind == DATA).then(|| member(set, element))?));
-            true
-        })?;
+        let listed = listing::elements_of(set, &mut |element| {
+            members.extend(member(set, element));
+            Ok(())
+        });
+        listed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
     }
     Ok(members)
 }
 
 fn member(set: &str, element: &[u8]) -> Option<CountedMember> {
     let number = |wanted| find(element, wanted)?.try_into().map(u64::from_be_bytes).ok();
-    let flags = find(element, ELEMENT_FLAGS).and_then(|value| value.try_into().ok()).map_or(0, u32::from_be_bytes);
+    let flags = find(element, CADT_FLAGS).and_then(|value| value.try_into().ok()).map_or(0, u32::from_be_bytes);
     Some(CountedMember {
         set: set.to_owned(),
         entry: entry(element)?,
@@ -137,7 +130,7 @@ mod tests {
             attribute(CIDR, &[1]),
             attribute(0x4000 | PORT, &443_u16.to_be_bytes()),
             attribute(PROTO, &[6]),
-            attribute(0x4000 | ELEMENT_FLAGS, &NOMATCH.to_be_bytes()),
+            attribute(0x4000 | CADT_FLAGS, &NOMATCH.to_be_bytes()),
             v4(IP2, [192, 0, 2, 0]),
             attribute(CIDR2, &[24]),
         ];

@@ -11,19 +11,16 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::headers::{DATA, DUMP, FLAGS, HEADERS_ONLY, LIST, SETNAME, message};
-use super::netlink::{DONE, ERROR, GENERAL, attribute, error_number, find, messages, socket};
+use super::netlink::{DONE, ERROR, GENERAL, NESTED, NETWORK, attribute, error_number, find, messages, socket};
 use crate::net::{Family, Protocol};
 use crate::ruleset::{SetDirection, SetKind};
 
 /// `IPSET_CMD_TEST` of `linux/netfilter/ipset/ip_set.h`.
 const TEST: u16 = 11;
 /// `NLM_F_REQUEST | NLM_F_ACK`.
-const ANSWERED: u16 = 0x5;
+pub(super) const ANSWERED: u16 = 0x5;
 /// `IPSET_ERR_EXIST`: of a test, that the element is not in the set.
 const NOT_IN_SET: i32 = 4103;
-/// `NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`.
-const NESTED: u16 = 0x8000;
-const NETWORK: u16 = 0x4000;
 /// Attributes of the message.
 const TYPENAME: u16 = 3;
 const FAMILY: u16 = 5;

@@ -3,8 +3,10 @@
 pub mod attempts;
 pub mod backstop;
 pub mod bridges;
+mod bulk;
 pub mod counters;
 pub mod dockerd;
+mod elements;
 pub mod endpoint;
 pub mod files;
 pub mod firewalls;
@@ -13,6 +15,7 @@ pub mod headers;
 pub mod interfaces;
 pub mod kernel;
 pub mod listeners;
+mod listing;
 pub mod lock;
 mod logging;
 pub mod members;

@@ -35,36 +35,47 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
+/// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`, flags beside an attribute's kind.
+pub(super) const NESTED: u16 = 0x8000;
+pub(super) const NETWORK: u16 = 0x4000;
+
 /// An attribute, padded.
 pub(super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
-    let mut bytes = u16::try_from(4 + value.len()).unwrap_or(u16::MAX).to_ne_bytes().to_vec();
-    bytes.extend(kind.to_ne_bytes());
-    bytes.extend(value);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    let mut bytes = Vec::with_capacity((4 + value.len()).next_multiple_of(4));
+    put(&mut bytes, kind, value);
     bytes
 }
 
-/// The value of the attribute `wanted`.
-pub(super) fn find(mut rest: &[u8], wanted: u16) -> Option<&[u8]> {
-    while let (Some(length), Some(kind)) = (half(rest, 0), half(rest, 2)) {
-        let length = usize::from(length);
-        // The two upper bits are flags (`NLA_F_NESTED`, `NLA_F_NET_BYTEORDER`).
-        if kind & 0x3fff == wanted {
-            return rest.get(4..length);
-        }
-        rest = rest.get(length.next_multiple_of(4).max(4)..)?;
-    }
-    None
+/// The same, behind others.
+pub(super) fn put(bytes: &mut Vec<u8>, kind: u16, value: &[u8]) {
+    bytes.extend(u16::try_from(4 + value.len()).unwrap_or(u16::MAX).to_ne_bytes());
+    bytes.extend(kind.to_ne_bytes());
+    bytes.extend(value);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
 }
 
-/// The attributes within one, each with its kind.
-pub(super) fn inside(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+/// Attributes within an attribute, behind others.
+pub(super) fn nest(bytes: &mut Vec<u8>, kind: u16, fill: impl FnOnce(&mut Vec<u8>)) {
+    let start = bytes.len();
+    put(bytes, kind | NESTED, &[]);
+    fill(bytes);
+    let length = u16::try_from(bytes.len() - start).unwrap_or(u16::MAX).to_ne_bytes();
+    bytes[start..start + 2].copy_from_slice(&length);
+}
+
+/// Attributes with their kinds, without flags; up to the first that makes no sense.
+pub(super) fn attributes(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
-        let (length, kind) = (usize::from(half(rest, 0)?), half(rest, 2)? & 0x3fff);
+        let (length, kind) = (usize::from(half(rest, 0)?), half(rest, 2)?);
         let value = rest.get(4..length)?;
         rest = rest.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
+        Some((kind & !(NESTED | NETWORK), value))
     })
+}
+
+/// The value of the attribute `wanted`.
+pub(super) fn find(bytes: &[u8], wanted: u16) -> Option<&[u8]> {
+    attributes(bytes).find_map(|(kind, value)| (kind == wanted).then_some(value))
 }
 
 /// What an attribute says that is a text, up to the NUL that ends it.
@@ -98,6 +109,11 @@ pub(super) fn error_number(body: &[u8]) -> Option<i32> {
     Some(i32::from_ne_bytes(body.get(..4)?.try_into().ok()?).wrapping_neg())
 }
 
+/// The attributes of the message that an error answers, as the kernel sends them back.
+pub(super) fn refused(body: &[u8]) -> Option<&[u8]> {
+    body.get(4 + HEADER + GENERAL..)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -112,6 +128,9 @@ mod tests {
         assert_eq!(find(body, 3), Some(&b"df4-ruled\0"[..]));
         assert_eq!(find(body, 4).and_then(|nested| find(nested, 1)), Some(&[7][..]));
         assert_eq!(find(body, 5), None);
+        let mut nested = Vec::new();
+        nest(&mut nested, 4, |inner| put(inner, 1, &[7]));
+        assert_eq!(nested, attribute(0x8000 | 4, &attribute(1, &[7])));
         for length in 0..both.len() {
             for (_, body) in messages(&both[..length]) {
                 let _ = (find(body, 4), error_number(body));

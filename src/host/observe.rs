@@ -7,6 +7,7 @@ use std::thread;
 
 use super::flavour::{self, Flavour, Kind};
 use super::kernel::{Capabilities, HostKernel, KernelError};
+use super::listing;
 use crate::net::Family;
 use crate::ruleset::{
     Chain, Dump, IpSet, Table, TableDump, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save,
@@ -191,14 +192,22 @@ fn sets(
     let unparsable = |source| KernelError::Unparsable { tool: "ipset".to_owned(), source };
     let headers = parse_ipset_list_terse(terse).map_err(unparsable)?;
     let mut script = String::new();
+    let mut listed = BTreeMap::new();
     for header in headers.iter().filter(|header| header.entries != Some(0) && members(&header.name)) {
+        if let Some(members) = listing::of_large(header) {
+            listed.insert(header.name.clone(), members);
+            continue;
+        }
         // ipset's own lines split at blanks and join between quotes.
         let quote = if header.name.contains(char::is_whitespace) { "\"" } else { "" };
         let _ = writeln!(script, "save {quote}{}{quote}", header.name);
     }
     let mut sets: BTreeMap<String, IpSet> = headers
         .into_iter()
-        .map(|header| (header.name, IpSet { shape: header.shape, members: BTreeMap::new() }))
+        .map(|header| {
+            let members = listed.remove(&header.name).unwrap_or_default();
+            (header.name, IpSet { shape: header.shape, members })
+        })
         .collect();
     if !script.is_empty() {
         // `ipset restore` obeys `save` lines too: one process for any choice of sets, and nothing read in vain.

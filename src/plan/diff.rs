@@ -99,8 +99,8 @@ fn set_lines(lines: &mut Vec<DiffLine>, have: &Dump, want: &Desired) {
                 }
                 push(Sign::Add, render_set_create(&name, &set.shape));
                 for (entry, value) in &set.members {
-                    if old.is_none_or(|old| !old.members.contains_key(entry)) {
-                        push(Sign::Add, member(entry, value));
+                    if old.is_none_or(|old| !old.members.contains_key(&entry)) {
+                        push(Sign::Add, member(&entry, value));
                     }
                 }
             }
@@ -128,9 +128,9 @@ pub fn unsaved(have: &Dump, want: &Desired) -> Vec<(String, Vec<SetEntry>)> {
         .iter()
         .filter_map(|(name, wanted)| {
             let DesiredSet::User { set, removed, .. } = wanted else { return None };
-            let extra = have.sets.get(name)?.members.keys();
-            let extra: Vec<SetEntry> =
-                extra.filter(|entry| !set.members.contains_key(entry) && !removed.contains(entry)).cloned().collect();
+            let present = &have.sets.get(name)?.members;
+            let mut extra = present.missing_in(&set.members);
+            extra.retain(|entry| !removed.contains(entry));
             (!extra.is_empty()).then(|| (name.clone(), extra))
         })
         .collect()

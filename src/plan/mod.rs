@@ -21,7 +21,9 @@ use std::fmt::Write as _;
 
 use crate::compile;
 use crate::net::Family;
-use crate::ruleset::{Desired, Dump, is_temporary_set, render_set_create, render_set_entry, temporary_set};
+use crate::ruleset::{
+    Desired, Dump, Member, SetEntry, is_temporary_set, push_set_entry, render_set_create, temporary_set,
+};
 
 pub use diff::{DiffLine, Sign, diff, unsaved};
 use polarity::Polarities;
@@ -95,8 +97,16 @@ impl Plan {
 fn create(text: &mut String, name: &str, set: &crate::ruleset::IpSet) {
     let _ = writeln!(text, "{}", render_set_create(name, &set.shape));
     for (entry, member) in &set.members {
-        let _ = writeln!(text, "add {name} {}", render_set_entry(entry, member));
+        push_add(text, name, &entry, member);
+        text.push('\n');
     }
+}
+
+fn push_add(text: &mut String, name: &str, entry: &SetEntry, member: &Member) {
+    for part in ["add ", name, " "] {
+        text.push_str(part);
+    }
+    push_set_entry(text, entry, member);
 }
 
 /// Compares and orders.

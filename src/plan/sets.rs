@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 
 use crate::net::Family;
 use crate::ruleset::{
-    Desired, DesiredSet, Dump, IpSet, Member, SetEntry, SetShape, is_own_set, is_temporary_set, render_set_entry,
+    Desired, DesiredSet, Dump, IpSet, Member, Members, SetEntry, SetShape, is_own_set, is_temporary_set,
+    render_set_entry,
 };
 
 /// Seconds by which an expiry may differ before it is written anew: the time between reading and writing. More than that is
@@ -35,18 +36,16 @@ pub(super) fn changes(have: &Dump, want: &Desired) -> BTreeMap<String, SetChange
             changes.insert(name.clone(), SetChange::Remake(with_extras(present, wanted)));
             continue;
         }
-        let add: Vec<_> = set
-            .members
-            .iter()
-            .filter(|(entry, member)| present.members.get(entry).is_none_or(|now| !agrees(now, member, wanted, entry)))
-            .map(|(entry, member)| (entry.clone(), member.clone()))
-            .collect();
-        let remove: Vec<_> = present
-            .members
-            .keys()
-            .filter(|entry| !set.members.contains_key(entry) && !is_extra(wanted, entry))
-            .cloned()
-            .collect();
+        let (mut add, mut remove) = (Vec::new(), Vec::new());
+        for (entry, then, now) in set.members.differences(&present.members) {
+            match (then, now) {
+                (Some(then), now) if now.is_none_or(|now| !agrees(now, then, wanted, &entry)) => {
+                    add.push((entry, then.clone()));
+                }
+                (None, Some(_)) if !is_extra(wanted, &entry) => remove.push(entry),
+                _ => {}
+            }
+        }
         if !add.is_empty() || !remove.is_empty() {
             changes.insert(name.clone(), SetChange::Members { family: present.shape.family, add, remove });
         }
@@ -66,11 +65,11 @@ fn with_extras(present: &IpSet, wanted: &DesiredSet) -> IpSet {
     let mut set = wanted.set().clone();
     // Of another kind nothing can be carried over.
     if present.shape.kind == set.shape.kind && present.shape.family == set.shape.family {
-        for (entry, member) in &present.members {
-            if is_extra(wanted, entry) && !set.members.contains_key(entry) {
-                set.members.insert(entry.clone(), member.clone());
-            }
-        }
+        let extra = wanted.set().members.differences(&present.members).into_iter().filter_map(|(entry, then, now)| {
+            let stays = then.is_none() && is_extra(wanted, &entry);
+            stays.then(|| (entry, now.cloned().unwrap_or_default()))
+        });
+        set.members.extend(extra);
     }
     set
 }
@@ -111,14 +110,15 @@ fn agrees(present: &Member, wanted: &Member, set: &DesiredSet, entry: &SetEntry)
 /// have been faster; it also turns a member into an exception and back.
 pub(super) fn texts(
     name: &str,
-    present: &BTreeMap<SetEntry, Member>,
+    present: &Members,
     add: &[(SetEntry, Member)],
     remove: &[SetEntry],
 ) -> (String, String) {
     let (mut more, mut fewer) = (String::new(), String::new());
     for (entry, member) in add {
         let text = if member.nomatch { &mut fewer } else { &mut more };
-        let _ = writeln!(text, "add {name} {} -exist", render_set_entry(entry, member));
+        super::push_add(text, name, entry, member);
+        text.push_str(" -exist\n");
     }
     for entry in remove {
         let exception = present.get(entry).is_some_and(|member| member.nomatch);

@@ -57,21 +57,26 @@ pub enum ConfigError {
 impl Config {
     /// Reads the files that people edit.
     pub fn load(paths: &Paths) -> Result<Self, ConfigError> {
-        Self::read(paths, Some(&paths.last_good_paths()))
+        Self::read(paths, Some(&paths.last_good_paths()), None)
     }
 
     /// Reads what was in force when the kernel was last written; nothing of it is required to exist.
     pub fn last_good(paths: &Paths) -> Result<Self, ConfigError> {
-        Self::read(&paths.last_good_paths(), None)
+        Self::read(&paths.last_good_paths(), None, None)
+    }
+
+    /// The same beside the files that people edit: a set that is the same in both is kept once.
+    pub fn last_good_beside(paths: &Paths, files: &Self) -> Result<Self, ConfigError> {
+        Self::read(&paths.last_good_paths(), None, Some(files))
     }
 
     /// The sets that a change which was killed may have put into the kernel.
     pub fn pending_sets(paths: &Paths) -> Result<BTreeMap<String, SetFile>, ConfigError> {
-        Self::read(&paths.pending_paths(), None).map(|config| config.sets)
+        Self::read(&paths.pending_paths(), None, None).map(|config| config.sets)
     }
 
-    /// `copies` are of the same files when they were whole.
-    fn read(paths: &Paths, copies: Option<&Paths>) -> Result<Self, ConfigError> {
+    /// `copies` are of the same files when they were whole; `known` are sets that may be the same.
+    fn read(paths: &Paths, copies: Option<&Paths>, known: Option<&Self>) -> Result<Self, ConfigError> {
         let path = paths.policy_file();
         let document = match files::read_limited(&path, DOCUMENT_MAX as u64)? {
             None => Document::empty(),
@@ -90,8 +95,12 @@ impl Config {
                 if let Some(copies) = copies {
                     whole(&path, &text, &copies.set_file(&name))?;
                 }
-                let file = SetFile::parse(&name, &text)
-                    .map_err(|source| ConfigError::Set { path: path.display().to_string(), source })?;
+                let known = known.and_then(|known| known.sets.get(name.as_str()));
+                let file = match known.filter(|known| known.is_text(&text)) {
+                    Some(known) => known.clone(),
+                    None => SetFile::parse(&name, &text)
+                        .map_err(|source| ConfigError::Set { path: path.display().to_string(), source })?,
+                };
                 sets.insert(name.to_string(), file);
             }
         }

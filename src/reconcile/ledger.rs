@@ -4,6 +4,7 @@
 //! its place, announced (which sets are about to reach the kernel), then the kernel, then placed and forgotten.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
@@ -34,7 +35,11 @@ pub struct Ledger {
 
 /// Files written beside their places.
 #[derive(Debug)]
-pub struct Draft(Vec<Staged>);
+pub struct Draft {
+    staged: Vec<Staged>,
+    /// Which of them, in the record, say exactly what a set's file will.
+    whole: BTreeMap<String, usize>,
+}
 
 impl Ledger {
     /// Reads the records that go with `config`. `locked` says that nobody else writes meanwhile: then what a killed
@@ -42,7 +47,7 @@ impl Ledger {
     pub fn read(paths: Paths, config: Config, locked: bool) -> (Self, Vec<String>) {
         let mut remarks = Vec::new();
         let mut last_damaged = false;
-        let last = match Config::last_good(&paths) {
+        let last = match Config::last_good_beside(&paths, &config) {
             Ok(last) => last,
             // Whoever only looks may not be allowed to read it.
             Err(_) if !locked => config.clone(),
@@ -130,7 +135,7 @@ impl Ledger {
     /// Writes everything that differs beside its place, in the files that people edit and in the record, which gets what
     /// has not ended by `now`: what somebody puts back by hand afterwards is not ours to take away.
     pub fn stage(&self, config: &Config, now: Timestamp) -> Result<Draft, FileError> {
-        let mut staged = Vec::new();
+        let (mut staged, mut whole) = (Vec::new(), BTreeMap::new());
         let text = config.document.text();
         let last_paths = self.paths.last_good_paths();
         for (paths, old, anew) in [(&self.paths, &self.config, false), (&last_paths, &self.last, self.last_damaged)] {
@@ -139,29 +144,34 @@ impl Ledger {
             }
         }
         for (name, set) in &config.sets {
-            let differs = |old: &Config, text: &str| old.sets.get(name).is_none_or(|old| old.text() != text);
-            let text = set.text();
-            if differs(&self.config, &text) {
+            let differs = |old: &Config, set: &SetFile| old.sets.get(name).is_none_or(|old| !old.is_written_like(set));
+            let text = LazyCell::new(|| set.text());
+            if differs(&self.config, set) {
                 staged.push(files::write_beside(&self.paths.set_file(set.name()), &text)?);
             }
-            let text = match set.living(now) {
-                Cow::Borrowed(_) => text,
-                Cow::Owned(living) => living.text(),
-            };
-            if self.last_damaged || differs(&self.last, &text) {
-                staged.push(files::write_beside(&last_paths.set_file(set.name()), &text)?);
+            let living = set.living(now);
+            if self.last_damaged || differs(&self.last, &living) {
+                let path = last_paths.set_file(set.name());
+                staged.push(match living {
+                    Cow::Borrowed(_) => {
+                        whole.insert(name.clone(), staged.len());
+                        files::write_beside(&path, &text)?
+                    }
+                    Cow::Owned(living) => files::write_beside(&path, &living.text())?,
+                });
             }
         }
         files::settle_all(&staged)?;
-        Ok(Draft(staged))
+        Ok(Draft { staged, whole })
     }
 
     /// Writes down which sets are about to reach the kernel: if this process is killed before their files are placed, the
-    /// next one knows that nobody added those members by hand.
-    pub fn announce(&mut self, config: &Config) -> Result<(), FileError> {
+    /// next one knows that nobody added those members by hand. What was staged for the record says the same, mostly, and is
+    /// announced as it is.
+    pub fn announce(&mut self, config: &Config, draft: &Draft) -> Result<(), FileError> {
         let paths = self.paths.pending_paths();
         for (name, set) in &config.sets {
-            if self.config.sets.get(name).is_none_or(|known| known.text() != set.text()) {
+            if self.config.sets.get(name).is_none_or(|known| !known.is_written_like(set)) {
                 let mut announced = set.clone();
                 // What an earlier killed change may have put there is still there.
                 for entry in self.pending.get(name).into_iter().flat_map(SetFile::entries) {
@@ -170,8 +180,12 @@ impl Ledger {
                         let _ = announced.add(entry.clone());
                     }
                 }
-                // A power cut takes the kernel's sets away too.
-                files::write_for_this_boot(&paths.set_file(set.name()), &announced.text())?;
+                let path = paths.set_file(set.name());
+                let same = draft.whole.get(name).filter(|_| announced.is_written_like(set));
+                if !same.and_then(|at| draft.staged.get(*at)).is_some_and(|staged| staged.link(&path)) {
+                    // A power cut takes the kernel's sets away too.
+                    files::write_for_this_boot(&path, &announced.text())?;
+                }
                 self.pending.insert(name.clone(), announced);
             }
         }
@@ -183,7 +197,7 @@ impl Ledger {
     pub fn place(&mut self, draft: Draft, config: Config, now: Timestamp) -> Result<Vec<String>, FileError> {
         let mut remarks = Vec::new();
         let mut fault = None;
-        for error in files::place_all(draft.0) {
+        for error in files::place_all(draft.staged) {
             match error {
                 FileError::NotDurable { .. } => remarks.push(error.to_string()),
                 error => fault = Some(error),

@@ -118,10 +118,10 @@ pub fn user_sets(
     for (name, file) in sets {
         // What has ended by now was a member all the same, and may still be one: its timer runs by another clock.
         let earlier = earlier.iter().filter_map(|sets| sets.get(name));
-        let before: Vec<_> = earlier.map(|file| file.kernel_sets(Timestamp::MIN)).collect();
+        let others = earlier.filter(|earlier| !earlier.is_written_like(file) || earlier.has_ended(now));
+        let before: Vec<_> = others.map(|file| file.kernel_sets(Timestamp::MIN)).collect();
         for (index, ((kernel_name, set), dated)) in file.kernel_sets(now).into_iter().zip(file.dated(now)).enumerate() {
-            let gone = before.iter().flat_map(|halves| halves[index].1.members.keys());
-            let removed: BTreeSet<SetEntry> = gone.filter(|entry| !set.members.contains_key(entry)).cloned().collect();
+            let removed = before.iter().flat_map(|halves| halves[index].1.members.missing_in(&set.members)).collect();
             desired.insert(kernel_name, DesiredSet::User { set, removed, dated });
         }
     }
@@ -185,7 +185,7 @@ pub fn remembered_ingress(state: &Dump) -> IngressMemory {
             else {
                 return None;
             };
-            Some(((*address, *protocol, *port), IngressOwner::parse(member.comment.as_deref()?)?))
+            Some(((address, protocol, port), IngressOwner::parse(member.comment.as_deref()?)?))
         })
         .collect()
 }

@@ -7,6 +7,7 @@ mod counts;
 mod desired;
 mod dump;
 mod log;
+mod members;
 mod packet;
 mod parse;
 mod render;
@@ -22,12 +23,13 @@ pub use desired::{
 };
 pub use dump::{Chain, Dump, Line, TableDump};
 pub use log::{LOG_BLOCK_V6, LOG_BURST, LOG_BYTES, LOG_GROUP, LOG_RATE, LOG_SOURCES, LogPath, LogPrefix};
+pub use members::{Gathered, Members};
 pub use packet::{ConnDirection, ConnState, Packet, Path, Transport};
 pub use parse::{
     ParseError, SetHeader, parse_ipset_list_terse, parse_ipset_save, parse_iptables_save, parse_rule, parse_set_entry,
     tracks_connections,
 };
-pub use render::{render_rule, render_set_create, render_set_entry, render_set_key};
+pub use render::{push_set_entry, render_rule, render_set_create, render_set_entry, render_set_key};
 pub use rule::{Action, Match, PROOF, Rule, SetDirection, Table, names};
 pub use set::{IpSet, Member, SetEntry, SetKind, SetShape};
 pub use trace::{Outcome, Step, Trace, contains, forward, through, trace};

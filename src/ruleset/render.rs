@@ -213,7 +213,13 @@ pub fn render_set_create(name: &str, shape: &SetShape) -> String {
 /// Renders what follows `add NAME `.
 pub fn render_set_entry(entry: &SetEntry, member: &Member) -> String {
     let mut out = String::with_capacity(32);
-    push_entry(&mut out, entry);
+    push_set_entry(&mut out, entry, member);
+    out
+}
+
+/// The same behind other text.
+pub fn push_set_entry(out: &mut String, entry: &SetEntry, member: &Member) {
+    push_entry(out, entry);
     if let Some(seconds) = member.timeout {
         let _ = write!(out, " timeout {seconds}");
     }
@@ -223,7 +229,6 @@ pub fn render_set_entry(entry: &SetEntry, member: &Member) -> String {
     if let Some(comment) = &member.comment {
         let _ = write!(out, " comment \"{comment}\"");
     }
-    out
 }
 
 /// Renders an entry alone, as `del NAME ` and `test NAME ` take it.

@@ -1,10 +1,10 @@
 //! Kernel sets (ipset): their kinds, options and members.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::members::Members;
 use crate::net::{Family, Protocol};
 
 /// The kinds of set that we make or understand.
@@ -102,6 +102,6 @@ pub struct Member {
 pub struct IpSet {
     /// Its options.
     pub shape: SetShape,
-    /// Its members, sorted; equal entries are one.
-    pub members: BTreeMap<SetEntry, Member>,
+    /// Its members.
+    pub members: Members,
 }

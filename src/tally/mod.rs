@@ -103,10 +103,10 @@ impl Tally {
             }
         }
         for member in members {
-            if verdict_of(&member.set).is_some() {
+            if speaks(&member.set) {
                 let name = member.comment.as_deref().map(owner).filter(|_| !member.nomatch);
                 tally.containers.entry(ids(&member.set)).or_default().extend(name);
-            } else if !member.nomatch && is_own_set(&member.set) && member.set.contains("guarded") {
+            } else if !member.nomatch && closes(&member.set) {
                 let name = member.comment.as_deref().map(owner).unwrap_or_default();
                 let family = if member.set.starts_with("df6-") { Family::V6 } else { Family::V4 };
                 tally.add(format!("{} {}", member.set, member.entry), family, Subject::Closed(name), member.counts);
@@ -156,6 +156,16 @@ fn asked(rule: &Rule) -> Option<(&str, Verdict)> {
         Match::Set { name, .. } => Some((name.as_str(), verdict_of(name)?)),
         _ => None,
     })
+}
+
+/// Whether the members of a kernel set count what no rule allowed.
+pub fn closes(set: &str) -> bool {
+    is_own_set(set) && set.contains("guarded")
+}
+
+/// Whether the members of a kernel set tell of whom a rule speaks.
+pub fn speaks(set: &str) -> bool {
+    verdict_of(set).is_some()
 }
 
 fn verdict_of(set: &str) -> Option<Verdict> {

@@ -8,8 +8,6 @@
 mod rules;
 mod sets;
 
-use std::collections::BTreeMap;
-
 use docker_firewall::host::kernel::{Kernel, KernelError};
 use docker_firewall::net::Family;
 use docker_firewall::ruleset::{
@@ -134,7 +132,7 @@ impl Kernel for MemoryKernel {
         let mut seen = self.state.clone();
         for (name, set) in &mut seen.sets {
             if !members(name) {
-                set.members = BTreeMap::new();
+                set.members.clear();
             }
         }
         Ok(seen)

@@ -10,8 +10,9 @@ use docker_firewall::host::membership::{KernelSets, Side};
 use docker_firewall::host::tools::Tools;
 use docker_firewall::net::{Family, Protocol};
 use docker_firewall::ruleset::{
-    Action, Chain, ConnDirection, ConnState, Counts, Dump, IpSet, Line, Match, Outcome, Packet, Path, Rule,
-    SetDirection, SetKind, Table, TableDump, Transport, render_set_create, render_set_entry, render_set_key, trace,
+    Action, Chain, ConnDirection, ConnState, Counts, Dump, IpSet, Line, Match, Member, Outcome, Packet, Path, Rule,
+    SetDirection, SetKind, Table, TableDump, Transport, parse_ipset_save, render_set_create, render_set_entry,
+    render_set_key, trace,
 };
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
@@ -30,7 +31,7 @@ fn script(sets: &BTreeMap<String, IpSet>) -> String {
     for (name, set) in sets {
         let _ = writeln!(text, "{}", render_set_create(name, &set.shape));
         for (entry, member) in &set.members {
-            let _ = writeln!(text, "add {name} {}", render_set_entry(entry, member));
+            let _ = writeln!(text, "add {name} {}", render_set_entry(&entry, member));
         }
     }
     text
@@ -65,10 +66,12 @@ fn sets_are_saved_as_rendered() {
     inside("sets::sets_are_saved_as_rendered", || {
         let mut sets = sample(150);
         for set in sets.values_mut() {
-            for member in set.members.values_mut() {
+            let rounded = set.members.iter().map(|(entry, member)| {
                 // In the middle of ten seconds, so that rounding forgives two.
-                member.timeout = member.timeout.map(|left| if left == 0 { 0 } else { left / 10 * 10 + 2 });
-            }
+                let timeout = member.timeout.map(|left| if left == 0 { 0 } else { left / 10 * 10 + 2 });
+                (entry, Member { timeout, ..member.clone() })
+            });
+            set.members = rounded.collect();
         }
         let text = script(&sets);
         let mut kernel = kernel(Kind::Nft);
@@ -85,9 +88,9 @@ fn sets_are_saved_as_rendered() {
         assert_eq!(dump.sets.keys().collect::<Vec<_>>(), sets.keys().collect::<Vec<_>>());
         for (name, set) in &dump.sets {
             assert_eq!(set.shape, sets[name].shape, "{name}");
-            let entries = set.members.keys();
+            let mut entries = set.members.keys();
             if name == "set3" {
-                assert_eq!(entries.len(), 0, "only its header was asked for");
+                assert_eq!(entries.next(), None, "only its header was asked for");
             } else {
                 assert!(entries.eq(sets[name].members.keys()), "{name}");
             }
@@ -225,7 +228,7 @@ fn keys_delete_what_they_name() {
         let mut text = script(&sets);
         for (name, set) in &sets {
             for entry in set.members.keys() {
-                let _ = writeln!(text, "del {name} {}", render_set_key(entry));
+                let _ = writeln!(text, "del {name} {}", render_set_key(&entry));
             }
         }
         let mut kernel = kernel(Kind::Nft);
@@ -285,5 +288,114 @@ fn membership_is_asked_without_a_process() {
         assert_eq!(sets.somebody_in("four"), Some("192.0.2.1".parse().unwrap()));
         assert_eq!(sets.somebody_in("six"), Some("fd00:1::".parse().unwrap()));
         assert_eq!((sets.somebody_in("none"), sets.somebody_in("nosuch")), (None, None));
+    });
+}
+
+/// More than a message takes, of every sort that goes in bulk, and the lines around it that do not.
+#[test]
+fn members_in_bulk_are_what_ipset_makes_of_them() {
+    inside("sets::members_in_bulk_are_what_ipset_makes_of_them", || {
+        let mut text = String::new();
+        let mut tails = ["", " timeout 4000", " nomatch", " comment \"the \u{fc} office\"", " timeout 0 comment \"x\""]
+            .iter()
+            .cycle();
+        let mut next = || *tails.next().unwrap();
+        for (name, family) in [("a", "inet"), ("b", "inet6")] {
+            let _ = writeln!(text, "create {name} hash:net family {family} timeout 0 comment");
+            let _ = writeln!(text, "add {name} {}", if family == "inet" { "10.1.0.0/16" } else { "2001:db8::/32" });
+            for number in 0..6000_u32 {
+                let _ = match family {
+                    "inet" => writeln!(text, "add {name} {}{}", std::net::Ipv4Addr::from_bits(number << 8 | 1), next()),
+                    _ => writeln!(text, "add {name} 2001:db9:{number:x}::/48{}", next()),
+                };
+            }
+            for number in 0..500_u32 {
+                let _ = writeln!(
+                    text,
+                    "del {name} {}",
+                    match family {
+                        "inet" => std::net::Ipv4Addr::from_bits(number << 8 | 1).to_string(),
+                        _ => format!("2001:db9:{number:x}::/48"),
+                    }
+                );
+            }
+        }
+        let _ = writeln!(text, "create c hash:ip\ncreate d hash:ip,port\nadd d 192.0.2.1,tcp:80");
+        for number in 0..200_u32 {
+            let _ = writeln!(text, "add c {}/29", std::net::Ipv4Addr::from_bits((number + 1) << 16));
+        }
+        let _ = writeln!(text, "swap a a2\nadd d 192.0.2.1,tcp:81");
+        let text = format!("create a2 hash:net timeout 0 comment\n{text}");
+        let sorted = |text: &str| {
+            let mut lines: Vec<String> =
+                text.lines().map(|line| rounded(line.split(" bucketsize ").next().unwrap())).collect();
+            lines.sort_unstable();
+            lines
+        };
+        kernel(Kind::Nft).restore_sets(&text).unwrap();
+        let ours = sorted(&run("ipset", &["save"]));
+        run("ipset", &["destroy"]);
+        // In short pieces nothing goes in bulk.
+        for line in text.lines().collect::<Vec<_>>().chunks(60) {
+            kernel(Kind::Nft).restore_sets(&(line.join("\n") + "\n")).unwrap();
+        }
+        let save = run("ipset", &["save"]);
+        assert_eq!(ours, sorted(&save));
+        // Listed in bulk as well.
+        let (listed, printed) = (kernel(Kind::Nft).observe(&|_| true).unwrap().sets, parse_ipset_save(&save).unwrap());
+        for (name, set) in &listed {
+            assert!(set.members.keys().eq(printed[name].members.keys()), "{name}");
+            for (ours, theirs) in set.members.values().zip(printed[name].members.values()) {
+                assert_eq!((&ours.comment, ours.nomatch), (&theirs.comment, theirs.nomatch), "{name}");
+                let (ours, theirs) = (ours.timeout.map(i64::from), theirs.timeout.map(i64::from));
+                assert!(ours == theirs || (ours > Some(3900) && theirs > Some(3900)), "{name}: {ours:?} {theirs:?}");
+            }
+        }
+        assert_eq!(ours.len(), 4 + 2 * (1 + 5500) + 200 * 8 + 2 + 1);
+    });
+}
+
+#[test]
+fn a_refused_line_of_a_bulk_is_named_in_ipsets_words() {
+    inside("sets::a_refused_line_of_a_bulk_is_named_in_ipsets_words", || {
+        let fill = |create: &str, bad: &str, tail: &str| {
+            let mut text = format!("{create}\n");
+            for number in 1..=5000_u32 {
+                let _ = match number {
+                    4321 => writeln!(text, "add a {bad}{tail}"),
+                    _ => writeln!(text, "add a {}{tail}", std::net::Ipv4Addr::from_bits(number << 8)),
+                };
+            }
+            text
+        };
+        let held = |name: &str| kernel(Kind::Nft).observe(&|_| true).unwrap().sets[name].members.len();
+        for (create, bad, words, line, kept) in [
+            ("create a hash:ip", "0.0.1.0", "already added", 4322, 4320),
+            (
+                "create a hash:net",
+                "0.0.0.0/0",
+                "The value of the CIDR parameter of the IP address is invalid",
+                4322,
+                4320,
+            ),
+            ("create a hash:ip", "2001:db8::1", "", 4322, 4320),
+            ("create a hash:ip", "192.0.2.1 timeout 5", "created without timeout support", 4322, 4320),
+            ("create a hash:ip maxelem 1000", "192.0.2.1", "Hash is full", 1002, 1000),
+        ] {
+            let error = kernel(Kind::Nft).restore_sets(&fill(create, bad, "")).unwrap_err();
+            let KernelError::Failed { stderr, line: Some((number, text)), .. } = &error else { panic!("{error}") };
+            assert!(stderr.contains(words) && stderr.contains(&format!("line {line}:")), "{error}");
+            assert_eq!((*number, text.starts_with("add a ")), (line, true), "{error}");
+            assert_eq!(held("a"), kept, "{error}");
+            run("ipset", &["destroy", "a"]);
+        }
+        // Where it may be there already, nothing is wrong.
+        kernel(Kind::Nft).restore_sets(&fill("create a hash:ip", "0.0.1.0", " -exist")).unwrap();
+        assert_eq!(held("a"), 4999);
+        run("ipset", &["destroy", "a"]);
+        let error = kernel(Kind::Nft).restore_sets(&fill("create b hash:ip", "192.0.2.1", "")).unwrap_err();
+        assert!(matches!(&error, KernelError::Failed { line: Some((2, _)), .. }), "{error}");
+        assert!(error.to_string().contains("does not exist"), "{error}");
+        run("ipset", &["destroy", "b"]);
     });
 }

@@ -3,7 +3,7 @@
 use docker_firewall::compile::is_canary;
 use docker_firewall::net::Family;
 use docker_firewall::policy::Hook;
-use docker_firewall::ruleset::{ConnDirection, ConnState, Dump, Path, SetKind, Table, Transport, is_own_set};
+use docker_firewall::ruleset::{ConnDirection, ConnState, Dump, Members, Path, SetKind, Table, Transport, is_own_set};
 use proptest::prelude::*;
 
 use super::kernel::MemoryKernel;
@@ -21,14 +21,14 @@ fn applied(world: &World) -> MemoryKernel {
 
 /// What a hand can do to one set: empty it, take a member out, put everybody in, or put in exceptions for everybody.
 fn edits(state: &Dump, name: &str) -> Vec<(&'static str, Dump)> {
-    let edited = |act: &dyn Fn(&mut std::collections::BTreeMap<SetEntry, Member>)| {
+    let edited = |act: &dyn Fn(&mut Members)| {
         let mut state = state.clone();
         act(&mut state.sets.get_mut(name).unwrap().members);
         state
     };
     let mut all = vec![("flushed", edited(&|members| members.clear()))];
     for entry in state.sets[name].members.keys() {
-        all.push(("without a member", edited(&|members| drop(members.remove(entry)))));
+        all.push(("without a member", edited(&|members| drop(members.remove(&entry)))));
     }
     let shape = &state.sets[name].shape;
     if shape.kind == SetKind::Net {

@@ -164,7 +164,9 @@ pub(crate) fn set() -> impl Strategy<Value = IpSet> {
             });
         let entries = entry(&kind, family);
         let shape = SetShape { kind, family, hashsize: 1024, maxelem: 65536, timeout, comment, counters };
-        btree_map(entries, member, 0..12)
-            .prop_map(move |members: BTreeMap<SetEntry, Member>| IpSet { shape: shape.clone(), members })
+        btree_map(entries, member, 0..12).prop_map(move |members: BTreeMap<SetEntry, Member>| IpSet {
+            shape: shape.clone(),
+            members: members.into_iter().collect(),
+        })
     })
 }

@@ -11,18 +11,20 @@
 
 mod entry;
 mod error;
+mod index;
 mod read;
 mod words;
 mod write;
 
-use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use jiff::Timestamp;
 
 pub use entry::{SourceEntry, TIMEOUT_MAX};
 pub use error::{EntryError, SetFileError};
+use index::Index;
 
 use super::source::SetName;
 use crate::net::{Family, kernel_blocks};
@@ -33,14 +35,14 @@ const EXPANSION_MAX: u64 = 1 << 16;
 /// Most addresses that all blocks of a set of single addresses may come to.
 const EXPANSIONS_MAX: u64 = 1 << 20;
 
-/// One set: its two kernel shapes, its entries, and the comments between them.
+/// One set: its two kernel shapes, its entries, and the comments between them. A copy costs nothing until it is edited.
 #[derive(Clone, Debug)]
 pub struct SetFile {
     name: SetName,
     halves: [Half; 2],
-    lines: Vec<Line>,
+    lines: Arc<Vec<Line>>,
     /// From a block to its place in `lines`.
-    index: HashMap<IpNet, usize>,
+    index: Arc<Index>,
 }
 
 /// What is kept for one family.
@@ -55,7 +57,7 @@ struct Half {
     expanded: u64,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Line {
     /// A comment or an empty line.
     Text(Box<str>),
@@ -148,13 +150,13 @@ impl SetFile {
     /// An empty set, of blocks, with timeouts and comments.
     pub fn new(name: &SetName) -> Self {
         let mut file = Self::bare(name);
-        file.lines.extend(Family::ALL.map(Line::Create));
+        Arc::make_mut(&mut file.lines).extend(Family::ALL.map(Line::Create));
         file
     }
 
     fn bare(name: &SetName) -> Self {
         let halves = Family::ALL.map(Half::new);
-        Self { name: name.clone(), halves, lines: Vec::new(), index: HashMap::new() }
+        Self { name: name.clone(), halves, lines: Arc::default(), index: Arc::default() }
     }
 
     /// The name of the set.
@@ -179,7 +181,7 @@ impl SetFile {
 
     /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.index.len() == 0
     }
 
     /// The entries, in the order of the file.
@@ -207,7 +209,7 @@ impl SetFile {
 
     fn add_one(&mut self, mut entry: SourceEntry) -> Result<bool, EntryError> {
         let place = &mut self.halves[half(entry.family())];
-        if let Some(&line) = self.index.get(&entry.block()) {
+        if let Some(line) = self.index.get(&self.lines, &entry.block()) {
             let Line::Entry(old) = &self.lines[line] else { return Ok(false) };
             entry.keep_comment_of(old);
             if *old == entry {
@@ -217,13 +219,14 @@ impl SetFile {
                 place.check(&entry)?;
             }
             place.make_room_for(&entry);
-            self.lines[line] = Line::Entry(entry);
+            Arc::make_mut(&mut self.lines)[line] = Line::Entry(entry);
             return Ok(true);
         }
         place.check(&entry)?;
         place.count(&entry);
-        self.index.insert(entry.block(), self.lines.len());
-        self.lines.push(Line::Entry(entry));
+        let block = entry.block();
+        Arc::make_mut(&mut self.lines).push(Line::Entry(entry));
+        Arc::make_mut(&mut self.index).push(&self.lines, &block);
         Ok(true)
     }
 
@@ -231,8 +234,11 @@ impl SetFile {
     pub fn del(&mut self, block: IpNet) -> bool {
         let mut removed = false;
         for block in kernel_blocks(block.trunc()) {
-            let Some(line) = self.index.remove(&block) else { continue };
-            if let Line::Entry(entry) = std::mem::replace(&mut self.lines[line], Line::Gone) {
+            if self.index.get(&self.lines, &block).is_none() {
+                continue;
+            }
+            let Some(line) = Arc::make_mut(&mut self.index).remove(&self.lines, &block) else { continue };
+            if let Line::Entry(entry) = std::mem::replace(&mut Arc::make_mut(&mut self.lines)[line], Line::Gone) {
                 self.halves[half(entry.family())].discount(&entry);
                 removed = true;
             }
@@ -242,12 +248,13 @@ impl SetFile {
 
     /// Whether there is an entry of exactly this block (both halves of everything).
     pub fn contains(&self, block: IpNet) -> bool {
-        kernel_blocks(block.trunc()).iter().all(|block| self.index.contains_key(block))
+        let held = |block: &IpNet| self.index.get(&self.lines, block).is_some();
+        if block.prefix_len() > 0 { held(&block.trunc()) } else { kernel_blocks(block).iter().all(held) }
     }
 
     /// The entry of exactly this block.
     pub fn get(&self, block: IpNet) -> Option<&SourceEntry> {
-        match self.lines.get(*self.index.get(&block.trunc())?)? {
+        match self.lines.get(self.index.get(&self.lines, &block.trunc())?)? {
             Line::Entry(entry) => Some(entry),
             _ => None,
         }
@@ -265,6 +272,17 @@ impl SetFile {
             .filter(|entry| !entry.nomatch())
     }
 
+    /// Whether another one would be stored in the same words.
+    pub fn is_written_like(&self, other: &Self) -> bool {
+        let kept = |line: &&Line| !matches!(line, Line::Gone);
+        let alike =
+            |(one, other): (&Half, &Half)| one.shape == other.shape && (one.expanded > 0) == (other.expanded > 0);
+        self.name == other.name
+            && self.halves.iter().zip(&other.halves).all(alike)
+            && (Arc::ptr_eq(&self.lines, &other.lines)
+                || self.lines.iter().filter(kept).eq(other.lines.iter().filter(kept)))
+    }
+
     /// Removes the entries that have ended, and returns their blocks.
     pub fn prune(&mut self, now: Timestamp) -> Vec<IpNet> {
         let ended: Vec<IpNet> = self.entries().filter(|entry| entry.is_expired(now)).map(SourceEntry::block).collect();
@@ -276,7 +294,10 @@ impl SetFile {
 
     /// Writes down when entries end that so far have seconds only; says how many. To be called after an import.
     pub fn pin_timeouts(&mut self, now: Timestamp) -> usize {
-        let pinned = self.lines.iter_mut().map(|line| match line {
+        if self.entries().all(|entry| entry.timeout().is_none()) {
+            return 0;
+        }
+        let pinned = Arc::make_mut(&mut self.lines).iter_mut().map(|line| match line {
             Line::Entry(entry) => usize::from(entry.pin(now)),
             _ => 0,
         });
@@ -293,8 +314,8 @@ impl SetFile {
 
     /// Removes all entries.
     fn clear(&mut self) {
-        self.lines.retain(|line| !matches!(line, Line::Entry(_) | Line::Gone));
-        self.index.clear();
+        Arc::make_mut(&mut self.lines).retain(|line| !matches!(line, Line::Entry(_) | Line::Gone));
+        self.index = Arc::default();
         for half in &mut self.halves {
             *half = Half { shape: half.shape.clone(), ..Half::new(half.shape.family) };
         }

@@ -1,6 +1,7 @@
 //! Reading set files: our own, and what administrators and blocklists hand us.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 use jiff::Timestamp;
@@ -96,10 +97,13 @@ impl<'a> Reader<'a> {
     }
 
     fn line(&mut self, line: &'a str, words: &mut Vec<Word<'a>>) -> Result<(), Fault> {
+        if let Some(element) = self.plain(line) {
+            return self.enter(element, &nothing_said(), None, true);
+        }
         let bare = line.trim();
         if bare.is_empty() {
             self.put_back_expiry();
-            self.file.lines.push(Line::Text("".into()));
+            self.push(Line::Text("".into()));
             return Ok(());
         }
         if bare.starts_with('#') || (bare.starts_with(';') && !self.stored) {
@@ -127,6 +131,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// What most lines of large files are, an `add` with an address and nothing more: its address.
+    fn plain(&self, line: &'a str) -> Option<Word<'a>> {
+        let (name, text) = line.strip_prefix("add ")?.split_once(' ')?;
+        let known = self.base == Some(name) && !name.ends_with("-v6");
+        let bare = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        (known && bare && !text.is_empty()).then_some(Word { text, offset: line.len() - text.len() })
+    }
+
     fn comment(&mut self, line: &'a str, bare: &'a str) -> Result<(), Fault> {
         let words = bare.strip_prefix('#').map(str::trim_start).unwrap_or_default();
         if let Some(moment) = words.strip_prefix("expires ").map(str::trim)
@@ -142,14 +154,18 @@ impl<'a> Reader<'a> {
             return Ok(());
         }
         let text = if bare.starts_with(';') { format!("# {bare}").into() } else { line.trim_end().into() };
-        self.file.lines.push(Line::Text(text));
+        self.push(Line::Text(text));
         Ok(())
+    }
+
+    fn push(&mut self, line: Line) {
+        Arc::make_mut(&mut self.file.lines).push(line);
     }
 
     /// A moment with no entry below it is kept in words that no later edit can make an entry's own.
     fn put_back_expiry(&mut self) {
         if let Some(moment) = self.expiry.take() {
-            self.file.lines.push(Line::Text(format!("# unused: expires {moment}").into()));
+            self.push(Line::Text(format!("# unused: expires {moment}").into()));
         }
     }
 
@@ -182,7 +198,7 @@ impl<'a> Reader<'a> {
             return Err((command.offset, "`add` needs the set's name and an address".to_owned()));
         };
         self.named(*name)?;
-        let mut sample = SourceEntry::new(IpNet::from(std::net::IpAddr::from(Ipv4Addr::UNSPECIFIED)));
+        let mut sample = nothing_said();
         let mut timeout = None;
         let mut options = options.iter();
         while let Some(option) = options.next() {
@@ -241,7 +257,7 @@ impl<'a> Reader<'a> {
         if !element.contains(|c: char| c.is_ascii_digit() || c == ':') {
             return Err(unknown_command(first));
         }
-        let mut sample = SourceEntry::new(IpNet::from(std::net::IpAddr::from(Ipv4Addr::UNSPECIFIED)));
+        let mut sample = nothing_said();
         if !comment.is_empty() {
             sample = sample.with_comment(&clamped(comment)).map_err(|error| (first.offset, error.to_string()))?;
         }
@@ -259,35 +275,46 @@ impl<'a> Reader<'a> {
         let fault = |message: String| (element.offset, message);
         let expiry = self.expiry.take();
         // Most lines of large files are one IPv4 address.
-        let (blocks, normalised) = if let Ok(address) = element.text.parse::<Ipv4Addr>() {
-            (vec![SourceEntry::new(IpNet::V4(Ipv4Net::from(address)))], None)
-        } else {
-            SourceEntry::parse(element.text).map_err(|error| fault(error.to_string()))?
-        };
+        if let Ok(address) = element.text.parse::<Ipv4Addr>() {
+            let block = IpNet::V4(Ipv4Net::from(address));
+            return self.enter_block(block, sample, (timeout, expiry), in_first_half).map_err(fault);
+        }
+        let (blocks, normalised) = SourceEntry::parse(element.text).map_err(|error| fault(error.to_string()))?;
         if let Some(block) = normalised {
             self.notes.host_bits(element.text, block);
         }
         for found in blocks {
-            let family = found.family();
-            let place = half(family);
-            let seconds = timeout.unwrap_or(self.default_timeout[place]);
-            let mut entry = sample.clone().at(found.block()).with_timeout(seconds);
-            if let Some(moment) = expiry {
-                entry = entry.with_moment(moment);
-            }
-            self.notes.relative |= entry.timeout().is_some() && expiry.is_none();
-            self.notes.moved_to_v6 += usize::from(family == Family::V6 && in_first_half);
-            if !self.stored
-                && self.file.halves[place].check(&entry).is_err()
-                && self.file.halves[place].shape.kind == SetKind::Ip
-            {
-                self.notes.widened[place] = Some(entry.block());
-                self.file.widen(family);
-            }
-            let known = self.file.index.contains_key(&entry.block());
-            self.file.add_one(entry).map_err(|error| fault(error.to_string()))?;
-            self.notes.repeated += usize::from(known);
+            self.enter_block(found.block(), sample, (timeout, expiry), in_first_half).map_err(fault)?;
         }
+        Ok(())
+    }
+
+    fn enter_block(
+        &mut self,
+        block: IpNet,
+        sample: &SourceEntry,
+        (timeout, expiry): (Option<u32>, Option<Timestamp>),
+        in_first_half: bool,
+    ) -> Result<(), String> {
+        let mut entry = sample.clone().at(block);
+        let family = entry.family();
+        let place = half(family);
+        entry = entry.with_timeout(timeout.unwrap_or(self.default_timeout[place]));
+        if let Some(moment) = expiry {
+            entry = entry.with_moment(moment);
+        }
+        self.notes.relative |= entry.timeout().is_some() && expiry.is_none();
+        self.notes.moved_to_v6 += usize::from(family == Family::V6 && in_first_half);
+        if !self.stored
+            && self.file.halves[place].shape.kind == SetKind::Ip
+            && self.file.halves[place].check(&entry).is_err()
+        {
+            self.notes.widened[place] = Some(block);
+            self.file.widen(family);
+        }
+        let before = self.file.index.len();
+        self.file.add_one(entry).map_err(|error| error.to_string())?;
+        self.notes.repeated += usize::from(self.file.index.len() == before);
         Ok(())
     }
 
@@ -301,12 +328,15 @@ impl<'a> Reader<'a> {
             let entry = lines.iter().position(|line| matches!(line, Line::Entry(_))).unwrap_or(lines.len());
             let create = lines.iter().rposition(|line| matches!(line, Line::Create(_)));
             let place = create.map_or(entry, |create| create + 1).min(entry);
-            self.file.lines.insert(place, Line::Create(family));
-            for line in self.file.index.values_mut() {
-                *line += usize::from(*line >= place);
-            }
+            Arc::make_mut(&mut self.file.lines).insert(place, Line::Create(family));
+            Arc::make_mut(&mut self.file.index).shift(place);
         }
     }
+}
+
+/// What an entry is made of that only has an address.
+fn nothing_said() -> SourceEntry {
+    SourceEntry::new(IpNet::V4(Ipv4Net::default()))
 }
 
 fn unknown_command(word: Word<'_>) -> Fault {

@@ -1,7 +1,7 @@
 //! A set as text and as kernel sets.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use ipnet::IpNet;
@@ -9,34 +9,57 @@ use jiff::Timestamp;
 
 use super::{Line, SetFile, SourceEntry, half};
 use crate::net::Family;
-use crate::ruleset::{IpSet, Member, SetEntry, SetKind};
+use crate::ruleset::{Gathered, IpSet, Member, Members, SetEntry, SetKind};
 
 impl SetFile {
     /// The text to be stored or exported; `ipset restore` reads it.
     pub fn text(&self) -> String {
         let mut text = String::with_capacity(self.lines.len() * 32);
-        let adds = Family::ALL.map(|family| {
+        let adds = self.adds();
+        for line in self.lines.iter() {
+            self.render_line(line, &adds, &mut text);
+        }
+        text
+    }
+
+    /// Whether a file with this text says the same.
+    pub fn is_text(&self, text: &str) -> bool {
+        let (adds, mut rest, mut rendered) = (self.adds(), text, String::new());
+        for line in self.lines.iter() {
+            rendered.clear();
+            self.render_line(line, &adds, &mut rendered);
+            match rest.strip_prefix(&rendered) {
+                Some(after) => rest = after,
+                None => return false,
+            }
+        }
+        rest.is_empty()
+    }
+
+    /// How the lines of the entries begin.
+    fn adds(&self) -> [String; 2] {
+        Family::ALL.map(|family| {
             // Blocks of a set of single addresses may overlap, which ipset calls an error unless told otherwise, and
             // it must be told at each line (ipset 7 takes the option of the first line of a batch for all of it).
             let exist = if self.halves[half(family)].expanded > 0 { "-exist " } else { "" };
             format!("add {exist}{} ", self.kernel_name(family))
-        });
-        for line in &self.lines {
-            match line {
-                Line::Text(line) => text.push_str(line),
-                Line::Create(family) => self.render_create(*family, &mut text),
-                Line::Entry(entry) => {
-                    if let Some(expires) = entry.expires() {
-                        let _ = writeln!(text, "# expires {expires}");
-                    }
-                    text.push_str(&adds[half(entry.family())]);
-                    entry.render(&mut text);
+        })
+    }
+
+    fn render_line(&self, line: &Line, adds: &[String; 2], text: &mut String) {
+        match line {
+            Line::Text(line) => text.push_str(line),
+            Line::Create(family) => self.render_create(*family, text),
+            Line::Entry(entry) => {
+                if let Some(expires) = entry.expires() {
+                    let _ = writeln!(text, "# expires {expires}");
                 }
-                Line::Gone => continue,
+                text.push_str(&adds[half(entry.family())]);
+                entry.render(text);
             }
-            text.push('\n');
+            Line::Gone => return,
         }
-        text
+        text.push('\n');
     }
 
     fn render_create(&self, family: Family, text: &mut String) {
@@ -66,7 +89,7 @@ impl SetFile {
     pub fn kernel_sets(&self, now: Timestamp) -> [(String, IpSet); 2] {
         Family::ALL.map(|family| {
             let shape = self.shape(family).clone();
-            let mut members: Vec<(SetEntry, Member)> = Vec::with_capacity(self.count(family));
+            let mut members = Gathered::with_capacity(self.count(family), family == Family::V6);
             for entry in self.entries().filter(|entry| entry.family() == family && !entry.is_expired(now)) {
                 let member = Member {
                     timeout: entry.seconds_left(now),
@@ -75,17 +98,24 @@ impl SetFile {
                 };
                 match addresses(entry) {
                     Some(addresses) if shape.kind == SetKind::Ip => {
-                        members.extend(addresses.map(|address| (SetEntry::Net(address), member.clone())));
+                        addresses.for_each(|address| members.push(SetEntry::Net(address), member.clone()));
                     }
-                    _ => members.push((SetEntry::Net(entry.block()), member)),
+                    _ => members.push(SetEntry::Net(entry.block()), member),
                 }
             }
-            (self.kernel_name(family), IpSet { shape, members: BTreeMap::from_iter(members) })
+            (self.kernel_name(family), IpSet { shape, members: members.members() })
         })
     }
 }
 
 impl SetFile {
+    /// The blocks of all entries, of both families.
+    pub fn blocks(&self) -> Members {
+        let mut blocks = Gathered::with_capacity(self.count(Family::V4), false);
+        self.entries().for_each(|entry| blocks.push(SetEntry::Net(entry.block()), Member::default()));
+        blocks.members()
+    }
+
     /// The members that end at a moment which the file names, IPv4 first, without those that have ended by `now`.
     pub fn dated(&self, now: Timestamp) -> [BTreeSet<SetEntry>; 2] {
         Family::ALL.map(|family| {
@@ -95,9 +125,14 @@ impl SetFile {
         })
     }
 
+    /// Whether anything in it has ended by `now`.
+    pub fn has_ended(&self, now: Timestamp) -> bool {
+        self.entries().any(|entry| entry.is_expired(now))
+    }
+
     /// The same set without what has ended by `now`.
     pub fn living(&self, now: Timestamp) -> Cow<'_, Self> {
-        if !self.entries().any(|entry| entry.is_expired(now)) {
+        if !self.has_ended(now) {
             return Cow::Borrowed(self);
         }
         let mut living = self.clone();

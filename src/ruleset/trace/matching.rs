@@ -1,15 +1,15 @@
 //! Whether a packet meets a rule's conditions, and whether it is in a set.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 
 use crate::net::{Family, PortRange, Protocol};
 use crate::ruleset::dump::Dump;
+use crate::ruleset::members::Members;
 use crate::ruleset::packet::{ConnDirection, ConnState, Packet, Transport};
 use crate::ruleset::rule::{Match, SetDirection};
-use crate::ruleset::set::{IpSet, Member, SetEntry, SetKind};
+use crate::ruleset::set::{IpSet, SetEntry, SetKind};
 
 /// Whether all hold; `None` when that cannot be known.
 pub(super) fn all(dump: &Dump, family: Family, matches: &[Match], packet: &Packet) -> Option<bool> {
@@ -131,21 +131,17 @@ fn holds_address(net: &IpNet, address: IpAddr) -> Option<u8> {
 /// The longest prefix that fits decides: `nomatch` there is an exception from every larger block. In `hash:net,iface` it
 /// is the longest of any interface, so that 10.1.0.0/16 on one bridge hides 10.0.0.0/8 on another (kernel:
 /// `mtype_test_cidrs` stops at the first block that has members; tests/netns asks it).
-fn most_specific(
-    members: &BTreeMap<SetEntry, Member>,
-    link: &str,
-    prefix: impl Fn(&SetEntry) -> Option<u8>,
-) -> Option<bool> {
+fn most_specific(members: &Members, link: &str, prefix: impl Fn(&SetEntry) -> Option<u8>) -> Option<bool> {
     let mut longest = None;
     let mut found = None;
     let mut foreign = false;
-    for (entry, member) in members {
+    members.each(|entry, member| {
         let Some(length) = prefix(entry) else {
             foreign |= matches!(entry, SetEntry::Other(_));
-            continue;
+            return;
         };
         if Some(length) < longest {
-            continue;
+            return;
         }
         if Some(length) > longest {
             (longest, found) = (Some(length), None);
@@ -153,7 +149,7 @@ fn most_specific(
         if !matches!(entry, SetEntry::NetIface(_, name) if name != link) {
             found = Some(!member.nomatch);
         }
-    }
+    });
     // What an entry of a foreign form matches, nobody here knows.
     found.or((!foreign).then_some(false))
 }

@@ -1,6 +1,5 @@
 //! `set import`: a file becomes the set.
 
-use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 
 use crate::cli::args::{Input, SetImportArgs};
@@ -12,7 +11,6 @@ use crate::cli::text::printable;
 use crate::host::files;
 use crate::net::Family;
 use crate::policy::SetFile;
-use crate::ruleset::SetEntry;
 
 /// Runs it: the set holds what the file says and nothing else; it is made if need be.
 pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
@@ -20,15 +18,17 @@ pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
     let mut session = Session::open(ctx, Need::Nothing)?;
     let (mut set, notes) = SetFile::import(&args.name, &text)
         .map_err(|error| Failure::user(format!("{}: {error}", printable(&source))).hinted("Nothing was changed"))?;
+    // As large as the set.
+    drop(text);
     for note in notes {
         ctx.output.note(&format!("note: {}", printable(&note)));
     }
     set.pin_timeouts(session.now);
     let name = args.name.to_string();
     let known = session.config().sets.get(&name);
-    let held = |set: Option<&SetFile>, block| set.is_some_and(|set| set.contains(block));
-    let added = set.entries().filter(|entry| !held(known, entry.block())).count();
-    let gone = known.iter().flat_map(|set| set.entries()).filter(|entry| !set.contains(entry.block())).count();
+    let (blocks, before) = (set.blocks(), known.map(SetFile::blocks).unwrap_or_default());
+    let (added, gone) = (blocks.missing_in(&before).len(), before.missing_in(&blocks).len());
+    drop((blocks, before));
     if known.is_none() {
         session.adopt(ctx, &set)?;
     } else {
@@ -49,14 +49,18 @@ pub fn run(ctx: &mut Context, args: SetImportArgs) -> Result<Exit, Failure> {
 /// The file is the set: what somebody put into the kernel by hand goes, unless the file has it.
 fn dismiss_unsaved(ctx: &mut Context, session: &mut Session, set: &SetFile) -> Result<(), Failure> {
     let state = session.state()?;
-    for family in Family::ALL {
+    let known = session.config().sets.get(set.name().as_str()).cloned();
+    let files: Vec<&SetFile> = [set].into_iter().chain(known.as_ref()).collect();
+    for (index, family) in Family::ALL.into_iter().enumerate() {
         let name = set.kernel_name(family);
         let Some(kernel) = state.sets.get(&name) else { continue };
-        let known = session.config().sets.get(set.name().as_str());
-        let unsaved = |entry: &&SetEntry| {
-            !super::inspect::is_saved(set, entry) && known.is_none_or(|known| !super::inspect::is_saved(known, entry))
-        };
-        let gone: BTreeSet<SetEntry> = kernel.members.keys().filter(unsaved).cloned().collect();
+        // Nearly all are what the files say as it stands, which is found out for all at once.
+        let mut gone = kernel.members.missing_in(&set.kernel_sets(jiff::Timestamp::MIN)[index].1.members);
+        if let Some(known) = known.as_ref().filter(|_| !gone.is_empty()) {
+            let saved = &known.kernel_sets(jiff::Timestamp::MIN)[index].1.members;
+            gone.retain(|entry| !saved.contains_key(entry));
+        }
+        gone.retain(|entry| files.iter().all(|file| !super::inspect::is_saved(file, entry)));
         if !gone.is_empty() {
             let count = count(gone.len(), "entry", "entries");
             ctx.output.note(&format!("note: {count} of {name}, put into the kernel by hand, went too"));

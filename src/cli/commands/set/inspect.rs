@@ -64,10 +64,10 @@ fn describe(set: &SetFile, config: &Config, name: &SetName, state: Option<&Dump>
     for family in Family::ALL {
         let kernel = state.and_then(|state| state.sets.get(&set.kernel_name(family)));
         for (entry, member) in kernel.iter().flat_map(|set| &set.members) {
-            if !is_saved(set, entry) {
-                unsaved.push(shown(entry));
+            if !is_saved(set, &entry) {
+                unsaved.push(shown(&entry));
                 entries.push(json!({
-                    "Entry": shown(entry), "Comment": member.comment, "Expires": null, "Timeout": member.timeout,
+                    "Entry": shown(&entry), "Comment": member.comment, "Expires": null, "Timeout": member.timeout,
                     "Except": member.nomatch, "Saved": false, "InKernel": true,
                 }));
             }

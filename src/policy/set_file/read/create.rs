@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
             shape.timeout = Some(0);
         }
         self.notes.asked_maxelem[place] = shape.maxelem;
-        self.file.lines.push(Line::Create(shape.family));
+        self.push(Line::Create(shape.family));
         self.file.halves[place].shape = shape;
         Ok(())
     }

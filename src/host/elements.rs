@@ -1,0 +1,196 @@
+//! Members of sets of addresses and blocks (`hash:ip`, `hash:net`) in the attributes of netlink, as `ipset` writes and reads
+//! them; thousands go in one message.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::membership::{IP, address};
+use super::netlink::{NETWORK, attributes, nest, put, text};
+use crate::ruleset::{Member, SetEntry};
+
+/// Attributes of an element, of `linux/netfilter/ipset/ip_set.h`.
+pub(super) const CIDR: u16 = 3;
+const TIMEOUT: u16 = 6;
+pub(super) const CADT_FLAGS: u16 = 8;
+/// Which line of a text an element is from: the kernel says it again of the one that it refuses.
+pub(super) const LINENO: u16 = 9;
+pub(super) const COMMENT: u16 = 26;
+/// `IPSET_FLAG_NOMATCH`.
+pub(super) const NOMATCH: u32 = 1 << 2;
+/// `IPSET_ATTR_IPADDR_IPV4`, `IPSET_ATTR_IPADDR_IPV6`.
+const V4: u16 = 1;
+const V6: u16 = 2;
+
+/// What an `add` or a `del` line does to which set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deed<'a> {
+    pub(super) set: &'a str,
+    /// The member goes.
+    pub(super) del: bool,
+    /// It is no error if it is so already.
+    pub(super) exist: bool,
+}
+
+/// A line of `ipset restore` that says one address or block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Line<'a> {
+    pub(super) deed: Deed<'a>,
+    block: IpNet,
+    timeout: Option<u32>,
+    nomatch: bool,
+    comment: Option<&'a str>,
+}
+
+impl<'a> Line<'a> {
+    /// Reads what [`render_set_entry`](crate::ruleset::render_set_entry) writes; `None` is anything that `ipset` had better
+    /// read itself.
+    pub(super) fn read(line: &'a str) -> Option<Self> {
+        let (command, rest) = line.split_once(' ')?;
+        let del = match command {
+            "add" => false,
+            "del" => true,
+            _ => return None,
+        };
+        let (set, rest) = rest.split_once(' ')?;
+        if set.is_empty() || set.starts_with(['"', '-']) {
+            return None;
+        }
+        let (key, mut rest) = rest.split_once(' ').unwrap_or((rest, ""));
+        let block = match key.parse::<Ipv4Addr>() {
+            Ok(address) => IpNet::V4(Ipv4Net::from(address)),
+            Err(_) if key.contains('/') => key.parse().ok()?,
+            Err(_) => IpNet::from(key.parse::<IpAddr>().ok()?),
+        };
+        let mut line =
+            Self { deed: Deed { set, del, exist: false }, block, timeout: None, nomatch: false, comment: None };
+        while !rest.is_empty() {
+            let (word, after) = rest.split_once(' ').unwrap_or((rest, ""));
+            rest = after;
+            match word {
+                "-exist" => line.deed.exist = true,
+                "nomatch" => line.nomatch = true,
+                "timeout" => {
+                    let (seconds, after) = rest.split_once(' ').unwrap_or((rest, ""));
+                    line.timeout = Some(seconds.parse().ok()?);
+                    rest = after;
+                }
+                "comment" => {
+                    let (comment, after) = rest.strip_prefix('"')?.split_once('"')?;
+                    line.comment = Some(comment);
+                    rest = if after.is_empty() { after } else { after.strip_prefix(' ')? };
+                }
+                _ => return None,
+            }
+        }
+        Some(line)
+    }
+
+    /// Appends it, of the line `number`.
+    pub(super) fn write(&self, number: u32, bytes: &mut Vec<u8>) {
+        nest(bytes, super::headers::DATA, |bytes| {
+            nest(bytes, IP, |bytes| match self.block {
+                IpNet::V4(block) => put(bytes, V4 | NETWORK, &block.addr().octets()),
+                IpNet::V6(block) => put(bytes, V6 | NETWORK, &block.addr().octets()),
+            });
+            if self.block.prefix_len() != self.block.max_prefix_len() {
+                put(bytes, CIDR, &[self.block.prefix_len()]);
+            }
+            if let Some(seconds) = self.timeout {
+                put(bytes, TIMEOUT | NETWORK, &seconds.to_be_bytes());
+            }
+            if self.nomatch {
+                put(bytes, CADT_FLAGS | NETWORK, &NOMATCH.to_be_bytes());
+            }
+            if let Some(comment) = self.comment {
+                put(bytes, COMMENT, &[comment.as_bytes(), &[0]].concat());
+            }
+            put(bytes, LINENO, &number.to_ne_bytes());
+        });
+    }
+}
+
+/// A member as the kernel lists it; `None` where it is not of addresses.
+pub(super) fn read(element: &[u8]) -> Option<(SetEntry, Member)> {
+    let (mut at, mut prefix, mut member) = (None, None, Member::default());
+    for (kind, value) in attributes(element) {
+        let number = || Some(u32::from_be_bytes(value.try_into().ok()?));
+        match kind {
+            IP => at = Some(address(value)?),
+            CIDR => prefix = value.first().copied(),
+            TIMEOUT => member.timeout = Some(number()?),
+            CADT_FLAGS => member.nomatch = number()? & NOMATCH != 0,
+            COMMENT => member.comment = Some(text(value)),
+            _ => {}
+        }
+    }
+    let block = IpNet::from(at?);
+    let block = prefix.map_or(Ok(block), |prefix| IpNet::new(block.addr(), prefix)).ok()?;
+    Some((SetEntry::Net(block.trunc()), member))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::netlink::find;
+    use super::*;
+    use crate::ruleset::render_set_entry;
+
+    fn member() -> impl Strategy<Value = Member> {
+        let comment = proptest::option::of("[ -!#-~ü]{0,60}");
+        (proptest::option::of(0..2_147_483_u32), comment, any::<bool>())
+            .prop_map(|(timeout, comment, nomatch)| Member { timeout, comment, nomatch })
+    }
+
+    fn block() -> impl Strategy<Value = IpNet> {
+        let v4 = (any::<[u8; 4]>(), 0..=32_u8).prop_map(|(bytes, prefix)| IpNet::new(bytes.into(), prefix).unwrap());
+        let v6 = (any::<[u8; 16]>(), 0..=128_u8).prop_map(|(bytes, prefix)| IpNet::new(bytes.into(), prefix).unwrap());
+        prop_oneof![v4, v6].prop_map(|block| block.trunc())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(block in block(), member in member(), del: bool, exist: bool, number: u32) {
+            let entry = SetEntry::Net(block);
+            let (command, exists) = (if del { "del" } else { "add" }, if exist { " -exist" } else { "" });
+            let text = format!("{command} friends {}{exists}", render_set_entry(&entry, &member));
+            let line = Line::read(&text).unwrap();
+            prop_assert_eq!(line.deed, Deed { set: "friends", del, exist });
+            let mut bytes = Vec::new();
+            line.write(number, &mut bytes);
+            let element = find(&bytes, super::super::headers::DATA).unwrap();
+            prop_assert_eq!(read(element), Some((entry, member)));
+            prop_assert_eq!(find(element, LINENO), Some(&number.to_ne_bytes()[..]));
+            for length in 0..element.len() {
+                let _ = read(&element[..length]);
+            }
+        }
+
+        #[test]
+        fn nonsense_is_nobodys_member(bytes in proptest::collection::vec(any::<u8>(), 0..64), line in "\\PC{0,40}") {
+            let _ = (read(&bytes), Line::read(&line));
+        }
+    }
+
+    #[test]
+    fn what_is_not_plainly_one_address_is_left_to_ipset() {
+        for line in [
+            "create a hash:ip",
+            "add a",
+            "add a 192.0.2.1-192.0.2.9",
+            "add a 192.0.2.1,tcp:80",
+            "add a 192.0.2.1 comment \"open",
+            "add a 192.0.2.1 comment word",
+            "add a 192.0.2.1 packets 3",
+            "add -exist a 192.0.2.1",
+            "add \"sp ace\" 192.0.2.1",
+            "add a 192.0.2.1 timeout x",
+            "add a  192.0.2.1",
+            "add a www.example.com",
+            "",
+        ] {
+            assert_eq!(Line::read(line), None, "{line}");
+        }
+    }
+}
