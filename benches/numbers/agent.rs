@@ -7,6 +7,7 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use docker_firewall::host::systemd::{AGENT, UNITS};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Result;
@@ -96,6 +97,21 @@ impl Agent {
         Ok(serde_json::from_str(&fs::read_to_string(self.desk.path().join("run/agent.json"))?)?)
     }
 
+    /// Waits for the passes with which it begins.
+    fn wait_for_rest(&self) -> Result {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(120) {
+            // It writes the first one after its first pass.
+            let before = self.record().ok();
+            let pass = before.as_ref().and_then(|record| record["LastPassMs"].as_f64()).unwrap_or_default();
+            sleep(SETTLE + Duration::from_secs_f64(2.0 * pass / 1000.0));
+            if before.is_some() && self.record().ok() == before {
+                return Ok(());
+            }
+        }
+        Err("the agent finds no rest".into())
+    }
+
     /// Milliseconds of a pass that reads everything, as the agent gives them.
     fn whole_pass(&self) -> Result<f64> {
         let passes = |record: &serde_json::Value| record["FullPasses"].as_u64();
@@ -120,13 +136,20 @@ fn of_size(count: usize, effort: &Effort) -> Result<Vec<Figure>> {
     fs::create_dir(desk.path().join("etc"))?;
     fs::write(desk.path().join("etc/policy.toml"), POLICY)?;
     let engine = Engine::start(&desk.path().join("docker.sock"), count)?;
-    let child = desk.command(&["agent"]).spawn()?;
+    let child = desk.command(&["agent"]).envs(memory_settings()).spawn()?;
     let agent = Agent { child, desk };
     let result = agent.desk.told(measured(&engine, &agent, count, effort));
     drop(agent);
     // What one agent leaves in the kernel is not the next one's.
     leave()?;
     result
+}
+
+/// What its unit says of memory.
+fn memory_settings() -> Option<(&'static str, &'static str)> {
+    let (_, unit) = UNITS.into_iter().find(|(name, _)| *name == AGENT)?;
+    let settings = unit.lines().filter_map(|line| line.strip_prefix("Environment=")?.split_once('='));
+    settings.into_iter().find(|(name, _)| *name == "GLIBC_TUNABLES")
 }
 
 /// Takes our rules and sets away, as `reset` would.
@@ -169,7 +192,7 @@ fn measured(engine: &Engine, agent: &Agent, count: usize, effort: &Effort) -> Re
             None => sleep(Duration::from_millis(50)),
         }
     };
-    sleep(SETTLE);
+    agent.wait_for_rest()?;
     let (mut times, asked) = (Vec::new(), engine.requests());
     for round in 0..effort.restarts {
         times.push(restarted(engine, &probe, &set, round * 7 % count)?);

@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::listening;
 use super::session::Session;
 use crate::access::is_guarded;
+use crate::inventory::Container;
 use crate::lint::{self, Finding};
 use crate::policy::{Rule, Target, Verdict};
 use crate::reconcile::{self, Config};
@@ -122,20 +123,24 @@ impl fmt::Display for Renamed {
 fn renamed(session: &Session, config: &Config, state: &Dump) -> Result<Vec<Renamed>, Failure> {
     let (policy, inventory) = (config.document.policy(), session.containers()?);
     let mut found = BTreeMap::new();
+    // Owners are as many as containers, and more.
+    let mut by_id: Vec<&Container> = inventory.containers.iter().collect();
+    by_id.sort_unstable_by(|a, b| a.id.cmp(&b.id));
     let inside = session.sandboxes().iter().filter_map(|sandbox| reconcile::sandbox_owner(&sandbox.state));
     let ports = reconcile::port_owners(state);
     // A boot forgets the addresses, and with them who had them.
     let before_boot = session.guarded_before().into_iter();
     for owner in reconcile::remembered(state).into_values().chain(ports).chain(inside).chain(before_boot) {
-        let Some(container) = inventory.containers.iter().find(|container| container.id.starts_with(&owner.id)) else {
+        let at = by_id.partition_point(|container| container.id < owner.id);
+        let Some(container) = by_id.get(at).filter(|container| container.id.starts_with(&owner.id)) else { continue };
+        if container.name == owner.name {
             continue;
-        };
+        }
         let old = Target::Container(owner.name.clone());
         let named = policy.rules.iter().position(|rule| rule.targets.contains(&old));
         let guarded_before =
             policy.rules.iter().any(|rule| rule.targets.contains(&old) && rule.verdict == Verdict::Allow);
         if let Some(rule) = named
-            && container.name != owner.name
             && guarded_before
             && !is_guarded(policy, inventory, container)
         {

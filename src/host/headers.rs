@@ -64,13 +64,18 @@ impl SetHeaders {
             }
         }
         found.sort_unstable();
-        let mut hasher = DefaultHasher::new();
-        for (name, members) in found {
-            hasher.write(name.as_bytes());
-            hasher.write_u32(members);
-        }
-        Ok(hasher.finish())
+        Ok(digest(found.iter().map(|(name, members)| (&**name, *members))))
     }
+}
+
+/// What [`SetHeaders::digest`] answers where the kernel has these sets, sorted by name, with so many members.
+pub fn digest<'a>(sets: impl Iterator<Item = (&'a str, u32)>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for (name, members) in sets {
+        hasher.write(name.as_bytes());
+        hasher.write_u32(members);
+    }
+    hasher.finish()
 }
 
 /// A message about sets.

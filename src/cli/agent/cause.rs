@@ -16,8 +16,13 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::docker::{self, EngineAddress, Event};
 use crate::host::watch::{FileWatch, LinkWatch, RulesetWatch, Touched};
 
-/// The first wait before the engine is asked again, and the longest.
-const BACKOFF: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
+/// The first wait before the engine is asked again.
+const FIRST: Duration = Duration::from_millis(100);
+/// The longest one, where a process has to be started for each question.
+const LONGEST: Duration = Duration::from_secs(10);
+/// The longest one of a socket, which says at once whether anybody listens: until then containers may be closed that need
+/// not be.
+const LONGEST_OF_SOCKET: Duration = Duration::from_secs(1);
 /// Events this many seconds old are asked for again after a reconnection, for clocks and for the pass in between.
 const OVERLAP: i64 = 2;
 
@@ -175,8 +180,9 @@ pub(super) fn signals(causes: Outbox) -> io::Result<()> {
 /// Follows the engine's events, and comes back to it for as long as it takes.
 pub(super) fn events(address: EngineAddress, causes: Outbox) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let longest = if matches!(address, EngineAddress::Unix(_)) { LONGEST_OF_SOCKET } else { LONGEST };
     spawn("events", move || {
-        let mut wait = BACKOFF[0];
+        let mut wait = FIRST;
         let mut since = Timestamp::now().as_second() - OVERLAP;
         let mut lost = false;
         loop {
@@ -190,6 +196,9 @@ pub(super) fn events(address: EngineAddress, causes: Outbox) -> io::Result<()> {
             let end = runtime.block_on(async {
                 if lost {
                     docker::answers(&address).await?;
+                    // The look at everything that follows sees what was before. Told of it again, it would take containers for
+                    // gone that have been back for long.
+                    since = Timestamp::now().as_second() - OVERLAP;
                     causes.send(Cause::Reconnected);
                 }
                 docker::follow(&address, since, heard_of).await
@@ -200,9 +209,7 @@ pub(super) fn events(address: EngineAddress, causes: Outbox) -> io::Result<()> {
             }
             lost = true;
             // A connection that lived was a good one.
-            wait =
-                if heard || Timestamp::now().as_second() > begun + 1 { BACKOFF[0] } else { (wait * 2).min(BACKOFF[1]) };
-            since = Timestamp::now().as_second() - OVERLAP;
+            wait = if heard || Timestamp::now().as_second() > begun + 1 { FIRST } else { (wait * 2).min(longest) };
             thread::sleep(wait);
         }
     })

@@ -16,7 +16,7 @@ use crate::cli::failure::Failure;
 use crate::cli::session::{self, Session};
 use crate::compile::ThirdLine;
 use crate::host::flavour::Kind;
-use crate::host::headers::SetHeaders;
+use crate::host::headers::{self, SetHeaders};
 use crate::host::kernel::{HostKernel, Kernel as _};
 use crate::host::signature::legacy_rules;
 use crate::inventory::Inventory;
@@ -48,6 +48,8 @@ pub(super) struct Members {
     users: BTreeSet<String>,
     /// What the kernel holds; `None` where a quick pass does not do.
     standing: Option<Standing>,
+    /// The number for the headers of the sets as they were read last.
+    read: u64,
     /// The stamp on the lock since then.
     stamp: SystemTime,
     /// What a boot needs was written down as it is now.
@@ -71,14 +73,17 @@ impl Members {
         let stamp = lock?.release()?;
         let inside = inside || !Record::read(ledger.paths()).is_ok_and(|record| record.is_empty());
         let users = ledger.users(&ledger.config);
-        let mut members = Self { ledger, kernel, went, users, standing: None, stamp, kept: false };
+        let of_us = state.sets.iter().filter(|(name, _)| is_own_set(name) || users.contains(*name));
+        let counted = of_us.map(|(name, set)| (&**name, u32::try_from(set.members.len()).unwrap_or(u32::MAX)));
+        let read = headers::digest(counted);
+        let mut members = Self { ledger, kernel, went, users, standing: None, read, stamp, kept: false };
         // What a swarm published before it went away stays judged.
         let swarm = !remembered_ingress(state).is_empty();
         if let Some(inventory) = inventory.filter(|_| plain && !inside && !swarm) {
             // One of two that say the same is enough.
             let same = known.filter(|known| ***known == inventory).cloned();
             let inventory = same.unwrap_or_else(|| Arc::new(inventory));
-            let legacy = members.kernel.capabilities().is_some_and(|known| known.flavour.kind == Kind::Legacy);
+            let legacy = members.are_legacy();
             let terms = terms(&members.ledger, &members.users, members.went);
             members.standing = Some(Standing::after(&terms, inventory, state, legacy));
         }
@@ -103,6 +108,16 @@ impl Members {
     /// A number for what the headers of the sets say that we keep.
     pub(super) fn sets(&self, headers: &SetHeaders) -> Option<u64> {
         headers.digest(&|name| is_own_set(name) || self.users.contains(name)).ok()
+    }
+
+    /// What [`Members::sets`] answers as long as nobody changed a set since the whole pass read them last.
+    pub(super) fn sets_as_read(&self) -> u64 {
+        self.read
+    }
+
+    /// Whether rules are those of iptables-legacy.
+    pub(super) fn are_legacy(&self) -> bool {
+        self.kernel.capabilities().is_some_and(|known| known.flavour.kind == Kind::Legacy)
     }
 
     /// See [`legacy_rules`].

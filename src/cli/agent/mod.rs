@@ -242,10 +242,11 @@ impl Agent<'_> {
         Some((self.headers.as_ref().and_then(|headers| members.sets(headers)), members.legacy_rules()))
     }
 
-    /// What a pass found right looks as it did before the pass read it: whatever somebody did since is a difference. After
-    /// one that wrote, nobody knows what of the difference is ours, so another one follows that will write nothing.
+    /// What a pass found right looks as it did before the pass read it: whatever somebody did since is a difference. What
+    /// one that wrote read back looks so too, and of rules the kernel tells; only rules of iptables-legacy are read by another
+    /// pass, for nobody knows what of their difference is ours.
     fn remember_looks(&mut self, before: Option<(Option<u64>, Option<u64>)>, done: &Done) {
-        match before.filter(|_| done.calls == 0) {
+        match (before.filter(|_| done.calls == 0), &self.members) {
             _ if done.quick => {
                 // Rules were neither read nor written.
                 if done.calls > 0 {
@@ -253,10 +254,13 @@ impl Agent<'_> {
                     self.glance();
                 }
             }
-            Some(before) => (self.sets, self.legacy) = before,
-            None => {
+            (Some(before), _) => (self.sets, self.legacy) = before,
+            (None, Some(members)) if !members.are_legacy() => {
+                (self.sets, self.legacy) = (self.headers.is_some().then(|| members.sets_as_read()), None);
+            }
+            (None, members) => {
                 (self.sets, self.legacy) = (None, None);
-                self.timers.confirm(self.members.is_some());
+                self.timers.confirm(members.is_some());
             }
         }
     }

@@ -8,7 +8,7 @@ const GLANCE: Duration = Duration::from_millis(200);
 const LOOK: Duration = Duration::from_secs(2);
 /// Everything is read again at least this often, whatever was told.
 pub(in crate::cli) const FULL: Duration = Duration::from_secs(300);
-/// After a whole pass that wrote something, the next one comes no later than this, to see that nothing is left to write.
+/// After a whole pass that wrote rules of iptables-legacy, the next one comes no later than this, to see what they look like.
 const CONFIRM: Duration = Duration::from_millis(100);
 /// After a pass that failed, or left nothing to go by, the next one comes no later than this.
 const RETRY: Duration = Duration::from_secs(2);
