@@ -37,7 +37,7 @@ command -v cargo > /dev/null || die "cargo was not found: see https://rustup.rs"
 cd -- "$(dirname -- "$0")/.."
 readonly LOGS=target/test-logs
 readonly CACHE=${DOCKER_FIREWALL_LAB_CACHE:-/var/cache/docker-firewall-lab}
-# Tables that run at a time: they wait more than they work.
+# Tables, and files of the lab's tests, that run at a time: they wait more than they work.
 readonly AT_ONCE=2
 
 steps=("$@")
@@ -104,23 +104,21 @@ count_tests() {
   if ((code != 0)); then grep -E '^ *(FAIL|SIGABRT|TIMEOUT)|^test .* FAILED|^error|panicked' "$log" | sort -u | sed -n 1,40p || true; fi
 }
 
-# Two rows share a small machine, and who waits for an engine there may wait in vain. What failed in a row is tried once more,
-# alone, and named: UNSTEADY is a fault of the test or of the product, and to be found. Not so where a stranger stands at the
-# door: there once is enough.
+# Labs share a small machine, and who waits for an engine there may wait in vain. What failed beside others is tried once
+# more, alone, and named: UNSTEADY is a fault of the test or of the product, and to be found. Not so where a stranger stands at
+# the door: there once is enough.
 readonly STRICT=" rules unseen flushed third hostnet macvlan odd flows nftables swarm crash "
 
-# Whether everything that failed in a row of the lab's tests passes alone.
+# Whether everything that failed in a file of the lab's tests passes alone.
 second_try() {
-  local row=$1 failed=$2 file test
-  [[ $row == commands || $row == services ]] && ((failed > 0 && failed <= 3)) || return 1
-  while read -r file test; do
-    [[ $STRICT != *" $file "* ]] || return 1
-    run_tests "$row-$file-again" lab "$file" -- --exact "$test" < /dev/null
-    (($(<"$LOGS/$row-$file-again.code") == 0)) || return 1
-    printf 'UNSTEADY %s, %s: failed beside others and passed alone, see %s\n' "$file" "$test" "$LOGS/$row.log"
-    grep -A 3 'panicked at' "$LOGS/$row.log" | cut -c1-300 | sed -n 1,12p || true
-  done < <(awk '$1 == "Running" { file = $2; sub(/.*\//, "", file); sub(/\.rs$/, "", file) }
-                $1 == "test" && $NF == "FAILED" { print file, $2 }' "$LOGS/$row.log")
+  local name=$1 failed=$2 file=${1#lab-} test
+  [[ $name == lab-* && $STRICT != *" $file "* ]] && ((failed > 0 && failed <= 3)) || return 1
+  while read -r test; do
+    run_tests "$name-again" lab "$file" -- --exact "$test" < /dev/null
+    (($(<"$LOGS/$name-again.code") == 0)) || return 1
+    printf 'UNSTEADY %s, %s: failed beside others and passed alone, see %s\n' "$file" "$test" "$LOGS/$name.log"
+    grep -A 3 'panicked at' "$LOGS/$name.log" | cut -c1-300 | sed -n 1,12p || true
+  done < <(awk '$1 == "test" && $NF == "FAILED" { print $2 }' "$LOGS/$name.log")
 }
 
 sum() { awk '{ all += $1 } END { print all + 0 }'; }
@@ -140,21 +138,36 @@ unit_tests() {
   ((skipped == 0)) || count skipped 0 "$skipped"
 }
 
-# The lab's tests of that name, or of those names.
+# The lab's tests of that name.
 lab() {
-  local tests=()
-  while [[ $# -gt 0 && $1 != -- ]]; do tests+=(--test "$1"); shift; done
-  cargo test --locked --package docker-firewall-lab "${tests[@]}" --no-fail-fast -- --ignored --test-threads 2 "${@:2}"
+  cargo test --locked --package docker-firewall-lab --test "$1" --no-fail-fast -- --ignored --test-threads 2 "${@:3}"
+}
+
+# Those that take longest, so that they begin first; all others follow by their names.
+readonly LONGEST=(boot explain swarm agent documents doctor flushed rules macvlan flows)
+
+lab_files() {
+  local file
+  printf '%s\n' "${LONGEST[@]}"
+  for file in tests/lab/tests/*.rs; do
+    file=${file##*/} file=${file%.rs}
+    # What stands before and after them.
+    [[ " ${LONGEST[*]} plain crash " == *" $file "* ]] || echo "$file"
+  done
 }
 
 lab_tests() {
   tests lab lab plain
-  # They wait more than they work: two rows of them side by side, and two labs at a time in each.
-  run_tests commands lab rules sets slips surroundings doctor hostnet odd flows nftables swarm macvlan &
-  run_tests services lab agent boot systemd unseen flushed third shells documents hook explain listed metrics
+  # They wait more than they work: two files of them side by side, and two labs at a time in each.
+  local file files running=0
+  mapfile -t files < <(lab_files)
+  for file in "${files[@]}"; do
+    if ((running == AT_ONCE)); then wait -n; running=$((running - 1)); fi
+    run_tests "lab-$file" lab "$file" &
+    running=$((running + 1))
+  done
   wait
-  count_tests commands
-  count_tests services
+  for file in "${files[@]}"; do count_tests "lab-$file"; done
   tests crash lab crash -- clocks many_at_once a_tool_that_outlives
   tests docker-cli cargo test --locked --test docker_engine --no-fail-fast -- --ignored through_the_real_docker
 }

@@ -10,6 +10,8 @@ mod host;
 mod kernel;
 #[path = "doctor/sets.rs"]
 mod sets;
+#[path = "doctor/ways.rs"]
+mod ways;
 
 use desk::{Desk, Result};
 
@@ -54,7 +56,7 @@ fn all_of_it(desk: &Desk) -> Result {
             _ => assert!(line(&well, "ok", check).is_some(), "{check}: {well}"),
         }
     }
-    let provocations: [fn(&Desk) -> Result; 21] = [
+    let provocations: [fn(&Desk) -> Result; 25] = [
         kernel::an_accept_above,
         kernel::a_line_that_is_gone,
         kernel::one_line_of_two,
@@ -65,15 +67,19 @@ fn all_of_it(desk: &Desk) -> Result {
         kernel::packets_within_a_bridge,
         kernel::the_proxy,
         kernel::the_host_network,
+        kernel::no_security_table,
+        ways::a_driver_that_nobody_knows,
         kernel::no_tool,
         sets::unsaved,
         sets::nearly_full,
         sets::a_rule_for_nothing,
         host::other_firewalls,
+        host::firewalld,
         host::no_record_for_the_boot,
         host::a_full_disk,
         host::a_clock_set_back,
         host::another_engine,
+        host::a_namespace_that_nobody_tells,
         host::without_root,
         host::a_broken_policy,
     ];

@@ -41,6 +41,19 @@ pub(crate) fn other_firewalls(desk: &Desk) -> Result {
     .map(drop)
 }
 
+/// It is known by its process, which flushes when it is told to. This one only bears its name.
+pub(crate) fn firewalld(desk: &Desk) -> Result {
+    desk.write("/tmp/firewalld", "#!/bin/sh\nwhile :; do sleep 1; done\n")?;
+    let process = desk.shell("chmod +x /tmp/firewalld; setsid /tmp/firewalld > /dev/null 2>&1 & echo $!")?;
+    until(desk, "firewalld runs", |said| {
+        line(said, "warning", "firewalls").is_some_and(|says| says.contains("firewalld runs"))
+    })?;
+    ends(desk, "warning", "firewalls", "may flush every chain", "docker firewall service install")?;
+    let process = process.trim();
+    desk.shell(&format!("kill {process}; while test -d /proc/{process}; do sleep 0.02; done; rm /tmp/firewalld"))
+        .map(drop)
+}
+
 pub(crate) fn no_record_for_the_boot(desk: &Desk) -> Result {
     // Two different ones, so that there is one before the newest.
     desk.done("deny web --from 192.0.2.9")?;
@@ -92,6 +105,18 @@ pub(crate) fn another_engine(desk: &Desk) -> Result {
     assert!(says.is_some_and(|says| says.contains("network namespace")), "{away:?}");
     let named = desk.done("doctor --format {{.Check}}:{{.Health}}")?;
     assert!(named.lines().any(|line| line == "hook:ok"), "{named}");
+    Ok(())
+}
+
+/// From among processes of its own, nobody sees who holds the engine's socket.
+pub(crate) fn a_namespace_that_nobody_tells(desk: &Desk) -> Result {
+    let among_its_own = ["unshare", "--pid", "--fork", "--mount-proc", "docker", "firewall", "doctor"];
+    let said = desk.lab.exec(&among_its_own)?;
+    assert_eq!(said.code, 0, "{said:?}");
+    let says = line(&said.stdout, "unknown", "namespace");
+    assert!(says.is_some_and(|says| says.contains("who holds the engine's socket cannot be seen")), "{said:?}");
+    assert!(said.stdout.contains("docker network inspect bridge, and ip link"), "{said:?}");
+    assert!(line(&said.stdout, "ok", "in-force").is_some(), "{said:?}");
     Ok(())
 }
 

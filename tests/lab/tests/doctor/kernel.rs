@@ -151,6 +151,33 @@ pub(crate) fn the_proxy(desk: &Desk) -> Result {
     count_anew(desk)
 }
 
+/// Where the table is missing, the first line stands alone. Only the legacy kind needs a module for it.
+pub(crate) fn no_security_table(desk: &Desk) -> Result {
+    if desk.lab.spec().flavour == Flavour::Nft {
+        println!("iptables-nft makes its tables itself: not provoked");
+        return Ok(());
+    }
+    // The tools tell what a kernel tells that was built without it.
+    for tool in ["iptables", "ip6tables"] {
+        let script = format!(
+            "#!/bin/sh\ncase \" $* \" in *' -t security '*)\n  echo \"{tool}-save: Cannot initialize: Table does not exist \
+             (do you need to insmod?)\" >&2; exit 1 ;;\nesac\n{tool}-legacy-save \"$@\" | awk '/^\\*/ {{ hidden = /security/ }} \
+             !hidden'\n"
+        );
+        desk.shell(&format!("mv /usr/sbin/{tool}-save /usr/sbin/{tool}-save.real"))?;
+        desk.write(&format!("/usr/sbin/{tool}-save"), &script)?;
+        desk.shell(&format!("chmod +x /usr/sbin/{tool}-save"))?;
+    }
+    let lacks = [("IPv4", "iptable_security"), ("IPv6", "ip6table_security")].map(|(family, module)| {
+        let fix = format!("modprobe {module}, then docker firewall apply");
+        ends(desk, "UNSAFE", "backstop", &format!("this kernel has no security table for {family}"), &fix)
+    });
+    for tool in ["iptables", "ip6tables"] {
+        desk.shell(&format!("mv /usr/sbin/{tool}-save.real /usr/sbin/{tool}-save"))?;
+    }
+    lacks.into_iter().collect()
+}
+
 /// A kernel that cannot be read is a check like others, with its way out.
 pub(crate) fn no_tool(desk: &Desk) -> Result {
     let tool = desk.shell("command -v ipset")?;
