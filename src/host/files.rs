@@ -4,9 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::thread;
 
 use thiserror::Error;
 
@@ -143,21 +141,9 @@ pub fn stage(path: &Path, text: &str) -> Result<Staged, FileError> {
     Ok(staged)
 }
 
-/// Many at a time that wait for the disk.
-const SETTLED_AT_ONCE: usize = 8;
-
-/// Waits until all of them are on the disk, for which they wait together.
+/// Waits until all of them are on the disk.
 pub fn settle_all(staged: &[Staged]) -> Result<(), FileError> {
-    for some in staged.chunks(SETTLED_AT_ONCE) {
-        thread::scope(|scope| {
-            let waits: Vec<_> = some.iter().skip(1).map(|staged| scope.spawn(|| staged.settle())).collect();
-            let first = some.first().map_or(Ok(()), Staged::settle);
-            let settled =
-                |wait: thread::ScopedJoinHandle<'_, _>| wait.join().unwrap_or_else(|panic| resume_unwind(panic));
-            waits.into_iter().map(settled).fold(first, Result::and)
-        })?;
-    }
-    Ok(())
+    staged.iter().try_for_each(Staged::settle)
 }
 
 /// Replaces a file that nobody needs after a power cut, without waiting for the disk: a killed process loses nothing of it.
