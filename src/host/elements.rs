@@ -1,18 +1,20 @@
-//! Members of sets of addresses and blocks (`hash:ip`, `hash:net`) in the attributes of netlink, as `ipset` writes and reads
-//! them; thousands go in one message.
+//! Members of sets in the attributes of netlink: those of addresses and blocks (`hash:ip`, `hash:net`) as `ipset` writes
+//! them, thousands in one message, and those of every kind that rules use as the kernel lists them.
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::membership::{IP, address};
+use super::membership::{IFACE, IP, IP2, PORT, PROTO, address};
 use super::netlink::{NETWORK, attributes, nest, put, text};
-use crate::ruleset::{Member, SetEntry};
+use crate::net::Protocol;
+use crate::ruleset::{Member, SetEntry, SetKind};
 
 /// Attributes of an element, of `linux/netfilter/ipset/ip_set.h`.
 pub(super) const CIDR: u16 = 3;
 const TIMEOUT: u16 = 6;
 pub(super) const CADT_FLAGS: u16 = 8;
+pub(super) const CIDR2: u16 = 21;
 /// Which line of a text an element is from: the kernel says it again of the one that it refuses.
 pub(super) const LINENO: u16 = 9;
 pub(super) const COMMENT: u16 = 26;
@@ -110,23 +112,42 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A member as the kernel lists it; `None` where it is not of addresses.
-pub(super) fn read(element: &[u8]) -> Option<(SetEntry, Member)> {
+/// A member of a set of that kind as the kernel lists it; `None` where it says something that is not known here.
+pub(super) fn read(set: &SetKind, element: &[u8]) -> Option<(SetEntry, Member)> {
     let (mut at, mut prefix, mut member) = (None, None, Member::default());
+    let (mut protocol, mut port, mut interface) = (None, None, None);
+    let (mut other, mut other_prefix) = (None, None);
     for (kind, value) in attributes(element) {
         let number = || Some(u32::from_be_bytes(value.try_into().ok()?));
         match kind {
             IP => at = Some(address(value)?),
             CIDR => prefix = value.first().copied(),
+            PORT => port = Some(u16::from_be_bytes(value.try_into().ok()?)),
+            PROTO => protocol = Protocol::ALL.into_iter().find(|known| [known.number()] == *value),
+            IP2 => other = Some(address(value)?),
+            CIDR2 => other_prefix = value.first().copied(),
+            IFACE => interface = Some(text(value)),
             TIMEOUT => member.timeout = Some(number()?),
-            CADT_FLAGS => member.nomatch = number()? & NOMATCH != 0,
+            CADT_FLAGS if number()? & !NOMATCH == 0 => member.nomatch = number()? & NOMATCH != 0,
+            // Of a bridge's port, for one.
+            CADT_FLAGS => return None,
             COMMENT => member.comment = Some(text(value)),
             _ => {}
         }
     }
-    let block = IpNet::from(at?);
-    let block = prefix.map_or(Ok(block), |prefix| IpNet::new(block.addr(), prefix)).ok()?;
-    Some((SetEntry::Net(block.trunc()), member))
+    let block = |address: IpAddr, prefix: Option<u8>| {
+        let whole = IpNet::from(address);
+        Some(prefix.map_or(Ok(whole), |prefix| IpNet::new(address, prefix)).ok()?.trunc())
+    };
+    let entry = match set {
+        SetKind::Ip | SetKind::Net => SetEntry::Net(block(at?, prefix)?),
+        SetKind::IpPort => SetEntry::IpPort(at?, protocol?, port?),
+        SetKind::IpPortNet => SetEntry::IpPortNet(at?, protocol?, port?, block(other?, other_prefix)?),
+        SetKind::NetIface => SetEntry::NetIface(block(at?, prefix)?, interface?),
+        SetKind::NetPort => SetEntry::NetPort(block(at?, prefix)?, protocol?, port?),
+        SetKind::Other(_) => return None,
+    };
+    Some((entry, member))
 }
 
 #[cfg(test)]
@@ -160,16 +181,19 @@ mod tests {
             let mut bytes = Vec::new();
             line.write(number, &mut bytes);
             let element = find(&bytes, super::super::headers::DATA).unwrap();
-            prop_assert_eq!(read(element), Some((entry, member)));
+            prop_assert_eq!(read(&SetKind::Net, element), Some((entry, member)));
             prop_assert_eq!(find(element, LINENO), Some(&number.to_ne_bytes()[..]));
             for length in 0..element.len() {
-                let _ = read(&element[..length]);
+                let _ = read(&SetKind::Net, &element[..length]);
             }
         }
 
         #[test]
         fn nonsense_is_nobodys_member(bytes in proptest::collection::vec(any::<u8>(), 0..64), line in "\\PC{0,40}") {
-            let _ = (read(&bytes), Line::read(&line));
+            let _ = Line::read(&line);
+            for kind in [SetKind::IpPort, SetKind::IpPortNet, SetKind::NetIface, SetKind::NetPort] {
+                let _ = read(&kind, &bytes);
+            }
         }
     }
 

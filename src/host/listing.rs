@@ -1,4 +1,4 @@
-//! The members of a large set of addresses, listed over netlink: what `ipset save` prints, without the text.
+//! The members of a set, listed over netlink: what `ipset save` prints, without a process and without the text.
 
 use std::io;
 
@@ -12,19 +12,16 @@ use super::netlink::{DONE, ERROR, GENERAL, attribute, attributes, error_number, 
 use crate::net::Family;
 use crate::ruleset::{Gathered, Members, SetHeader, SetKind};
 
-/// So many members are listed faster than a process begins.
-const LARGE: u64 = 512;
-
-/// The members of a large set of a kind that is read here; `None` is everything that `ipset` had better list, also where
-/// something went wrong.
-pub(super) fn of_large(header: &SetHeader) -> Option<Members> {
-    let known = matches!(header.shape.kind, SetKind::Ip | SetKind::Net);
-    let count = header.entries.filter(|count| known && *count >= LARGE)?;
+/// The members of a set of a kind that is read here; `None` is everything that `ipset` had better list, also where something
+/// went wrong.
+pub(super) fn of(header: &SetHeader) -> Option<Members> {
+    let kind = Some(&header.shape.kind).filter(|kind| !matches!(kind, SetKind::Other(_)))?;
+    let count = header.entries.unwrap_or_default();
     let count = usize::try_from(count).unwrap_or_default();
     let mut gathered = Gathered::with_capacity(count, header.shape.family == Family::V6);
     let take = &mut |element: &[u8]| {
         let (entry, member) =
-            elements::read(element).ok_or_else(|| io::Error::other("the kernel listed what is no address"))?;
+            elements::read(kind, element).ok_or_else(|| io::Error::other("the kernel said what is not known here"))?;
         gathered.push(entry, member);
         Ok(())
     };

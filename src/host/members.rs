@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use rustix::net::{SendFlags, send};
 
-use super::elements::{CADT_FLAGS, CIDR, COMMENT, NOMATCH};
+use super::elements::{CADT_FLAGS, CIDR, CIDR2, COMMENT, NOMATCH};
 use super::headers::{DUMP, FLAGS, HEADERS_ONLY, LIST, members_of, message};
 use super::listing;
 use super::membership::{IP, IP2, PORT, PROTO, address, each, header};
@@ -15,8 +15,7 @@ use super::netlink::{attribute, find, socket, text};
 use crate::net::{Family, Protocol};
 use crate::ruleset::{CountedMember, Counts};
 
-/// Attributes of an element besides its parts.
-const CIDR2: u16 = 21;
+/// What an element counted.
 const BYTES: u16 = 24;
 const PACKETS: u16 = 25;
 

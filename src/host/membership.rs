@@ -30,7 +30,7 @@ pub(super) const IP: u16 = 1;
 pub(super) const PORT: u16 = 4;
 pub(super) const PROTO: u16 = 7;
 pub(super) const IP2: u16 = 20;
-const IFACE: u16 = 23;
+pub(super) const IFACE: u16 = 23;
 /// `AF_INET6`.
 const INET6: u8 = 10;
 

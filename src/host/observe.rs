@@ -194,7 +194,7 @@ fn sets(
     let mut script = String::new();
     let mut listed = BTreeMap::new();
     for header in headers.iter().filter(|header| header.entries != Some(0) && members(&header.name)) {
-        if let Some(members) = listing::of_large(header) {
+        if let Some(members) = listing::of(header) {
             listed.insert(header.name.clone(), members);
             continue;
         }
