@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures everything that docs/benchmarks.md shows, on this machine's kernel, and writes that page. Needs root on Debian 12
 # or later; what is missing is installed. Traffic stays in network namespaces that end with the run, also where it is
-# interrupted. Building not counted, --quick takes six minutes on two processors.
+# interrupted. Building not counted, --quick takes some five minutes on two processors.
 #   benches/run.sh [--quick] [--debug] [--store FILE] [PART...]
 #     PART      core packets commands engine sets agent; all without. `page` alone measures nothing
 #     --quick   fewer sizes and rounds

@@ -88,6 +88,9 @@ pub(super) fn survey(
     }
     ways.retain(|way| passes(way, filters));
     remarks.extend(seen.iter().flat_map(|seen| differences(&ctx.program, &ways, seen)));
+    // The process ends with what is printed, and gives everything back at once: piece by piece takes some 20 ms of 1,000
+    // containers.
+    std::mem::forget(seen);
     let host = session.containers()?.engine.name.clone();
     Ok(Survey { ways, policy: session.policy().clone(), host, now: session.now, remarks })
 }
