@@ -4,14 +4,11 @@
 
 use std::os::fd::OwnedFd;
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
-
 use super::elements::{Deed, LINENO, Line};
-use super::headers::{self, SETNAME};
+use super::headers::{self, named};
 use super::kernel::{HostKernel, KernelError};
 use super::membership::{ANSWERED, ELEMENTS};
-use super::netlink::{self, ERROR, NESTED, attribute, error_number, find, messages, refused};
+use super::netlink::{self, NESTED, acknowledged, attribute, find};
 
 /// `IPSET_CMD_ADD`, `IPSET_CMD_DEL`.
 const ADD: u16 = 9;
@@ -130,28 +127,12 @@ fn run(kernel: &HostKernel, socket: &OwnedFd, text: &str, from: Place) -> Result
 /// Has the kernel take a batch; the error is the line that it refused, if it says.
 fn send_batch(socket: &OwnedFd, deed: Deed<'_>, batch: &[u8]) -> Result<(), Option<usize>> {
     let (command, flags) = (if deed.del { DEL } else { ADD }, if deed.exist { ANSWERED } else { ANSWERED | EXCLUSIVE });
-    let name = attribute(SETNAME, &[deed.set.as_bytes(), &[0]].concat());
     // That there is one asks for the number of the line which is refused.
     let lines = attribute(LINENO, &[0; 4]);
-    let message = headers::message(command, flags, &[name, lines, attribute(ELEMENTS | NESTED, batch)]);
-    send(socket, &message, SendFlags::empty()).map_err(|_| None)?;
-    let mut buffer = vec![0_u8; BATCH + 8192];
-    loop {
-        let length = match recv(socket, &mut buffer[..], RecvFlags::empty()) {
-            Ok((length, _)) => length,
-            Err(Errno::INTR) => continue,
-            Err(_) => return Err(None),
-        };
-        for (kind, body) in messages(buffer.get(..length).unwrap_or_default()) {
-            if kind != ERROR {
-                continue;
-            }
-            if error_number(body) == Some(0) {
-                return Ok(());
-            }
-            let line = refused(body).and_then(|attributes| find(attributes, LINENO));
-            let number = line.and_then(|line| Some(u32::from_ne_bytes(line.try_into().ok()?)));
-            return Err(number.and_then(|number| usize::try_from(number).ok()));
-        }
-    }
+    let message = headers::message(command, flags, &[named(deed.set), lines, attribute(ELEMENTS | NESTED, batch)]);
+    let Some(refusal) = acknowledged(socket, &message, &mut vec![0; BATCH + 8192]).map_err(|_| None)? else {
+        return Ok(());
+    };
+    let number = find(&refusal.attributes, LINENO).and_then(|number| Some(u32::from_ne_bytes(number.try_into().ok()?)));
+    Err(number.and_then(|number| usize::try_from(number).ok()))
 }

@@ -5,18 +5,24 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::membership::{IFACE, IP, IP2, PORT, PROTO, address};
-use super::netlink::{NETWORK, attributes, nest, put, text};
+use super::netlink::{NETWORK, attributes, find, nest, put, text};
 use crate::net::Protocol;
-use crate::ruleset::{Member, SetEntry, SetKind};
+use crate::ruleset::{Counts, Member, SetEntry, SetKind};
 
 /// Attributes of an element, of `linux/netfilter/ipset/ip_set.h`.
+pub(super) const IP: u16 = 1;
 pub(super) const CIDR: u16 = 3;
+pub(super) const PORT: u16 = 4;
 const TIMEOUT: u16 = 6;
+pub(super) const PROTO: u16 = 7;
 pub(super) const CADT_FLAGS: u16 = 8;
-pub(super) const CIDR2: u16 = 21;
 /// Which line of a text an element is from: the kernel says it again of the one that it refuses.
 pub(super) const LINENO: u16 = 9;
+pub(super) const IP2: u16 = 20;
+pub(super) const CIDR2: u16 = 21;
+pub(super) const IFACE: u16 = 23;
+pub(super) const BYTES: u16 = 24;
+pub(super) const PACKETS: u16 = 25;
 pub(super) const COMMENT: u16 = 26;
 /// `IPSET_FLAG_NOMATCH`.
 pub(super) const NOMATCH: u32 = 1 << 2;
@@ -91,10 +97,7 @@ impl<'a> Line<'a> {
     /// Appends it, of the line `number`.
     pub(super) fn write(&self, number: u32, bytes: &mut Vec<u8>) {
         nest(bytes, super::headers::DATA, |bytes| {
-            nest(bytes, IP, |bytes| match self.block {
-                IpNet::V4(block) => put(bytes, V4 | NETWORK, &block.addr().octets()),
-                IpNet::V6(block) => put(bytes, V6 | NETWORK, &block.addr().octets()),
-            });
+            put_address(bytes, IP, self.block.addr());
             if self.block.prefix_len() != self.block.max_prefix_len() {
                 put(bytes, CIDR, &[self.block.prefix_len()]);
             }
@@ -112,51 +115,113 @@ impl<'a> Line<'a> {
     }
 }
 
-/// A member of a set of that kind as the kernel lists it; `None` where it says something that is not known here.
-pub(super) fn read(set: &SetKind, element: &[u8]) -> Option<(SetEntry, Member)> {
-    let (mut at, mut prefix, mut member) = (None, None, Member::default());
-    let (mut protocol, mut port, mut interface) = (None, None, None);
-    let (mut other, mut other_prefix) = (None, None);
-    for (kind, value) in attributes(element) {
-        let number = || Some(u32::from_be_bytes(value.try_into().ok()?));
-        match kind {
-            IP => at = Some(address(value)?),
-            CIDR => prefix = value.first().copied(),
-            PORT => port = Some(u16::from_be_bytes(value.try_into().ok()?)),
-            PROTO => protocol = Protocol::ALL.into_iter().find(|known| [known.number()] == *value),
-            IP2 => other = Some(address(value)?),
-            CIDR2 => other_prefix = value.first().copied(),
-            IFACE => interface = Some(text(value)),
-            TIMEOUT => member.timeout = Some(number()?),
-            CADT_FLAGS if number()? & !NOMATCH == 0 => member.nomatch = number()? & NOMATCH != 0,
-            // Of a bridge's port, for one.
-            CADT_FLAGS => return None,
-            COMMENT => member.comment = Some(text(value)),
-            _ => {}
+/// Appends an address.
+pub(super) fn put_address(bytes: &mut Vec<u8>, kind: u16, address: IpAddr) {
+    nest(bytes, kind, |bytes| match address {
+        IpAddr::V4(v4) => put(bytes, V4 | NETWORK, &v4.octets()),
+        IpAddr::V6(v6) => put(bytes, V6 | NETWORK, &v6.octets()),
+    });
+}
+
+/// What [`put_address`] wrote.
+pub(super) fn address(nested: &[u8]) -> Option<IpAddr> {
+    let v4 = || Some(IpAddr::from(<[u8; 4]>::try_from(find(nested, V4)?).ok()?));
+    let v6 = || Some(IpAddr::from(<[u8; 16]>::try_from(find(nested, V6)?).ok()?));
+    v4().or_else(v6)
+}
+
+/// What the kernel says of a member.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Parts {
+    pub(super) address: Option<IpAddr>,
+    /// The length of its prefix; `None` is all of it.
+    pub(super) prefix: Option<u8>,
+    /// The protocol's number.
+    pub(super) protocol: Option<u8>,
+    pub(super) port: Option<u16>,
+    /// The second address, and the length of its prefix.
+    pub(super) other: Option<IpAddr>,
+    pub(super) other_prefix: Option<u8>,
+    interface: Option<String>,
+    flags: u32,
+    timeout: Option<u32>,
+    pub(super) comment: Option<String>,
+    /// What it counted; nothing where its set does not count.
+    pub(super) counts: Counts,
+}
+
+impl Parts {
+    /// Reads a member as the kernel lists it; `None` is nonsense.
+    pub(super) fn read(element: &[u8]) -> Option<Self> {
+        let mut parts = Self::default();
+        for (kind, value) in attributes(element) {
+            let number = || Some(u32::from_be_bytes(value.try_into().ok()?));
+            let count = || Some(u64::from_be_bytes(value.try_into().ok()?));
+            match kind {
+                IP => parts.address = Some(address(value)?),
+                CIDR => parts.prefix = value.first().copied(),
+                PORT => parts.port = Some(u16::from_be_bytes(value.try_into().ok()?)),
+                PROTO => parts.protocol = value.first().copied(),
+                IP2 => parts.other = Some(address(value)?),
+                CIDR2 => parts.other_prefix = value.first().copied(),
+                IFACE => parts.interface = Some(text(value)),
+                CADT_FLAGS => parts.flags = number()?,
+                TIMEOUT => parts.timeout = Some(number()?),
+                COMMENT => parts.comment = Some(text(value)),
+                BYTES => parts.counts.bytes = count()?,
+                PACKETS => parts.counts.packets = count()?,
+                _ => {}
+            }
         }
+        Some(parts)
     }
-    let block = |address: IpAddr, prefix: Option<u8>| {
-        let whole = IpNet::from(address);
-        Some(prefix.map_or(Ok(whole), |prefix| IpNet::new(address, prefix)).ok()?.trunc())
-    };
-    let entry = match set {
-        SetKind::Ip | SetKind::Net => SetEntry::Net(block(at?, prefix)?),
-        SetKind::IpPort => SetEntry::IpPort(at?, protocol?, port?),
-        SetKind::IpPortNet => SetEntry::IpPortNet(at?, protocol?, port?, block(other?, other_prefix)?),
-        SetKind::NetIface => SetEntry::NetIface(block(at?, prefix)?, interface?),
-        SetKind::NetPort => SetEntry::NetPort(block(at?, prefix)?, protocol?, port?),
-        SetKind::Other(_) => return None,
-    };
-    Some((entry, member))
+
+    /// Whether it is an exception from a larger block.
+    pub(super) fn nomatch(&self) -> bool {
+        self.flags & NOMATCH != 0
+    }
+
+    /// Its protocol, where rules know it.
+    pub(super) fn known_protocol(&self) -> Option<Protocol> {
+        Protocol::ALL.into_iter().find(|known| Some(known.number()) == self.protocol)
+    }
+
+    /// A member of a set of that kind; `None` where something is said that is not known here, such as that the interface is a
+    /// bridge's port.
+    pub(super) fn member_of(self, set: &SetKind) -> Option<(SetEntry, Member)> {
+        if self.flags & !NOMATCH != 0 {
+            return None;
+        }
+        let block = |address: IpAddr, prefix: Option<u8>| {
+            let whole = IpNet::from(address);
+            Some(prefix.map_or(Ok(whole), |prefix| IpNet::new(address, prefix)).ok()?.trunc())
+        };
+        let (nomatch, protocol) = (self.nomatch(), self.known_protocol());
+        let (address, port) = (self.address?, self.port);
+        let entry = match set {
+            SetKind::Ip | SetKind::Net => SetEntry::Net(block(address, self.prefix)?),
+            SetKind::IpPort => SetEntry::IpPort(address, protocol?, port?),
+            SetKind::IpPortNet => {
+                SetEntry::IpPortNet(address, protocol?, port?, block(self.other?, self.other_prefix)?)
+            }
+            SetKind::NetIface => SetEntry::NetIface(block(address, self.prefix)?, self.interface?),
+            SetKind::NetPort => SetEntry::NetPort(block(address, self.prefix)?, protocol?, port?),
+            SetKind::Other(_) => return None,
+        };
+        Some((entry, Member { timeout: self.timeout, comment: self.comment, nomatch }))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::netlink::find;
     use super::*;
     use crate::ruleset::render_set_entry;
+
+    fn member_of(kind: &SetKind, element: &[u8]) -> Option<(SetEntry, Member)> {
+        Parts::read(element)?.member_of(kind)
+    }
 
     fn member() -> impl Strategy<Value = Member> {
         let comment = proptest::option::of("[ -!#-~ü]{0,60}");
@@ -181,10 +246,10 @@ mod tests {
             let mut bytes = Vec::new();
             line.write(number, &mut bytes);
             let element = find(&bytes, super::super::headers::DATA).unwrap();
-            prop_assert_eq!(read(&SetKind::Net, element), Some((entry, member)));
+            prop_assert_eq!(member_of(&SetKind::Net, element), Some((entry, member)));
             prop_assert_eq!(find(element, LINENO), Some(&number.to_ne_bytes()[..]));
             for length in 0..element.len() {
-                let _ = read(&SetKind::Net, &element[..length]);
+                let _ = member_of(&SetKind::Net, &element[..length]);
             }
         }
 
@@ -192,7 +257,7 @@ mod tests {
         fn nonsense_is_nobodys_member(bytes in proptest::collection::vec(any::<u8>(), 0..64), line in "\\PC{0,40}") {
             let _ = Line::read(&line);
             for kind in [SetKind::IpPort, SetKind::IpPortNet, SetKind::NetIface, SetKind::NetPort] {
-                let _ = read(&kind, &bytes);
+                let _ = member_of(&kind, &bytes);
             }
         }
     }

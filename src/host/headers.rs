@@ -5,23 +5,20 @@ use std::hash::{DefaultHasher, Hasher as _};
 use std::io;
 use std::os::fd::OwnedFd;
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
-
-use super::netlink::{self, DONE, ERROR, GENERAL, attribute, find, messages};
+use super::netlink::{self, attribute, find, text};
 
 /// `NFNL_SUBSYS_IPSET` of `linux/netfilter/nfnetlink.h` and `IPSET_CMD_LIST` of `linux/netfilter/ipset/ip_set.h`.
 const SUBSYSTEM: u16 = 6 << 8;
-pub(super) const LIST: u16 = 7;
+const LIST: u16 = 7;
 /// `NLM_F_REQUEST | NLM_F_DUMP` of `linux/netlink.h`.
-pub(super) const DUMP: u16 = 0x301;
+const DUMP: u16 = 0x301;
 /// `IPSET_ATTR_PROTOCOL`, `IPSET_ATTR_SETNAME`, `IPSET_ATTR_FLAGS` in network byte order, `IPSET_ATTR_DATA`.
 const PROTOCOL: u16 = 1;
 pub(super) const SETNAME: u16 = 2;
-pub(super) const FLAGS: u16 = 0x4006;
+const FLAGS: u16 = 0x4006;
 pub(super) const DATA: u16 = 7;
 /// `IPSET_FLAG_LIST_HEADER`.
-pub(super) const HEADERS_ONLY: u32 = 1 << 2;
+const HEADERS_ONLY: u32 = 1 << 2;
 /// `IPSET_ATTR_ELEMENTS`, within the data.
 const ELEMENTS: u16 = 24;
 /// `AF_INET` in the `nfgenmsg`; the answer holds sets of all families.
@@ -39,29 +36,11 @@ impl SetHeaders {
 
     /// A number that is another one when a set that `wanted` names has come, gone, or has other members in number.
     pub fn digest(&self, wanted: &dyn Fn(&str) -> bool) -> io::Result<u64> {
-        let headers_only = attribute(FLAGS, &HEADERS_ONLY.to_be_bytes());
-        send(&self.0, &message(LIST, DUMP, &[headers_only]), SendFlags::empty())?;
         let mut found = Vec::new();
-        let mut buffer = vec![0_u8; 1 << 15];
-        'answer: loop {
-            let length = match recv(&self.0, &mut buffer[..], RecvFlags::empty()) {
-                Ok((length, _)) => length,
-                Err(Errno::INTR) => continue,
-                Err(error) => return Err(error.into()),
-            };
-            for (kind, body) in messages(buffer.get(..length).unwrap_or_default()) {
-                match kind {
-                    DONE => break 'answer,
-                    // Also where the kernel has no sets at all.
-                    ERROR => return Err(io::Error::other("the kernel does not list its sets")),
-                    _ => {}
-                }
-                if let Some((name, members)) = header(body.get(GENERAL..).unwrap_or_default())
-                    && wanted(&name)
-                {
-                    found.push((name, members));
-                }
-            }
+        let fault = each(&self.0, &mut |attributes| found.extend(header(attributes).filter(|(name, _)| wanted(name))))?;
+        // Also where the kernel has no sets at all.
+        if fault.is_some() {
+            return Err(io::Error::other("the kernel does not list its sets"));
         }
         found.sort_unstable();
         Ok(digest(found.iter().map(|(name, members)| (&**name, *members))))
@@ -85,10 +64,28 @@ pub(super) fn message(command: u16, flags: u16, attributes: &[Vec<u8>]) -> Vec<u
     netlink::message(SUBSYSTEM + command, flags, [FAMILY, 0, 0, 0], &attributes)
 }
 
+/// A set's name, as an attribute.
+pub(super) fn named(set: &str) -> Vec<u8> {
+    attribute(SETNAME, &[set.as_bytes(), &[0]].concat())
+}
+
+/// Calls `take` with the header of each set; the answer is that of [`netlink::list`].
+pub(super) fn each(line: &OwnedFd, take: &mut dyn FnMut(&[u8])) -> io::Result<Option<i32>> {
+    let question = message(LIST, DUMP, &[attribute(FLAGS, &HEADERS_ONLY.to_be_bytes())]);
+    netlink::list(line, &question, &mut |attributes| {
+        take(attributes);
+        true
+    })
+}
+
+/// The question for one set and its members.
+pub(super) fn whole(set: &str) -> Vec<u8> {
+    message(LIST, DUMP, &[named(set)])
+}
+
 /// A set's name and the number of its members.
 fn header(attributes: &[u8]) -> Option<(String, u32)> {
-    let name = find(attributes, SETNAME)?.split(|byte| *byte == 0).next()?;
-    Some((String::from_utf8_lossy(name).into_owned(), members_of(attributes)?))
+    Some((find(attributes, SETNAME).map(text)?, members_of(attributes)?))
 }
 
 /// The number of a set's members.

@@ -2,13 +2,10 @@
 
 use std::io;
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
-
-use super::elements;
-use super::headers::{DATA, DUMP, LIST, SETNAME, message};
+use super::elements::Parts;
+use super::headers::{DATA, whole};
 use super::membership::ELEMENTS;
-use super::netlink::{DONE, ERROR, GENERAL, attribute, attributes, error_number, find, messages, socket};
+use super::netlink::{attributes, find, list, socket};
 use crate::net::Family;
 use crate::ruleset::{Gathered, Members, SetHeader, SetKind};
 
@@ -19,42 +16,26 @@ pub(super) fn of(header: &SetHeader) -> Option<Members> {
     let count = header.entries.unwrap_or_default();
     let count = usize::try_from(count).unwrap_or_default();
     let mut gathered = Gathered::with_capacity(count, header.shape.family == Family::V6);
-    let take = &mut |element: &[u8]| {
-        let (entry, member) =
-            elements::read(kind, element).ok_or_else(|| io::Error::other("the kernel said what is not known here"))?;
-        gathered.push(entry, member);
-        Ok(())
-    };
-    elements_of(&header.name, take).ok()?;
-    Some(gathered.members())
+    let mut known = true;
+    elements_of(&header.name, &mut |element| {
+        let member = Parts::read(element).and_then(|parts| parts.member_of(kind));
+        known = member.is_some();
+        if let Some((entry, member)) = member {
+            gathered.push(entry, member);
+        }
+        known
+    })
+    .ok()?;
+    known.then(|| gathered.members())
 }
 
-/// Calls `take` with the attributes of each member of a set; on an error, which is also that there is no such set (`ENOENT`),
-/// what was taken is not all.
-pub(super) fn elements_of(name: &str, take: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+/// Calls `take` with the attributes of each member of a set, until it has enough; on an error, which is also that there is no
+/// such set (`ENOENT`), what was taken is not all.
+pub(super) fn elements_of(name: &str, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
     // What may be left of an answer goes with the line.
-    let line = socket()?;
-    let name = attribute(SETNAME, &[name.as_bytes(), &[0]].concat());
-    send(&line, &message(LIST, DUMP, &[name]), SendFlags::empty())?;
-    // The kernel fills what the reader has room for, up to half of this.
-    let mut buffer = vec![0_u8; 1 << 16];
-    loop {
-        let length = match recv(&line, &mut buffer[..], RecvFlags::empty()) {
-            Ok((length, _)) => length,
-            Err(Errno::INTR) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        for (kind, body) in messages(buffer.get(..length).unwrap_or_default()) {
-            if matches!(kind, DONE | ERROR) {
-                return match error_number(body) {
-                    None | Some(0) => Ok(()),
-                    Some(number) => Err(io::Error::from_raw_os_error(number)),
-                };
-            }
-            let all = find(body.get(GENERAL..).unwrap_or_default(), ELEMENTS).unwrap_or_default();
-            for (_, element) in attributes(all).filter(|(kind, _)| *kind == DATA) {
-                take(element)?;
-            }
-        }
-    }
+    let fault = list(&socket()?, &whole(name), &mut |header| {
+        let all = find(header, ELEMENTS).unwrap_or_default();
+        attributes(all).filter(|(kind, _)| *kind == DATA).all(|(_, element)| take(element))
+    })?;
+    fault.map_or(Ok(()), |number| Err(io::Error::from_raw_os_error(number)))
 }

@@ -5,19 +5,13 @@ use std::fmt::Write as _;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
 
-use rustix::net::{SendFlags, send};
-
-use super::elements::{CADT_FLAGS, CIDR, CIDR2, COMMENT, NOMATCH};
-use super::headers::{DUMP, FLAGS, HEADERS_ONLY, LIST, members_of, message};
+use super::elements::Parts;
+use super::headers::{self, members_of};
 use super::listing;
-use super::membership::{IP, IP2, PORT, PROTO, address, each, header};
-use super::netlink::{attribute, find, socket, text};
-use crate::net::{Family, Protocol};
-use crate::ruleset::{CountedMember, Counts};
-
-/// What an element counted.
-const BYTES: u16 = 24;
-const PACKETS: u16 = 25;
+use super::membership::header;
+use super::netlink::socket;
+use crate::net::Family;
+use crate::ruleset::CountedMember;
 
 /// One set.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,14 +26,10 @@ pub struct Listed {
 
 /// All sets.
 pub(super) fn list() -> io::Result<Vec<Listed>> {
-    let line = socket()?;
-    let headers_only = attribute(FLAGS, &HEADERS_ONLY.to_be_bytes());
-    send(&line, &message(LIST, DUMP, &[headers_only]), SendFlags::empty())?;
     let mut sets = Vec::new();
-    each(&line, &mut |attributes| {
+    headers::each(&socket()?, &mut |attributes| {
         let entries = members_of(attributes).map(u64::from);
         sets.extend(header(attributes).map(|(name, header)| Listed { name, family: header.family, entries }));
-        true
     })?;
     Ok(sets)
 }
@@ -50,7 +40,7 @@ pub(super) fn counted<'a>(names: impl Iterator<Item = &'a str>) -> io::Result<Ve
     for set in names {
         let listed = listing::elements_of(set, &mut |element| {
             members.extend(member(set, element));
-            Ok(())
+            true
         });
         listed.or_else(|error| if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) })?;
     }
@@ -58,45 +48,46 @@ pub(super) fn counted<'a>(names: impl Iterator<Item = &'a str>) -> io::Result<Ve
 }
 
 fn member(set: &str, element: &[u8]) -> Option<CountedMember> {
-    let number = |wanted| find(element, wanted)?.try_into().map(u64::from_be_bytes).ok();
-    let flags = find(element, CADT_FLAGS).and_then(|value| value.try_into().ok()).map_or(0, u32::from_be_bytes);
+    let parts = Parts::read(element)?;
     Some(CountedMember {
         set: set.to_owned(),
-        entry: entry(element)?,
-        comment: find(element, COMMENT).map(text),
-        nomatch: flags & NOMATCH != 0,
-        counts: Counts { packets: number(PACKETS).unwrap_or_default(), bytes: number(BYTES).unwrap_or_default() },
+        entry: entry(&parts)?,
+        nomatch: parts.nomatch(),
+        counts: parts.counts,
+        comment: parts.comment,
     })
 }
 
 /// The parts of an element as ipset says them: an address or a block, a port, another block.
-fn entry(element: &[u8]) -> Option<String> {
-    let block = |text: &mut String, address: IpAddr, length: Option<&[u8]>| {
+fn entry(parts: &Parts) -> Option<String> {
+    let block = |text: &mut String, address: IpAddr, length: Option<u8>| {
         let _ = write!(text, "{address}");
         let full = if address.is_ipv4() { 32 } else { 128 };
-        if let Some(&[length]) = length.filter(|length| **length != [full]) {
+        if let Some(length) = length.filter(|length| *length != full) {
             let _ = write!(text, "/{length}");
         }
     };
     let mut text = String::with_capacity(32);
-    block(&mut text, address(find(element, IP)?)?, find(element, CIDR));
-    if let (Some(port), Some(&[protocol])) = (find(element, PORT), find(element, PROTO)) {
-        let port = u16::from_be_bytes(port.try_into().ok()?);
-        match Protocol::ALL.into_iter().find(|known| known.number() == protocol) {
+    block(&mut text, parts.address?, parts.prefix);
+    if let (Some(port), Some(number)) = (parts.port, parts.protocol) {
+        match parts.known_protocol() {
             Some(known) => write!(text, ",{known}:{port}").ok()?,
-            None => write!(text, ",{protocol}:{port}").ok()?,
+            None => write!(text, ",{number}:{port}").ok()?,
         }
     }
-    if let Some(other) = find(element, IP2) {
+    if let Some(other) = parts.other {
         text.push(',');
-        block(&mut text, address(other)?, find(element, CIDR2));
+        block(&mut text, other, parts.other_prefix);
     }
     Some(text)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::elements::{BYTES, CADT_FLAGS, CIDR, CIDR2, COMMENT, IP, IP2, NOMATCH, PACKETS, PORT, PROTO};
+    use super::super::netlink::attribute;
     use super::*;
+    use crate::ruleset::Counts;
 
     fn nested(kind: u16, parts: &[Vec<u8>]) -> Vec<u8> {
         attribute(0x8000 | kind, &parts.concat())

@@ -7,11 +7,10 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
-use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
-
-use super::headers::{DATA, DUMP, FLAGS, HEADERS_ONLY, LIST, SETNAME, message};
-use super::netlink::{DONE, ERROR, GENERAL, NESTED, NETWORK, attribute, error_number, find, messages, socket};
+use super::elements::{IFACE, IP, IP2, PORT, PROTO, address, put_address};
+use super::headers::{self, DATA, SETNAME, message, named};
+use super::listing;
+use super::netlink::{NESTED, NETWORK, acknowledged, attribute, find, socket, text};
 use crate::net::{Family, Protocol};
 use crate::ruleset::{SetDirection, SetKind};
 
@@ -25,12 +24,6 @@ const NOT_IN_SET: i32 = 4103;
 const TYPENAME: u16 = 3;
 const FAMILY: u16 = 5;
 pub(super) const ELEMENTS: u16 = 8;
-/// Attributes of an element.
-pub(super) const IP: u16 = 1;
-pub(super) const PORT: u16 = 4;
-pub(super) const PROTO: u16 = 7;
-pub(super) const IP2: u16 = 20;
-pub(super) const IFACE: u16 = 23;
 /// `AF_INET6`.
 const INET6: u8 = 10;
 
@@ -67,13 +60,10 @@ impl KernelSets {
     /// Opens the line and asks which sets there are. A kernel that knows no sets has none.
     pub fn open() -> io::Result<Self> {
         let line = socket()?;
-        let headers_only = attribute(FLAGS, &HEADERS_ONLY.to_be_bytes());
-        send(&line, &message(LIST, DUMP, &[headers_only]), SendFlags::empty())?;
         let mut headers = HashMap::new();
-        each(&line, &mut |attributes| {
+        headers::each(&line, &mut |attributes| {
             let number = headers.len();
             headers.extend(header(attributes).map(|(name, header)| (name, (number, header))));
-            true
         })?;
         Ok(Self { line, headers, asked: RefCell::default() })
     }
@@ -101,9 +91,7 @@ impl KernelSets {
         if let Some(answer) = self.asked.borrow().get(&key) {
             return *answer;
         }
-        let mut name = name.as_bytes().to_vec();
-        name.push(0);
-        let parts = [attribute(SETNAME, &name), attribute(DATA | NESTED, &key.1.attributes())];
+        let parts = [named(name), attribute(DATA | NESTED, &key.1.attributes())];
         let answer = self.ask(&message(TEST, ANSWERED, &parts));
         self.asked.borrow_mut().insert(key, answer);
         answer
@@ -113,14 +101,9 @@ impl KernelSets {
     /// can tell.
     pub fn somebody_in(&self, name: &str) -> Option<IpAddr> {
         self.headers.get(name)?;
-        // What is left of the answer goes with the line.
-        let line = socket().ok()?;
-        let name = [name.as_bytes(), &[0]].concat();
-        send(&line, &message(LIST, DUMP, &[attribute(SETNAME, &name)]), SendFlags::empty()).ok()?;
         let mut found = None;
-        each(&line, &mut |attributes| {
-            let first = find(attributes, ELEMENTS).and_then(|all| find(all, DATA));
-            found = first.and_then(|first| address(find(first, IP)?));
+        listing::elements_of(name, &mut |element| {
+            found = find(element, IP).and_then(address);
             found.is_none()
         })
         .ok()?;
@@ -128,57 +111,19 @@ impl KernelSets {
     }
 
     fn ask(&self, question: &[u8]) -> Option<bool> {
-        send(&self.line, question, SendFlags::empty()).ok()?;
-        let mut buffer = [0_u8; 4096];
-        loop {
-            match recv(&self.line, &mut buffer[..], RecvFlags::empty()) {
-                Ok((length, _)) => {
-                    let mut answers = messages(buffer.get(..length)?).filter(|(kind, _)| *kind == ERROR);
-                    return match answers.next().and_then(|(_, body)| error_number(body))? {
-                        0 => Some(true),
-                        NOT_IN_SET => Some(false),
-                        _ => None,
-                    };
-                }
-                Err(Errno::INTR) => {}
-                Err(_) => return None,
-            }
-        }
-    }
-}
-
-/// Calls `take` with the attributes of each message of an answer, until it has enough.
-pub(super) fn each(line: &OwnedFd, take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<()> {
-    let mut buffer = vec![0_u8; 1 << 15];
-    loop {
-        let length = match recv(line, &mut buffer[..], RecvFlags::empty()) {
-            Ok((length, _)) => length,
-            Err(Errno::INTR) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        for (kind, body) in messages(buffer.get(..length).unwrap_or_default()) {
-            // An error also where the kernel has no sets at all.
-            if matches!(kind, DONE | ERROR) || !take(body.get(GENERAL..).unwrap_or_default()) {
-                return Ok(());
-            }
+        match acknowledged(&self.line, question, &mut [0; 4096]).ok()?.map(|refusal| refusal.number) {
+            None => Some(true),
+            Some(NOT_IN_SET) => Some(false),
+            Some(_) => None,
         }
     }
 }
 
 pub(super) fn header(attributes: &[u8]) -> Option<(String, Header)> {
-    let text = |wanted| {
-        let bytes = find(attributes, wanted)?.split(|byte| *byte == 0).next()?;
-        Some(String::from_utf8_lossy(bytes).into_owned())
-    };
+    let word = |wanted| find(attributes, wanted).map(text);
     let family = find(attributes, FAMILY)?.first()?;
     let family = if *family == INET6 { Family::V6 } else { Family::V4 };
-    Some((text(SETNAME)?, Header { kind: SetKind::from_name(&text(TYPENAME)?), family }))
-}
-
-pub(super) fn address(nested: &[u8]) -> Option<IpAddr> {
-    let v4 = || Some(IpAddr::from(<[u8; 4]>::try_from(find(nested, 1)?).ok()?));
-    let v6 = || Some(IpAddr::from(<[u8; 16]>::try_from(find(nested, 2)?).ok()?));
-    v4().or_else(v6)
+    Some((word(SETNAME)?, Header { kind: SetKind::from_name(&word(TYPENAME)?), family }))
 }
 
 /// What stands for a packet in a set.
@@ -219,11 +164,7 @@ impl Element {
     fn attributes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(64);
         for (kind, address) in [IP, IP2].into_iter().zip(self.addresses).filter_map(|(kind, own)| Some((kind, own?))) {
-            let inner = match address {
-                IpAddr::V4(v4) => attribute(1 | NETWORK, &v4.octets()),
-                IpAddr::V6(v6) => attribute(2 | NETWORK, &v6.octets()),
-            };
-            bytes.extend(attribute(kind | NESTED, &inner));
+            put_address(&mut bytes, kind, address);
         }
         if let Some((protocol, port)) = self.port {
             bytes.extend(attribute(PORT | NETWORK, &port.to_be_bytes()));

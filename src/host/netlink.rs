@@ -1,17 +1,19 @@
-//! The few bytes around what netlink messages say: attributes, written and read. Reading fails on nothing.
+//! The few bytes around what netlink messages say: attributes, written and read, and how the kernel is asked. Reading fails on
+//! nothing.
 
-use std::io;
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 
+use rustix::io::Errno;
 use rustix::net::netlink::{NETFILTER, SocketAddrNetlink};
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with};
 
 /// Bytes of a `nlmsghdr`, and of the `nfgenmsg` that follows in messages of netfilter.
 const HEADER: usize = 16;
 pub(super) const GENERAL: usize = 4;
 /// `NLMSG_ERROR`, also an acknowledgement, and `NLMSG_DONE`.
 pub(super) const ERROR: u16 = 2;
-pub(super) const DONE: u16 = 3;
+const DONE: u16 = 3;
 
 /// A line to netfilter's part of this network namespace.
 pub(super) fn socket() -> io::Result<OwnedFd> {
@@ -105,13 +107,62 @@ pub(super) fn messages(mut rest: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
 }
 
 /// The error number of an acknowledgement, 0 for none.
-pub(super) fn error_number(body: &[u8]) -> Option<i32> {
+fn error_number(body: &[u8]) -> Option<i32> {
     Some(i32::from_ne_bytes(body.get(..4)?.try_into().ok()?).wrapping_neg())
 }
 
-/// The attributes of the message that an error answers, as the kernel sends them back.
-pub(super) fn refused(body: &[u8]) -> Option<&[u8]> {
-    body.get(4 + HEADER + GENERAL..)
+/// Receives one datagram, whatever interrupts that.
+fn received<'a>(line: &OwnedFd, buffer: &'a mut [u8]) -> io::Result<&'a [u8]> {
+    loop {
+        match recv(line, &mut *buffer, RecvFlags::empty()) {
+            Ok((length, _)) => return Ok(buffer.get(..length).unwrap_or_default()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Asks for a list and calls `take` with the attributes of each message of it, until it has enough: what is left then stays on
+/// the line. Answers the number of the error with which the kernel ended, if it did; what was taken is not all then.
+pub(super) fn list(line: &OwnedFd, question: &[u8], take: &mut dyn FnMut(&[u8]) -> bool) -> io::Result<Option<i32>> {
+    send(line, question, SendFlags::empty())?;
+    // The kernel fills what the reader has room for, up to half of this.
+    let mut buffer = vec![0_u8; 1 << 16];
+    loop {
+        for (kind, body) in messages(received(line, &mut buffer)?) {
+            if matches!(kind, DONE | ERROR) {
+                return Ok(error_number(body).filter(|number| *number != 0));
+            }
+            if !take(body.get(GENERAL..).unwrap_or_default()) {
+                return Ok(None);
+            }
+        }
+    }
+}
+
+/// What the kernel refused.
+pub(super) struct Refusal {
+    /// The number of its error.
+    pub(super) number: i32,
+    /// The attributes of the message, as the kernel sends them back.
+    pub(super) attributes: Vec<u8>,
+}
+
+/// Sends a message that asks to be acknowledged, and waits for that. `buffer` has room for the message and some more.
+pub(super) fn acknowledged(line: &OwnedFd, message: &[u8], buffer: &mut [u8]) -> io::Result<Option<Refusal>> {
+    send(line, message, SendFlags::empty())?;
+    loop {
+        // Others are what was subscribed to meanwhile.
+        let answer = messages(received(line, buffer)?).find(|(kind, _)| *kind == ERROR);
+        let Some((_, body)) = answer else { continue };
+        return match error_number(body).ok_or(ErrorKind::InvalidData)? {
+            0 => Ok(None),
+            number => {
+                let attributes = body.get(4 + HEADER + GENERAL..).unwrap_or_default().to_vec();
+                Ok(Some(Refusal { number, attributes }))
+            }
+        };
+    }
 }
 
 #[cfg(test)]

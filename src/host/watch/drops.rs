@@ -4,9 +4,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, netdevice, recv, send, sockopt};
+use rustix::net::{RecvFlags, netdevice, recv, sockopt};
 
-use crate::host::netlink::{ERROR, GENERAL, attribute, error_number, find, message, messages, socket, text};
+use crate::host::netlink::{GENERAL, acknowledged, attribute, find, message, messages, socket, text};
 use crate::ruleset::{LOG_BYTES, LOG_GROUP};
 
 /// `NFNL_SUBSYS_ULOG` of `linux/netfilter/nfnetlink.h` with `NFULNL_MSG_PACKET` and `NFULNL_MSG_CONFIG` of
@@ -100,21 +100,11 @@ impl DropWatch {
 /// Sends one message about the group and waits for the answer.
 fn configure(socket: &OwnedFd, attributes: &[u8]) -> io::Result<()> {
     let [high, low] = LOG_GROUP.to_be_bytes();
-    send(socket, &message(CONFIG, REQUEST, [0, 0, high, low], attributes), SendFlags::empty())?;
-    let mut buffer = [0_u8; 8192];
-    loop {
-        let length = match recv(socket, &mut buffer[..], RecvFlags::empty()) {
-            Ok((length, _)) => length,
-            Err(Errno::INTR) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let mut answers = messages(buffer.get(..length).unwrap_or_default()).filter(|(kind, _)| *kind == ERROR);
-        match answers.next().map(|(_, body)| error_number(body)) {
-            Some(Some(0)) => return Ok(()),
-            Some(number) => return Err(io::Error::from_raw_os_error(number.unwrap_or_default())),
-            // Packets, which come as soon as the place is taken.
-            None => {}
-        }
+    let question = message(CONFIG, REQUEST, [0, 0, high, low], attributes);
+    // Packets may come before the answer, as soon as the place is taken.
+    match acknowledged(socket, &question, &mut [0; 8192])? {
+        None => Ok(()),
+        Some(refusal) => Err(io::Error::from_raw_os_error(refusal.number)),
     }
 }
 
@@ -147,6 +137,7 @@ fn missing(found: &[Dropped], next: &mut Option<u32>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::host::netlink::ERROR;
 
     fn told(sequence: u32) -> Vec<u8> {
         let attributes = [
