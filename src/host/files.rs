@@ -1,5 +1,6 @@
 //! Reading and replacing files whole. A file is either the old one or the new one, also after a crash.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
@@ -197,12 +198,10 @@ impl Staged {
 
     /// Takes the file's place. On any error but [`FileError::NotDurable`] nothing changed.
     pub fn place(self) -> Result<(), FileError> {
-        let (path, target) = self.rename()?;
-        // The rename itself is on the disk only when the directory is.
-        sync(parent(&target)).map_err(|source| FileError::NotDurable { path, source })
+        place_all(vec![self]).pop().map_or(Ok(()), Err)
     }
 
-    /// The same, without waiting for the disk. Answers the name that it was asked for, and the one behind all links.
+    /// Takes it without waiting for the disk. Answers the name that it was asked for, and the one behind all links.
     fn rename(self) -> Result<(PathBuf, PathBuf), FileError> {
         let Self { file, path, target } = self;
         file.persist(&target).map_err(|error| write_error(&path, error.error))?;
@@ -213,20 +212,19 @@ impl Staged {
 /// All take their places, in this order, and then it is waited for the disk. Answers what became of those that did not:
 /// where it is no [`FileError::NotDurable`], nothing changed of that file.
 pub fn place_all(staged: Vec<Staged>) -> Vec<FileError> {
-    let (mut faults, mut placed) = (Vec::new(), Vec::<(PathBuf, PathBuf)>::new());
+    let (mut faults, mut directories) = (Vec::new(), BTreeMap::new());
     for one in staged {
         match one.rename() {
-            Ok((path, target)) if placed.iter().all(|(_, other)| parent(other) != parent(&target)) => {
-                placed.push((path, target));
-            }
-            Ok(_) => {}
+            Ok((path, target)) => drop(directories.entry(parent(&target).to_owned()).or_insert(path)),
             Err(fault) => faults.push(fault),
         }
     }
-    let waited = placed
-        .into_iter()
-        .map(|(path, target)| sync(parent(&target)).map_err(|source| FileError::NotDurable { path, source }));
-    faults.extend(waited.filter_map(Result::err));
+    // A rename is on the disk only when its directory is.
+    faults.extend(
+        directories.into_iter().filter_map(|(directory, path)| {
+            sync(&directory).err().map(|source| FileError::NotDurable { path, source })
+        }),
+    );
     faults
 }
 

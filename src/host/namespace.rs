@@ -173,10 +173,7 @@ impl Kernel for SandboxKernel {
     }
 
     fn restore_both(&mut self, v4: &str, v6: &str) -> [Result<(), KernelError>; 2] {
-        match self.inside(|kernel| Ok(kernel.restore_both(v4, v6))) {
-            Ok(results) => results,
-            Err(error) => [Err(error), Ok(())],
-        }
+        self.inside(|kernel| Ok(kernel.restore_both(v4, v6))).unwrap_or_else(|error| [Err(error), Ok(())])
     }
 
     fn restore_sets(&mut self, text: &str) -> Result<(), KernelError> {

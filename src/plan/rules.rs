@@ -29,15 +29,14 @@ pub(super) fn transaction(have: &Dump, want: &Desired, family: Family, barred: b
 }
 
 fn table_lines(present: &TableDump, wanted: &DesiredTable, barred: bool) -> String {
-    let texts = |lines: &[Line]| -> Vec<String> { lines.iter().map(|line| line.text.clone()).collect() };
     let stale: Vec<&String> =
         present.chains.keys().filter(|name| is_own_chain(name) && !wanted.chains.contains_key(*name)).collect();
     let change = |name: &String, lines: &[Line]| {
-        let Some(chain) = present.chains.get(name).filter(|_| !barred) else { return Some(Change::Anew) };
-        (texts(&chain.lines) != texts(lines)).then(|| inserted(&chain.lines, lines))
+        let chain = present.chains.get(name).filter(|_| !barred);
+        chain.map_or(Change::Anew, |chain| inserted(&chain.lines, lines))
     };
     let changes: Vec<(&String, &Vec<Line>, Change)> =
-        wanted.chains.iter().filter_map(|(name, lines)| Some((name, lines, change(name, lines)?))).collect();
+        wanted.chains.iter().map(|(name, lines)| (name, lines, change(name, lines))).collect();
 
     let mut text = String::new();
     // Declaring flushes, and all must exist before the first rule names one. The table changes at COMMIT, at once.
@@ -73,7 +72,7 @@ fn table_lines(present: &TableDump, wanted: &DesiredTable, barred: bool) -> Stri
 enum Change {
     /// All are written.
     Anew,
-    /// Those of these indices come between the others, which stay where they are. The kernel frees rules that were taken
+    /// Those of these indices, none where nothing changes, come between the others, which stay where they are. The kernel frees rules that were taken
     /// out before it looks at the next transaction, which takes it a hundredth of a second; where none is, nothing waits.
     Inserted(Vec<usize>),
 }
@@ -82,9 +81,10 @@ fn inserted(present: &[Line], wanted: &[Line]) -> Change {
     let mut staying = present.iter().peekable();
     let places = wanted.iter().enumerate();
     let places = places.filter(|(_, line)| staying.next_if(|staying| staying.text == line.text).is_none());
-    let places = places.map(|(at, _)| at).collect();
+    let places: Vec<usize> = places.map(|(at, _)| at).collect();
     // Into an empty chain nothing can be inserted at a place.
-    if staying.peek().is_some() || present.is_empty() { Change::Anew } else { Change::Inserted(places) }
+    let into_nothing = present.is_empty() && !places.is_empty();
+    if staying.peek().is_some() || into_nothing { Change::Anew } else { Change::Inserted(places) }
 }
 
 /// Counters, before the rule that has them.

@@ -56,6 +56,11 @@ pub(super) struct Members {
     kept: bool,
 }
 
+/// Whether the members of a kernel set are for us to keep.
+fn are_of_us(users: &BTreeSet<String>, set: &str) -> bool {
+    is_own_set(set) || users.contains(set)
+}
+
 impl Members {
     /// After a pass that succeeded and left `state`; `known` is what the caller keeps of the containers. A quick one does not
     /// do while containers have rules in namespaces of their own or a swarm publishes ports, nor where the caller knows a
@@ -73,7 +78,7 @@ impl Members {
         let stamp = lock?.release()?;
         let inside = inside || !Record::read(ledger.paths()).is_ok_and(|record| record.is_empty());
         let users = ledger.users(&ledger.config);
-        let of_us = state.sets.iter().filter(|(name, _)| is_own_set(name) || users.contains(*name));
+        let of_us = state.sets.iter().filter(|(name, _)| are_of_us(&users, name));
         let counted = of_us.map(|(name, set)| (&**name, u32::try_from(set.members.len()).unwrap_or(u32::MAX)));
         let read = headers::digest(counted);
         let mut members = Self { ledger, kernel, went, users, standing: None, read, stamp, kept: false };
@@ -107,7 +112,7 @@ impl Members {
 
     /// A number for what the headers of the sets say that we keep.
     pub(super) fn sets(&self, headers: &SetHeaders) -> Option<u64> {
-        headers.digest(&|name| is_own_set(name) || self.users.contains(name)).ok()
+        headers.digest(&|name| are_of_us(&self.users, name)).ok()
     }
 
     /// What [`Members::sets`] answers as long as nobody changed a set since the whole pass read them last.

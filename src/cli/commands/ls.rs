@@ -51,7 +51,7 @@ fn entry(way: &Way, in_full: bool) -> Entry {
     let packets =
         |share: &dyn Fn(Traffic) -> Share| way.traffic.map(share).map_or_else(String::new, |it| it.to_string());
     let (allowed, dropped) = (packets(&|traffic| traffic.allowed), packets(&|traffic| traffic.dropped));
-    let fields = || {
+    let fields = if in_full {
         let labels: Vec<String> = way.to.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         json!({
             "Container": way.to.name, "ID": way.to.id, "State": way.to.state, "Networks": way.to.networks.join(","),
@@ -61,19 +61,21 @@ fn entry(way: &Way, in_full: bool) -> Entry {
             "Because": way.because, "Allowed": allowed, "Dropped": dropped, "Exposed": way.exposure.name(),
             "Rules": rules, "Managed": way.managed.to_string(),
         })
+    } else {
+        Value::Null
     };
     Entry {
         name: way.to.name.clone(),
-        fields: if in_full { fields() } else { Value::Null },
+        fields,
         cells: vec![
             way.to.name.clone(),
             way.published.clone(),
             way.port.clone(),
-            road.clone(),
+            road,
             way.told(),
-            allowed.clone(),
-            dropped.clone(),
-            rules.clone(),
+            allowed,
+            dropped,
+            rules,
             if way.managed { "yes" } else { "no" }.to_owned(),
         ],
         alarming: way.exposure == Exposure::World || way.intended.is_some(),

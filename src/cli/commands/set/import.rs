@@ -1,5 +1,6 @@
 //! `set import`: a file becomes the set.
 
+use std::cell::LazyCell;
 use std::io::{self, Read as _};
 
 use crate::cli::args::{Input, SetImportArgs};
@@ -9,7 +10,6 @@ use crate::cli::report::count;
 use crate::cli::session::{Need, Session};
 use crate::cli::text::printable;
 use crate::host::files;
-use crate::net::Family;
 use crate::policy::SetFile;
 
 /// Runs it: the set holds what the file says and nothing else; it is made if need be.
@@ -51,15 +51,12 @@ fn dismiss_unsaved(ctx: &mut Context, session: &mut Session, set: &SetFile) -> R
     let state = session.state()?;
     let known = session.config().sets.get(set.name().as_str()).cloned();
     let files: Vec<&SetFile> = [set].into_iter().chain(known.as_ref()).collect();
-    for (index, family) in Family::ALL.into_iter().enumerate() {
-        let name = set.kernel_name(family);
+    let before = LazyCell::new(|| known.as_ref().map(|known| known.kernel_sets(jiff::Timestamp::MIN)));
+    for (index, (name, said)) in set.kernel_sets(jiff::Timestamp::MIN).into_iter().enumerate() {
         let Some(kernel) = state.sets.get(&name) else { continue };
         // Nearly all are what the files say as it stands, which is found out for all at once.
-        let mut gone = kernel.members.missing_in(&set.kernel_sets(jiff::Timestamp::MIN)[index].1.members);
-        if let Some(known) = known.as_ref().filter(|_| !gone.is_empty()) {
-            let saved = &known.kernel_sets(jiff::Timestamp::MIN)[index].1.members;
-            gone.retain(|entry| !saved.contains_key(entry));
-        }
+        let mut gone = kernel.members.missing_in(&said.members);
+        gone.retain(|entry| before.as_ref().is_none_or(|before| !before[index].1.members.contains_key(entry)));
         gone.retain(|entry| files.iter().all(|file| !super::inspect::is_saved(file, entry)));
         if !gone.is_empty() {
             let count = count(gone.len(), "entry", "entries");
