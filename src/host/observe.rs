@@ -59,37 +59,51 @@ pub(super) fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), Ker
     Ok((flavour, save))
 }
 
-/// Reads the whole state: both families and the sets at once. Plain `ip6tables` is asked while it is found out which kind
-/// is in use, for it is hardly ever another one.
+/// What one family's tool prints, counters included.
+pub(super) type Save = Result<String, KernelError>;
+
+fn save(kernel: &HostKernel, program: &str) -> Save {
+    kernel.call(program, &["--counters"], "").map(|ran| ran.stdout)
+}
+
+/// Both families' saves at once, and the flavour. Where that is not known, plain `ip6tables` is asked while it is found out, for
+/// it is hardly ever another one.
+pub(super) fn save_both(kernel: &HostKernel, known: Option<&Flavour>) -> Result<(Flavour, Save, Save), KernelError> {
+    let of_v6 = |flavour: &Flavour| flavour.program(Family::V6, "save");
+    let guess = known.map_or_else(|| Kind::default_program(Family::V6, "save"), of_v6);
+    thread::scope(|scope| {
+        let early = scope.spawn(|| save(kernel, &guess));
+        let (flavour, v4) = match known {
+            Some(flavour) => (flavour.clone(), save(kernel, &flavour.program(Family::V4, "save"))),
+            None => find_flavour(kernel).map(|(flavour, save)| (flavour, Ok(save)))?,
+        };
+        let (v6, program) = (joined(early), of_v6(&flavour));
+        let v6 = if program == guess { v6 } else { save(kernel, &program) };
+        Ok((flavour, v4, v6))
+    })
+}
+
+/// Reads the whole state: both families and the sets at once.
 pub(super) fn observe(kernel: &mut HostKernel, members: &(dyn Fn(&str) -> bool + Sync)) -> Result<Dump, KernelError> {
     let reader: &HostKernel = kernel;
-    let known = reader.capabilities.clone();
-    let (known, v4, v6, sets) = thread::scope(|scope| {
+    let known = reader.capabilities.as_ref();
+    let (flavour, v4, v6, sets) = thread::scope(|scope| {
         let sets = scope.spawn(|| all_sets(reader, members));
-        let early = known.is_none().then(|| {
-            let program = Kind::default_program(Family::V6, "save");
-            scope.spawn(move || (reader.call(&program, &["--counters"], "").map(|ran| ran.stdout), program))
+        let (flavour, v4, v6) = save_both(reader, known.map(|known| &known.flavour))?;
+        let missing = known.map(|known| known.missing.clone()).unwrap_or_default();
+        let known = Capabilities { flavour: flavour.clone(), missing };
+        let v6 = scope.spawn({
+            let known = known.clone();
+            move || family_tables(reader, &known, Family::V6, v6)
         });
-        let (known, v4_save) = if let Some(known) = known {
-            (known, None)
-        } else {
-            let (flavour, save) = find_flavour(reader)?;
-            (Capabilities { flavour, missing: BTreeMap::new() }, Some(save))
-        };
-        let settled = known.clone();
-        let v6 = scope.spawn(move || {
-            let early =
-                early.map(joined).filter(|(_, program)| *program == settled.flavour.program(Family::V6, "save"));
-            family_tables(reader, &settled, Family::V6, early.map(|(save, _)| save))
-        });
-        let v4 = family_tables(reader, &known, Family::V4, v4_save.map(Ok));
-        Ok((known, v4, joined(v6), joined(sets)))
+        let v4 = family_tables(reader, &known, Family::V4, v4);
+        Ok((flavour, v4, joined(v6), joined(sets)))
     })?;
     let (mut tables, mut missing, tracked_v4) = v4?;
     let (tables_v6, missing_v6, tracked_v6) = v6?;
     tables.extend(tables_v6);
     missing.extend(missing_v6);
-    kernel.capabilities = Some(Capabilities { flavour: known.flavour, missing });
+    kernel.capabilities = Some(Capabilities { flavour, missing });
     let tracked = [(Family::V4, tracked_v4), (Family::V6, tracked_v6)];
     let tracked = tracked.into_iter().filter(|(_, tracked)| *tracked).map(|(family, _)| family).collect();
     Ok(Dump { tables, sets: sets?, tracked })
@@ -103,11 +117,10 @@ fn family_tables(
     kernel: &HostKernel,
     known: &Capabilities,
     family: Family,
-    save: Option<Result<String, KernelError>>,
+    save: Save,
 ) -> Result<OfFamily, KernelError> {
-    let program = known.flavour.program(family, "save");
     let mut missing = Missing::new();
-    let save = match save.unwrap_or_else(|| kernel.call(&program, &["--counters"], "").map(|ran| ran.stdout)) {
+    let save = match save {
         Ok(save) => save,
         // A host without IPv6 is no fault; one that has it and cannot guard it is open, whatever the rules say.
         Err(error @ (KernelError::Failed { .. } | KernelError::ToolMissing { .. }))
@@ -118,7 +131,7 @@ fn family_tables(
         }
         Err(error) => return Err(error),
     };
-    let mut tables = parsed(&program, family, &save)?;
+    let mut tables = parsed(&known.flavour.program(family, "save"), family, &save)?;
     for table in Table::ALL {
         if !tables.contains_key(&(family, table)) {
             probe(kernel, known, (family, table), &mut tables, &mut missing)?;

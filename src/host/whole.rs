@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::flavour::{Flavour, Kind};
 use super::kernel::{HostKernel, KernelError};
-use super::observe::{self, joined};
+use super::observe::{self, Save, joined};
 use crate::doctor::OtherKind;
 use crate::net::Family;
 use crate::ruleset::{WholeRuleset, names, parse_whole};
@@ -24,31 +24,22 @@ pub struct Whole {
     pub unread: Vec<String>,
 }
 
-/// Reads it. Plain `ip6tables` is asked while it is found out which kind is in use: it is hardly ever another one.
+/// Reads it.
 pub fn read(kernel: &mut HostKernel) -> Result<Whole, KernelError> {
     let known = kernel.capabilities().map(|known| known.flavour.clone());
     let reader: &HostKernel = kernel;
     let (flavour, v4, v6, rest) = thread::scope(|scope| {
-        let guess = known
-            .as_ref()
-            .map_or_else(|| Kind::default_program(Family::V6, "save"), |known| known.program(Family::V6, "save"));
-        let early = scope.spawn(move || (reader.call(&guess, &["--counters"], ""), guess));
         let beside = scope.spawn(|| {
             let routing = Family::ALL.into_iter().filter_map(|family| policy_routing(reader, family));
             native(reader).into_iter().chain(routing).collect::<Vec<_>>()
         });
-        let (flavour, save) = match known.clone() {
-            Some(known) => (known, None),
-            None => observe::find_flavour(reader).map(|(flavour, save)| (flavour, Some(save)))?,
-        };
-        let v4 = ruleset(reader, &flavour, Family::V4, save.map(Ok));
-        let (early, asked) = joined(early);
-        let v6 = ruleset(
-            reader,
-            &flavour,
-            Family::V6,
-            Some(early.map(|ran| ran.stdout)).filter(|_| asked == flavour.program(Family::V6, "save")),
-        );
+        let (flavour, v4, v6) = observe::save_both(reader, known.as_ref())?;
+        let v6 = scope.spawn({
+            let flavour = flavour.clone();
+            move || ruleset(reader, &flavour, Family::V6, v6)
+        });
+        let v4 = ruleset(reader, &flavour, Family::V4, v4);
+        let v6 = joined(v6);
         let mut rest = other_flavour(reader, flavour.kind);
         rest.extend(joined(beside));
         Ok::<_, KernelError>((flavour, v4?, v6?, rest))
@@ -65,15 +56,14 @@ pub fn read(kernel: &mut HostKernel) -> Result<Whole, KernelError> {
     Ok(whole)
 }
 
-/// One family's; `None` where the kernel has none. `save`: what its tool printed already.
+/// One family's; `None` where the kernel has none.
 fn ruleset(
     kernel: &HostKernel,
     flavour: &Flavour,
     family: Family,
-    save: Option<Result<String, KernelError>>,
+    save: Save,
 ) -> Result<Option<(WholeRuleset, String)>, KernelError> {
-    let program = flavour.program(family, "save");
-    let save = match save.unwrap_or_else(|| kernel.call(&program, &["--counters"], "").map(|ran| ran.stdout)) {
+    let save = match save {
         Ok(save) => save,
         Err(KernelError::Failed { .. } | KernelError::ToolMissing { .. })
             if family == Family::V6 && !kernel.has_ipv6() =>
@@ -82,7 +72,8 @@ fn ruleset(
         }
         Err(error) => return Err(error),
     };
-    let ruleset = parse_whole(&save).map_err(|source| KernelError::Unparsable { tool: program, source })?;
+    let ruleset = parse_whole(&save)
+        .map_err(|source| KernelError::Unparsable { tool: flavour.program(family, "save"), source })?;
     Ok(Some((ruleset, save)))
 }
 
