@@ -84,44 +84,43 @@ fn ask_tool(kernel: &HostKernel, text: &str, from: Place, to: Place) -> Result<(
 
 /// Sends the lines from here on that do the same to the same set; answers where they end.
 fn run(kernel: &HostKernel, socket: &OwnedFd, text: &str, from: Place) -> Result<Place, KernelError> {
-    let mut at = from;
-    let mut run: Option<Deed<'_>> = None;
-    let mut batch = Vec::with_capacity(BATCH + 1024);
-    let mut begun = at;
+    let Some(first) = line_at(text, from).and_then(Line::read) else { return Ok(from) };
+    let (mut at, mut batch) = (from, Vec::with_capacity(BATCH + 1024));
     loop {
-        let line = line_at(text, at).and_then(|line| Some((line, Line::read(line)?)));
-        let line = line.filter(|(_, line)| run.is_none_or(|deed| deed == line.deed));
-        if let Some((text, line)) = line {
-            run = Some(line.deed);
-            line.write(u32::try_from(at.number).unwrap_or(u32::MAX), &mut batch);
-            at = next(at, text);
-            if batch.len() < BATCH {
-                continue;
-            }
-        }
-        if let Some(deed) = run.filter(|_| !batch.is_empty())
-            && let Err(number) = send_batch(socket, deed, &batch)
-        {
-            let Some(number) = number.filter(|number| *number >= begun.number) else {
-                // Nothing of the batch was looked at.
-                let end = Place { offset: text.len(), number: at.number };
-                return ask_tool(kernel, text, begun, end).map(|()| end);
-            };
-            at = begun;
-            while let Some(line) = line_at(text, at).filter(|_| at.number < number) {
-                at = next(at, line);
-            }
-            let after = next(at, line_at(text, at).unwrap_or_default());
-            // Perhaps it was a passing trouble: then `ipset` has done it, and the rest follows.
-            ask_tool(kernel, text, at, after)?;
-            at = after;
-        }
-        batch.clear();
-        begun = at;
-        if line.is_none() && line_at(text, at).is_none_or(|next| Line::read(next).map(|line| line.deed) != run) {
+        let end = fill(text, at, first.deed, &mut batch);
+        if batch.is_empty() {
             return Ok(at);
         }
+        at = match send_batch(socket, first.deed, &batch) {
+            Ok(()) => end,
+            Err(Some(number)) if number >= at.number => {
+                while let Some(line) = line_at(text, at).filter(|_| at.number < number) {
+                    at = next(at, line);
+                }
+                let after = next(at, line_at(text, at).unwrap_or_default());
+                // Perhaps it was a passing trouble: then `ipset` has done it, and the rest follows.
+                ask_tool(kernel, text, at, after)?;
+                after
+            }
+            Err(_) => {
+                // Nothing of the batch was looked at.
+                let end = Place { offset: text.len(), number: at.number };
+                return ask_tool(kernel, text, at, end).map(|()| end);
+            }
+        };
     }
+}
+
+/// Makes a batch of the lines from here on that do this, as many as go into one; answers where they end.
+fn fill(text: &str, mut at: Place, deed: Deed<'_>, batch: &mut Vec<u8>) -> Place {
+    batch.clear();
+    while batch.len() < BATCH {
+        let Some(said) = line_at(text, at) else { break };
+        let Some(line) = Line::read(said).filter(|line| line.deed == deed) else { break };
+        line.write(u32::try_from(at.number).unwrap_or(u32::MAX), batch);
+        at = next(at, said);
+    }
+    at
 }
 
 /// Has the kernel take a batch; the error is the line that it refused, if it says.
