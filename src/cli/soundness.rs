@@ -14,10 +14,16 @@ use super::session::Session;
 use crate::access::is_guarded;
 use crate::inventory::Container;
 use crate::lint::{self, Finding};
-use crate::policy::{Rule, Target, Verdict};
+use crate::policy::{Policy, Rule, Target, Verdict};
 use crate::reconcile::{self, Config};
 use crate::resolve::Facts;
 use crate::ruleset::{Dump, is_own_set};
+
+/// Whether a finding is what its rule says itself: that it waits (`pending = true`).
+pub(super) fn is_expected(finding: &Finding, policy: &Policy) -> bool {
+    let rule = finding.rule().and_then(|index| policy.rules.get(index));
+    matches!(finding, Finding::NoTarget { .. } | Finding::NotPublished { .. }) && rule.is_some_and(|rule| rule.pending)
+}
 
 /// Refuses a policy that would not hold. Returns what is worth a warning, for those who asked about the whole policy.
 pub(super) fn check(session: &Session, config: &Config, state: &Dump) -> Result<Vec<String>, Failure> {
@@ -39,8 +45,7 @@ pub(super) fn check(session: &Session, config: &Config, state: &Dump) -> Result<
             }
             _ => false,
         };
-        let expected = matches!(finding, Finding::NoTarget { .. } | Finding::NotPublished { .. })
-            && rule.is_some_and(|(_, rule)| rule.pending);
+        let expected = is_expected(finding, policy);
         let text = complaint::finding(finding, &names);
         let message = match rule {
             Some((index, rule)) => {

@@ -33,5 +33,9 @@ pub(crate) fn a_rule_for_nothing(desk: &Desk) -> Result {
     desk.done("allow web --from 203.0.113.10")?;
     let fix = "docker firewall rm 2";
     ends(desk, "warning", "rules", "rule 2: it can never match: rule 1 always decides first", fix)?;
-    desk.shell(fix).map(drop)
+    desk.shell(fix)?;
+    // One that waits for its container says so itself.
+    desk.done("allow later --pending --from any")?;
+    ends(desk, "ok", "rules", "", "")?;
+    desk.done("rm --target later").map(drop)
 }
