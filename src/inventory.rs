@@ -3,7 +3,6 @@
 //! `docker/` fills it from the engine's answers; nothing here knows the API. Addresses, names and ports are as the
 //! engine reported them at one moment.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 
@@ -11,8 +10,10 @@ use ipnet::IpNet;
 
 use crate::net::{Family, Protocol};
 
+mod labels;
 mod swarm;
 
+pub use labels::Labels;
 pub use swarm::{Ingress, SWARM_SERVICE, Service, ServicePort, Services};
 
 /// Everything known of one engine at one moment.
@@ -55,7 +56,7 @@ pub struct Container {
     /// Name without the leading slash.
     pub name: String,
     /// Labels, compose's among them.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Whether it runs (a paused one does).
     pub running: bool,
     /// How it is attached.

@@ -353,7 +353,7 @@ fn has_address(inventory: &Inventory, container: &Container, address: IpAddr) ->
 }
 
 fn means(target: &Target, container: &Container, inventory: &Inventory) -> bool {
-    let label = |key: &str| container.labels.get(key).map(String::as_str);
+    let label = |key: &str| container.labels.get(key);
     match target {
         Target::All => true,
         Target::Container(name) => container.name == *name,

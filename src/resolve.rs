@@ -219,8 +219,8 @@ pub fn selects(target: &Target, container: &Container, inventory: &Inventory) ->
             container.compose_service().is_some_and(|own| own == format!("{project}/{service}"))
         }
         Target::SwarmService(name) => container.swarm_service() == Some(name),
-        Target::Label(key, None) => container.labels.contains_key(key),
-        Target::Label(key, Some(value)) => container.labels.get(key) == Some(value),
+        Target::Label(key, None) => container.labels.get(key).is_some(),
+        Target::Label(key, Some(value)) => container.labels.get(key) == Some(value.as_str()),
         Target::Network(name) => container
             .endpoints
             .iter()

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use docker_firewall::compile::Ground;
 use docker_firewall::host::kernel::Kernel;
-use docker_firewall::inventory::{Container, Endpoint, Inventory, Network, NetworkMode};
+use docker_firewall::inventory::{Container, Endpoint, Inventory, Labels, Network, NetworkMode};
 use docker_firewall::net::{Family, Protocol};
 use docker_firewall::plan::{Call, Phase, plan};
 use docker_firewall::policy::{Document, SetFile};
@@ -27,7 +27,7 @@ fn inventory() -> Inventory {
         containers: vec![Container {
             id: "c".repeat(64),
             name: "web".to_owned(),
-            labels: BTreeMap::new(),
+            labels: Labels::default(),
             running: true,
             mode: NetworkMode::Own,
             endpoints: vec![endpoint],

@@ -26,7 +26,7 @@ fn container(name: &str, last: u8, host: &[&str]) -> Container {
     Container {
         id: format!("{last:0>64}"),
         name: name.to_owned(),
-        labels: BTreeMap::from([("tier".to_owned(), "front".to_owned())]),
+        labels: [("tier".to_owned(), "front".to_owned())].into_iter().collect(),
         running: true,
         mode: NetworkMode::Own,
         endpoints: vec![Endpoint { network: "n".to_owned(), v4: Some([172, 17, 0, last].into()), v6: None }],

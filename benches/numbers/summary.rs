@@ -263,8 +263,9 @@ fn rest(kept: &Kept<'_>) -> Found {
     let holds = all([kept.one("agent", AGENT, memory, size), kept.one("agent", AGENT, processor, size)]);
     let reason = format!(
         "of {} are {} the agent's own, the rest is the program's file, which the kernel can drop; at 10 containers {}. \
-         The processor time goes into asking for the sets' headers five times a second, for ipset tells nobody when a set \
-         changes; the kernel counts a set's members one by one for each.",
+         The processor time goes into asking for the sets' headers up to five times a second, for ipset tells nobody when a \
+         set changes; the kernel counts a set's members one by one for each, and the agent asks the less often the longer \
+         that takes.",
         at(memory),
         at(own),
         kept.value("agent", AGENT, memory, "10 containers"),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use docker_firewall::inventory::{Binding, Container, Endpoint, Engine, Inventory, Network, NetworkMode};
+use docker_firewall::inventory::{Binding, Container, Endpoint, Engine, Inventory, Labels, Network, NetworkMode};
 use docker_firewall::net::{Family, Protocol};
 use docker_firewall::policy::{Document, Policy, SetFile, SetName};
 use docker_firewall::reconcile::Pass;
@@ -62,7 +62,7 @@ fn container(number: usize, network: &str) -> Container {
     Container {
         id: crate::engine::id(number),
         name: format!("c{number}"),
-        labels: BTreeMap::new(),
+        labels: Labels::default(),
         running: true,
         mode: NetworkMode::Own,
         endpoints: vec![Endpoint { network: network.to_owned(), v4: Some(address(number)), v6: None }],

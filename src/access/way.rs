@@ -1,12 +1,11 @@
 //! Ways into a container, each with who can come in by it: the rows of `ls`, of its page and of `graph`.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Access, Who};
 use crate::effective::Answer;
-use crate::inventory::{Container, Inventory, Service};
+use crate::inventory::{Container, Inventory, Labels, Service};
 use crate::net::{Family, Protocol};
 use crate::resolve::Owner;
 use crate::tally::Traffic;
@@ -103,7 +102,7 @@ pub struct Resident {
     /// `running`, `stopped`, `pending`; of a swarm's services `service`.
     pub state: &'static str,
     /// Labels.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Names of its networks.
     pub networks: Vec<String>,
 }

@@ -117,7 +117,7 @@ fn made_by<'a>(request: &Request, glance: &'a Glance, here: &Path, now: i64) -> 
     if request.root_cmd.ends_with("run") {
         return newest.into_iter().filter(|container| container.running).collect();
     }
-    let project = |container: &Container| container.labels.get(COMPOSE_PROJECT).cloned();
+    let project = |container: &Container| container.labels.get(COMPOSE_PROJECT).map(str::to_owned);
     let lies_here = |container: &&Container| {
         container.labels.get(WORKING_DIR).is_some_and(|directory| Path::new(directory) == here)
     };

@@ -179,7 +179,7 @@ fn passes(way: &Way, filters: &Filters) -> bool {
         "container" => to.name == value || (value.len() >= 4 && !to.id.is_empty() && starts_alike(&to.id, value)),
         "label" => match value.split_once('=') {
             Some((label, wanted)) => to.labels.get(label).is_some_and(|own| own == wanted),
-            None => to.labels.contains_key(value),
+            None => to.labels.get(value).is_some(),
         },
         "network" => to.networks.iter().any(|network| network == value),
         "exposed" => way.exposure.name() == value,

@@ -126,7 +126,7 @@ fn service(listed: ListedService) -> Result<Service, String> {
         listed.endpoint.virtual_ips.into_iter().map(|vip| vip.network_id).chain(attached).collect();
     networks.sort();
     networks.dedup();
-    Ok(Service { name, labels: template.container_spec.labels, networks, ports })
+    Ok(Service { name, labels: template.container_spec.labels.into(), networks, ports })
 }
 
 /// One entry of `GET /services`.

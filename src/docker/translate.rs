@@ -167,7 +167,7 @@ pub(super) fn container(
         name: name(&summary).to_owned(),
         running: is_running(&summary),
         id: summary.id,
-        labels: summary.labels,
+        labels: summary.labels.into(),
         mode,
         endpoints,
         bindings,

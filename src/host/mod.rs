@@ -12,6 +12,7 @@ pub mod files;
 pub mod firewalls;
 pub mod flavour;
 pub mod headers;
+pub mod heap;
 pub mod interfaces;
 pub mod kernel;
 pub mod listeners;

@@ -4,10 +4,9 @@
 //! `ingress-sbox`, and leaves the port as it is (moby libnetwork `service_linux.go`). IPVS in there chooses a task on
 //! any node and hides the client from it. So the host that the packet comes to is the only place to judge it.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{Container, Inventory};
+use super::{Container, Inventory, Labels};
 use crate::net::Protocol;
 
 /// Swarm's label on the containers of a service.
@@ -39,7 +38,7 @@ pub struct Service {
     /// Its name.
     pub name: String,
     /// The labels that its containers get. Labels of the service itself are not among them: workers do not know those.
-    pub labels: BTreeMap<String, String>,
+    pub labels: Labels,
     /// Full IDs of the networks that its containers are on.
     pub networks: Vec<String>,
     /// Its ports in ingress mode, sorted. Those in host mode are its containers' own.
@@ -60,7 +59,7 @@ pub struct ServicePort {
 impl Container {
     /// The swarm service whose task it is.
     pub fn swarm_service(&self) -> Option<&str> {
-        self.labels.get(SWARM_SERVICE).map(String::as_str)
+        self.labels.get(SWARM_SERVICE)
     }
 }
 

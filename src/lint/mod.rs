@@ -175,7 +175,7 @@ fn candidates(target: &Target, facts: &Facts<'_>) -> Vec<String> {
         Target::Label(..) => inventory
             .containers
             .iter()
-            .flat_map(|container| container.labels.keys())
+            .flat_map(|container| container.labels.iter().map(|(key, _)| key))
             .map(|key| format!("label:{key}"))
             .collect(),
         Target::Network(_) => inventory.networks.iter().map(|network| format!("network:{}", network.name)).collect(),

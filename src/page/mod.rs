@@ -176,8 +176,6 @@ fn base64(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::access::{Resident, Road, Tried};
     use crate::effective::Answer;
@@ -193,7 +191,7 @@ mod tests {
     fn names_are_no_markup() {
         let hostile = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"' \u{1b}[31m\u{202e}\0";
         let way = |name: &str| Way {
-            to: Resident { name: name.to_owned(), labels: BTreeMap::new(), ..Resident::default() },
+            to: Resident { name: name.to_owned(), ..Resident::default() },
             published: hostile.to_owned(),
             port: "80/tcp".to_owned(),
             road: Road::Driver(hostile.to_owned()),

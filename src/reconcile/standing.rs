@@ -92,6 +92,14 @@ impl Standing {
         &self.inventory
     }
 
+    /// The same in memory of its own, but for the containers where `known` has the same ones.
+    #[must_use]
+    pub fn copied(&self, known: &Arc<Inventory>) -> Self {
+        let same = Some(known).filter(|known| **known == self.inventory).cloned();
+        let inventory = same.unwrap_or_else(|| Arc::new(Inventory::clone(&self.inventory)));
+        Self { inventory, ..self.clone() }
+    }
+
     /// What a boot needs to know.
     pub fn record(&self) -> &BootRecord {
         &self.record

@@ -210,7 +210,7 @@ mod tests {
         Container {
             id: format!("{:0>64}", name.len()),
             name: name.to_owned(),
-            labels: BTreeMap::from([("tier".to_owned(), tier.to_owned())]),
+            labels: [("tier".to_owned(), tier.to_owned())].into_iter().collect(),
             running: true,
             mode: NetworkMode::Host,
             endpoints: Vec::new(),

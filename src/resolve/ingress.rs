@@ -82,8 +82,8 @@ pub fn selects_service(target: &Target, service: &Service, inventory: &Inventory
         Target::SwarmService(name) => service.name == *name,
         // Swarm puts it there itself.
         Target::Label(key, value) if key == SWARM_SERVICE => value.as_ref().is_none_or(|name| service.name == *name),
-        Target::Label(key, None) => service.labels.contains_key(key),
-        Target::Label(key, Some(value)) => service.labels.get(key) == Some(value),
+        Target::Label(key, None) => service.labels.get(key).is_some(),
+        Target::Label(key, Some(value)) => service.labels.get(key) == Some(value.as_str()),
         Target::Network(name) => {
             service.networks.iter().any(|id| inventory.network(id).is_some_and(|network| network.name == *name))
         }

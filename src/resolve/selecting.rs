@@ -46,8 +46,6 @@ impl<'a> Selecting<'a> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test")]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::inventory::NetworkMode;
     use crate::policy::Document;
@@ -56,7 +54,7 @@ mod tests {
         Container {
             id: String::new(),
             name: name.to_owned(),
-            labels: BTreeMap::from([("tier".to_owned(), name.to_owned())]),
+            labels: [("tier".to_owned(), name.to_owned())].into_iter().collect(),
             running: true,
             mode: NetworkMode::Own,
             endpoints: Vec::new(),

@@ -180,7 +180,7 @@ fn container(index: usize) -> impl Strategy<Value = Container> {
             Container {
                 id: format!("{index:064x}"),
                 name: CONTAINERS[index].to_owned(),
-                labels,
+                labels: labels.into(),
                 running,
                 mode: if on_host { NetworkMode::Host } else { NetworkMode::Own },
                 endpoints: (0..3)

@@ -112,7 +112,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::inventory::{Container, Endpoint, NetworkMode};
+    use crate::inventory::{Container, Endpoint, Labels, NetworkMode};
 
     fn known() -> Inventory {
         let endpoint = |network: &str, last| Endpoint {
@@ -123,7 +123,7 @@ mod tests {
         let container = |id: &str, last| Container {
             id: id.to_owned(),
             name: id.to_owned(),
-            labels: BTreeMap::new(),
+            labels: Labels::default(),
             running: true,
             mode: NetworkMode::Own,
             endpoints: vec![endpoint("one", last), endpoint("two", last + 100)],

@@ -4,7 +4,7 @@
 //! What it costs depends on how many containers there are only by the engine's list of them: what is worked out is what is
 //! different for those that changed ([`Standing`]), and nothing else is kept in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -17,6 +17,7 @@ use crate::cli::session::{self, Session};
 use crate::compile::ThirdLine;
 use crate::host::flavour::Kind;
 use crate::host::headers::{self, SetHeaders};
+use crate::host::heap;
 use crate::host::kernel::{HostKernel, Kernel as _};
 use crate::host::signature::legacy_rules;
 use crate::inventory::Inventory;
@@ -59,6 +60,25 @@ pub(super) struct Members {
 /// Whether the members of a kernel set are for us to keep.
 fn are_of_us(users: &BTreeSet<String>, set: &str) -> bool {
     is_own_set(set) || users.contains(set)
+}
+
+/// Whether any container has another name than before.
+pub(super) fn is_renamed(before: &Inventory, after: &Inventory) -> bool {
+    let names: HashMap<&str, &str> =
+        before.containers.iter().map(|container| (&*container.id, &*container.name)).collect();
+    after.containers.iter().any(|container| names.get(&*container.id).is_some_and(|name| *name != container.name))
+}
+
+/// Copies what passes left of containers. They left it a piece here and a piece there, all over the memory that they took,
+/// of which only whole pages can be given back.
+pub(super) fn settle(known: &mut Option<Arc<Inventory>>, members: Option<&mut Members>) {
+    let Some(known) = known else { return };
+    heap::apart(|| {
+        *known = Arc::new(Inventory::clone(known));
+        if let Some(members) = members {
+            members.standing = members.standing.as_ref().map(|standing| standing.copied(known));
+        }
+    });
 }
 
 impl Members {

@@ -14,7 +14,6 @@ mod record;
 mod third;
 mod timers;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -27,6 +26,7 @@ use super::offline;
 use super::session::{Need, Session};
 use super::soundness;
 use crate::host::headers::SetHeaders;
+use crate::host::heap;
 use crate::host::lock::Lock;
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
@@ -40,7 +40,7 @@ use collect::Collector;
 use fight::Fight;
 use gone::Gone;
 use log::Log;
-use members::Members;
+use members::{Members, is_renamed, settle};
 use page::Shared;
 use third::Third;
 use timers::{Due, Timers};
@@ -161,13 +161,6 @@ struct Done {
     quick: bool,
 }
 
-/// Whether any container has another name than before.
-fn is_renamed(before: &Inventory, after: &Inventory) -> bool {
-    let names: HashMap<&str, &str> =
-        before.containers.iter().map(|container| (&*container.id, &*container.name)).collect();
-    after.containers.iter().any(|container| names.get(&*container.id).is_some_and(|name| *name != container.name))
-}
-
 impl Agent<'_> {
     fn follow(&mut self, paths: &Paths) {
         let mut causes = vec![(Instant::now(), Cause::Start)];
@@ -188,8 +181,13 @@ impl Agent<'_> {
             while let Some(due) = self.timers.due() {
                 match due {
                     Due::Alive => self.manager.alive(),
-                    // Only for people: what cannot be written is no reason to do anything else.
-                    Due::Record => drop(self.record.write(paths)),
+                    Due::Record => {
+                        // Only for people: what cannot be written is no reason to do anything else.
+                        drop(self.record.write(paths));
+                        // Passes take much more than they leave.
+                        settle(&mut self.known, self.members.as_mut());
+                        heap::give_back();
+                    }
                     Due::Glance if self.glance() => causes.push((Instant::now(), Cause::Edited)),
                     Due::Look if self.look() => causes.push((Instant::now(), Cause::Edited)),
                     Due::Glance | Due::Look => {}
@@ -268,7 +266,7 @@ impl Agent<'_> {
     /// Whether sets are not as they were left.
     fn glance(&mut self) -> bool {
         let headers = self.headers.as_ref().zip(self.members.as_ref());
-        let now = headers.and_then(|(headers, members)| members.sets(headers));
+        let now = self.timers.glance(|| headers.and_then(|(headers, members)| members.sets(headers)));
         now.is_some() && std::mem::replace(&mut self.sets, now).is_some_and(|before| Some(before) != now)
     }
 

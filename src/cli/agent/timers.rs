@@ -2,8 +2,14 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// How often it asks how many members the sets have, of which nobody tells: some 20 µs.
+use rustix::time::{ClockId, clock_gettime};
+
+/// How often it asks how many members the sets have, of which nobody tells, unless that takes long.
 const GLANCE: Duration = Duration::from_millis(200);
+/// Then it takes one part in so many of a processor: for the answer the kernel counts members one by one.
+const GLANCE_PART: u32 = 1000;
+/// But it asks at least so often.
+const GLANCE_LONGEST: Duration = Duration::from_secs(2);
 /// How often it looks at rules of iptables-legacy, of which nobody tells either: two processes.
 const LOOK: Duration = Duration::from_secs(2);
 /// Everything is read again at least this often, whatever was told.
@@ -93,6 +99,16 @@ impl Timers {
         self.again = self.again.or(Some(Instant::now() + AGAIN));
     }
 
+    /// Looks at the sets; the next look is due the later the longer this one takes.
+    pub(super) fn glance<T>(&mut self, look: impl FnOnce() -> T) -> T {
+        let used = || Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default();
+        let begun = used();
+        let seen = look();
+        let took = used().saturating_sub(begun);
+        self.glance = Instant::now() + (took * GLANCE_PART).clamp(GLANCE, GLANCE_LONGEST);
+        seen
+    }
+
     /// How long nothing is due.
     pub(super) fn wait(&self) -> Duration {
         let alive = self.alive.map(|(_, at)| at);
@@ -143,5 +159,24 @@ impl Timers {
         let expected = then + now.duration_since(at);
         let away = wall.duration_since(expected).unwrap_or_else(|error| error.duration());
         away > JUMP
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn looks_that_take_long_are_taken_less_often() {
+        let mut timers = Timers::new(None);
+        let mut wait = |work: u128| {
+            let begun = Instant::now();
+            timers.glance(|| while begun.elapsed().as_micros() < work {});
+            timers.glance.saturating_duration_since(begun)
+        };
+        assert!(wait(0) >= GLANCE);
+        // Of what passes by the clock, others may have had a part.
+        assert!((GLANCE..=GLANCE_LONGEST * 2).contains(&wait(1000)));
+        assert!(wait(100_000) >= GLANCE_LONGEST);
     }
 }

@@ -234,7 +234,7 @@ fn labels(typed: &str, inventory: &Inventory) -> Vec<Candidate> {
             || (typed.len() > 3 && key.starts_with(typed))
     };
     let mut found: BTreeMap<String, usize> = BTreeMap::new();
-    for (key, value) in inventory.containers.iter().flat_map(|container| &container.labels) {
+    for (key, value) in inventory.containers.iter().flat_map(|container| container.labels.iter()) {
         if asked(key) {
             *found.entry(format!("label:{key}")).or_default() += 1;
             *found.entry(format!("label:{key}={value}")).or_default() += 1;
