@@ -116,6 +116,15 @@ fn the_core_knows_no_effects() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Each piece of it is in the one file that says why.
+#[test]
+fn nothing_else_is_unsafe() {
+    let mut all = Vec::new();
+    sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut all);
+    all.retain(|path| code(path).contains("unsafe_code") && !path.ends_with("main.rs"));
+    assert!(matches!(&all[..], [one] if one.ends_with("src/host/heap.rs")), "{all:?}");
+}
+
 #[test]
 fn files_are_small() {
     let mut all = Vec::new();
