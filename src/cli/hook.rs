@@ -108,6 +108,11 @@ fn rules(paths: &Paths) -> Rules {
     }
 }
 
+/// Compose's project of a container.
+fn project(container: &Container) -> Option<&str> {
+    container.labels.get(COMPOSE_PROJECT)
+}
+
 /// The running containers that the command made: of `run` the newest, of Compose those of the project.
 fn made_by<'a>(request: &Request, glance: &'a Glance, here: &Path, now: i64) -> Vec<&'a Container> {
     let containers = || glance.inventory.containers.iter();
@@ -117,12 +122,11 @@ fn made_by<'a>(request: &Request, glance: &'a Glance, here: &Path, now: i64) -> 
     if request.root_cmd.ends_with("run") {
         return newest.into_iter().filter(|container| container.running).collect();
     }
-    let project = |container: &Container| container.labels.get(COMPOSE_PROJECT).map(str::to_owned);
     let lies_here = |container: &&Container| {
         container.labels.get(WORKING_DIR).is_some_and(|directory| Path::new(directory) == here)
     };
     let Some(wanted) = containers().find(lies_here).or(newest).and_then(project) else { return Vec::new() };
-    containers().filter(|one| one.running && project(one).as_ref() == Some(&wanted)).collect()
+    containers().filter(|one| one.running && project(one) == Some(wanted)).collect()
 }
 
 /// The line, if what was made is open to everyone or may be.

@@ -16,6 +16,7 @@ use crate::host::files::FileError;
 use crate::host::flavour::Kind;
 use crate::host::kernel::HostKernel;
 use crate::host::lock::{self, Lock};
+use crate::host::observe::joined;
 use crate::host::paths::Paths;
 use crate::host::privileges::require_net_admin;
 use crate::host::tools::Tools;
@@ -151,7 +152,7 @@ impl Session {
                     Err(Trouble::Unreachable(failure) | Trouble::Refused(failure)) => Err(failure),
                 },
             };
-            let seen = early.map(|early| early.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            let seen = early.map(joined);
             // Whoever needs the kernel asks again where it could not be read, and says why.
             (inventory, seen.and_then(Result::ok))
         });

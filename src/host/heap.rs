@@ -2,8 +2,9 @@
 
 #![allow(unsafe_code, reason = "no library offers malloc_trim(3) otherwise")]
 
-use std::panic::resume_unwind;
 use std::thread;
+
+use super::observe::joined;
 
 /// Gives back to the kernel every page of free memory below the last piece in use, which glibc does not do by itself. Other
 /// allocators are left alone.
@@ -18,7 +19,7 @@ pub fn give_back() {
 /// Does `work` in a thread of its own. glibc takes the memory for a thread from an arena that no other thread uses at that time:
 /// what is copied there lies side by side.
 pub fn apart(work: impl FnOnce() + Send) {
-    thread::scope(|scope| scope.spawn(work).join()).unwrap_or_else(|panic| resume_unwind(panic));
+    thread::scope(|scope| joined(scope.spawn(work)));
 }
 
 #[cfg(all(test, target_env = "gnu"))]

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::interfaces::{InterfacesError, links};
 use super::kernel::{HostKernel, Kernel, KernelError};
+use super::observe::joined;
 use crate::net::Family;
 use crate::resolve::Interface;
 use crate::ruleset::Dump;
@@ -114,7 +115,7 @@ impl Namespace {
                     .map_err(|error| NamespaceError::Closed { path: self.path.clone(), source: error.into() })?;
                 Ok(act())
             });
-            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            joined(inside)
         })
     }
 

@@ -59,6 +59,14 @@ pub(super) fn find_flavour(kernel: &HostKernel) -> Result<(Flavour, String), Ker
     Ok((flavour, save))
 }
 
+/// Whether a save failed only because the host has no IPv6, which is no fault; one that has it and cannot guard it is open,
+/// whatever the rules say.
+pub(super) fn is_absence(kernel: &HostKernel, family: Family, error: &KernelError) -> bool {
+    family == Family::V6
+        && matches!(error, KernelError::Failed { .. } | KernelError::ToolMissing { .. })
+        && !kernel.has_ipv6()
+}
+
 /// What one family's tool prints, counters included.
 pub(super) type Save = Result<String, KernelError>;
 
@@ -109,7 +117,8 @@ pub(super) fn observe(kernel: &mut HostKernel, members: &(dyn Fn(&str) -> bool +
     Ok(Dump { tables, sets: sets?, tracked })
 }
 
-pub(super) fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
+/// What a thread leaves; one that panicked has the panic go on here.
+pub fn joined<T>(thread: thread::ScopedJoinHandle<'_, T>) -> T {
     thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
@@ -122,10 +131,7 @@ fn family_tables(
     let mut missing = Missing::new();
     let save = match save {
         Ok(save) => save,
-        // A host without IPv6 is no fault; one that has it and cannot guard it is open, whatever the rules say.
-        Err(error @ (KernelError::Failed { .. } | KernelError::ToolMissing { .. }))
-            if family == Family::V6 && !kernel.has_ipv6() =>
-        {
+        Err(error) if is_absence(kernel, family, &error) => {
             missing.extend(Table::ALL.map(|table| ((family, table), error.to_string())));
             return Ok((Tables::new(), missing, false));
         }

@@ -65,11 +65,7 @@ fn ruleset(
 ) -> Result<Option<(WholeRuleset, String)>, KernelError> {
     let save = match save {
         Ok(save) => save,
-        Err(KernelError::Failed { .. } | KernelError::ToolMissing { .. })
-            if family == Family::V6 && !kernel.has_ipv6() =>
-        {
-            return Ok(None);
-        }
+        Err(error) if observe::is_absence(kernel, family, &error) => return Ok(None),
         Err(error) => return Err(error),
     };
     let ruleset = parse_whole(&save)

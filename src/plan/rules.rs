@@ -72,8 +72,9 @@ fn table_lines(present: &TableDump, wanted: &DesiredTable, barred: bool) -> Stri
 enum Change {
     /// All are written.
     Anew,
-    /// Those of these indices, none where nothing changes, come between the others, which stay where they are. The kernel frees rules that were taken
-    /// out before it looks at the next transaction, which takes it a hundredth of a second; where none is, nothing waits.
+    /// Those of these indices, none where nothing changes, come between the others, which stay where they are. The kernel
+    /// frees rules that were taken out before it looks at the next transaction, which takes it a hundredth of a second; where
+    /// none is, nothing waits.
     Inserted(Vec<usize>),
 }
 

@@ -92,12 +92,10 @@ impl Standing {
         &self.inventory
     }
 
-    /// The same in memory of its own, but for the containers where `known` has the same ones.
+    /// The same in memory of its own.
     #[must_use]
-    pub fn copied(&self, known: &Arc<Inventory>) -> Self {
-        let same = Some(known).filter(|known| **known == self.inventory).cloned();
-        let inventory = same.unwrap_or_else(|| Arc::new(Inventory::clone(&self.inventory)));
-        Self { inventory, ..self.clone() }
+    pub fn copied(&self) -> Self {
+        Self { inventory: Arc::new(Inventory::clone(&self.inventory)), ..self.clone() }
     }
 
     /// What a boot needs to know.

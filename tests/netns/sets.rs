@@ -328,19 +328,10 @@ fn members_in_bulk_are_what_ipset_makes_of_them() {
         let text = format!("create a2 hash:net timeout 0 comment\n{text}");
         let sorted = |text: &str| {
             // A table grows when one bucket of it is full, so its size is up to a seed of the kernel's.
-            let sizes = ["hashsize", "bucketsize", "initval"];
             let sizeless = |line: &str| {
-                let mut words = line.split(' ');
-                let mut kept = Vec::new();
-                while let Some(word) = words.next() {
-                    if sizes.contains(&word) {
-                        words.next()
-                    } else {
-                        kept.push(word);
-                        None
-                    };
-                }
-                kept.join(" ")
+                let line = line.split(" bucketsize ").next().unwrap();
+                let size = line.split_once(" hashsize ").and_then(|(_, rest)| rest.split(' ').next());
+                size.map_or(line.to_owned(), |size| line.replacen(&format!(" hashsize {size}"), "", 1))
             };
             let mut lines: Vec<String> = text.lines().map(|line| rounded(&sizeless(line))).collect();
             lines.sort_unstable();

@@ -128,7 +128,7 @@ proptest! {
                 let left = plan::diff(&kernel.state, &want);
                 prop_assert!(left.is_empty(), "{left:#?}\nleft of {:#?}", change.calls);
                 standing.take(change, &terms);
-                standing = standing.copied(&Arc::new(world.inventory.clone()));
+                standing = standing.copied();
                 let resolved = resolved(&world, &kernel.state);
                 let ground = |family| Ground::of(&kernel.state, family);
                 let calling = Family::ALL.into_iter().filter(|family| ground(*family).docker_user).collect();

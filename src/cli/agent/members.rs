@@ -73,11 +73,15 @@ pub(super) fn is_renamed(before: &Inventory, after: &Inventory) -> bool {
 /// of which only whole pages can be given back.
 pub(super) fn settle(known: &mut Option<Arc<Inventory>>, members: Option<&mut Members>) {
     let Some(known) = known else { return };
-    heap::apart(|| {
-        *known = Arc::new(Inventory::clone(known));
-        if let Some(members) = members {
-            members.standing = members.standing.as_ref().map(|standing| standing.copied(known));
+    // A standing that goes by them shares them with the caller.
+    let standing = members.and_then(|members| members.standing.as_mut());
+    let standing = standing.filter(|standing| Arc::ptr_eq(standing.inventory(), known));
+    heap::apart(|| match standing {
+        Some(standing) => {
+            *standing = standing.copied();
+            *known = Arc::clone(standing.inventory());
         }
+        None => *known = Arc::new(Inventory::clone(known)),
     });
 }
 

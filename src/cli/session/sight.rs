@@ -9,6 +9,7 @@ use crate::cli::failure::Failure;
 use crate::doctor::{Filters, ForwardedPort};
 use crate::host::kernel::{HostKernel, Kernel as _};
 use crate::host::namespace::{Namespace, NamespaceError, process_lives};
+use crate::host::observe::joined;
 use crate::host::proxies::{self, Proxy};
 use crate::host::tools::Tools;
 use crate::host::whole::{self, Whole};
@@ -26,7 +27,7 @@ impl Session {
         let (session, whole) = thread::scope(|scope| {
             let whole = scope.spawn(|| whole::read(&mut kernel));
             let session = Self::read(ctx, paths, Need::Engine, (Some(lock), false));
-            (session, whole.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            (session, joined(whole))
         });
         let session = Self { kernel, ..session? };
         Ok((session, whole.map_err(|error| complaint::kernel(&error))?))
