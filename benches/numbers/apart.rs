@@ -1,4 +1,5 @@
-//! Client and server as two threads, as two processes are: each sleeps until the other's packet wakes it.
+//! Client and server as two threads, as two processes are: each sleeps until the other's packet wakes it. Each has its
+//! processor and keeps it: moved from one to another in the middle of a run, they would measure the scheduler.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpStream, UdpSocket};
@@ -6,11 +7,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_linger;
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 
 use crate::Result;
 use crate::figure::{as_f64, median};
 use crate::traffic::{New, Traffic};
-use crate::wires::PATIENCE;
+use crate::wires::{PATIENCE, Way};
 
 /// So many small packets are sent before the client looks for an answer; two such bursts are on their way at a time.
 const BURST: usize = 32;
@@ -21,12 +23,29 @@ fn both<C: Send, S: Send>(
     client: impl FnOnce() -> Result<C> + Send,
     server: impl FnOnce() -> Result<S> + Send,
 ) -> Result<(C, S)> {
+    let [ours, theirs] = processors(traffic.wires.way)?;
     thread::scope(|scope| {
-        let server = scope.spawn(server);
-        let client = traffic.wires.at_client(client);
+        let server = scope.spawn(move || keep_to(theirs).and_then(|()| server()));
+        let client = traffic.wires.at_client(move || keep_to(ours).and_then(|()| client()));
         let server = server.join().unwrap_or_else(|_| Err("the server's thread panicked".into()));
         Ok((client?, server?))
     })
+}
+
+/// Those of the client and of the server; one where there is no other, or both shall share it.
+fn processors(way: Way) -> Result<[usize; 2]> {
+    let allowed = sched_getaffinity(None)?;
+    let mut allowed = (0..CpuSet::MAX_CPU).filter(|&processor| allowed.is_set(processor));
+    let first = allowed.next().ok_or("no processor may be used")?;
+    let other = allowed.next().filter(|_| way != Way::OneProcessor);
+    Ok([first, other.unwrap_or(first)])
+}
+
+/// Holds this thread on a processor.
+fn keep_to(processor: usize) -> Result {
+    let mut only = CpuSet::new();
+    only.set(processor);
+    Ok(sched_setaffinity(None, &only)?)
 }
 
 fn summed(times: &[f64], wholes: &[f64]) -> New {

@@ -12,6 +12,7 @@ use crate::engine::{Engine, host_port};
 use crate::figure::{Bound, Figure, so_many};
 use crate::ground::prepare;
 use crate::process::{Desk, timed, typed};
+use crate::tools::Written;
 use crate::wires::run;
 use crate::world::{BRIDGE, address, address_v6};
 
@@ -20,6 +21,7 @@ pub(crate) const RECIPE_SET: &str = "create -exist recipe hash:ip family inet ha
     add recipe 203.0.113.10\nadd recipe 203.0.113.11\nadd recipe 203.0.113.12\n";
 /// The headings of its tables.
 const BESIDE: &str = "docker-firewall beside what is typed by hand for the same";
+const TOOLS: &str = "limit: the tools that allow runs, with the same input, and nothing else";
 const METADATA: &str = "what docker asks every plugin, beside /bin/true";
 const READING: &str =
     "everything read, where one rule guards all containers: beside iptables-save, ip6tables-save and ipset save";
@@ -82,17 +84,31 @@ fn with_containers(count: usize, rounds: usize) -> Result<Vec<Figure>> {
     desk.time(&["set", "create", "friends"])?;
     desk.time(&["set", "add", "friends", "203.0.113.10", "203.0.113.11", "203.0.113.12"])?;
     let mut values = vec![(Vec::new(), Vec::new()); STEPS.len()];
+    let by_hand = |lines: &[&str]| -> Result<f64> {
+        let lines: Vec<String> = lines.iter().map(|line| line.replace("SET", &set)).collect();
+        typed(&lines.iter().map(String::as_str).collect::<Vec<_>>())
+    };
     for round in 0..rounds {
         eprint!("\rcommands, {count} containers: round {} of {rounds}", round + 1);
         for ((ours, hand), (values, base)) in STEPS.iter().zip(&mut values) {
-            let hand: Vec<String> = hand.iter().map(|line| line.replace("SET", &set)).collect();
-            base.push(typed(&hand.iter().map(String::as_str).collect::<Vec<_>>())?);
+            base.push(by_hand(hand)?);
             values.push(desk.time(ours)?);
         }
     }
     eprintln!();
     let column = so_many(count, "container");
     let mut figures = Vec::new();
+    let ((allow, recipe), (back, recipe_back)) = (STEPS[0], STEPS[STEPS.len() - 1]);
+    let tools = Written::of(&desk, allow, back)?;
+    let (mut alone, mut base) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        alone.push(tools.time()?);
+        tools.take_back()?;
+        base.push(by_hand(recipe)?);
+        by_hand(recipe_back)?;
+        tools.take_back()?;
+    }
+    figures.push(Figure::paired([BESIDE, TOOLS, &column], "ms", &alone, &base, Bound::None));
     for ((words, _), (values, base)) in STEPS.iter().zip(&values) {
         let bound = if words[0] == "allow" { Bound::AtMost(1.0) } else { Bound::None };
         figures.push(Figure::paired([BESIDE, &words.join(" "), &column], "ms", values, base, bound));

@@ -22,6 +22,7 @@ mod process;
 mod sets;
 mod store;
 mod summary;
+mod tools;
 mod traffic;
 mod walk;
 mod wires;

@@ -43,7 +43,7 @@ impl<'a> Traffic<'a> {
     /// UDP, every flow from a port of its own: there and back.
     pub(crate) fn udp_new(&self, count: usize) -> Result<New> {
         self.wires.flush()?;
-        if self.wires.way == Way::Published {
+        if self.wires.way != Way::Bare {
             return apart::udp_new(self, count);
         }
         self.wires.at_client(|| {
@@ -70,7 +70,7 @@ impl<'a> Traffic<'a> {
     /// TCP, every connection from a port of its own: until `connect` returns.
     pub(crate) fn tcp_new(&self, count: usize) -> Result<New> {
         self.wires.flush()?;
-        if self.wires.way == Way::Published {
+        if self.wires.way != Way::Bare {
             return apart::tcp_new(self, count);
         }
         self.wires.at_client(|| {
@@ -91,7 +91,7 @@ impl<'a> Traffic<'a> {
 
     /// One stream, in megabytes a second.
     pub(crate) fn stream(&self, during: Duration) -> Result<f64> {
-        if self.wires.way == Way::Published {
+        if self.wires.way != Way::Bare {
             return apart::stream(self, during);
         }
         let mut client = self.wires.at_client(|| Ok(TcpStream::connect_timeout(&self.target, PATIENCE)?))?;
@@ -125,7 +125,7 @@ impl<'a> Traffic<'a> {
 
     /// Small packets of one flow, a second, those that arrive: two there for one back.
     pub(crate) fn small(&self, during: Duration) -> Result<f64> {
-        if self.wires.way == Way::Published {
+        if self.wires.way != Way::Bare {
             return apart::small(self, during);
         }
         self.wires.at_client(|| {
