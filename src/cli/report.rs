@@ -196,7 +196,7 @@ fn is_about_all(rule: &Rule) -> bool {
         && rule.sources.contains(&RuleSource::Any)
 }
 
-/// What is now true of everything a rule speaks of, in a line or two.
+/// What is now true of everything that rules speak of, in a line or two; `numbers` are those of rules that came.
 pub(super) fn now_true(ctx: &mut Context, session: &Session, rules: &[&Rule], numbers: &[usize]) {
     let Some(inventory) = &session.inventory else { return };
     let mut meant: Vec<&Container> = inventory
@@ -226,8 +226,11 @@ pub(super) fn now_true(ctx: &mut Context, session: &Session, rules: &[&Rule], nu
         return;
     }
     if meant.is_empty() {
-        let targets: Vec<String> = rules.iter().flat_map(|rule| &rule.targets).map(ToString::to_string).collect();
-        ctx.output.line(&format!("No container is named by {} yet.{suffix}", printable(&targets.join(", "))));
+        // A rule that was removed waits for nobody.
+        if !numbers.is_empty() {
+            let targets: Vec<String> = rules.iter().flat_map(|rule| &rule.targets).map(ToString::to_string).collect();
+            ctx.output.line(&format!("No container is named by {} yet.{suffix}", printable(&targets.join(", "))));
+        }
         return;
     }
     for (index, container) in meant.iter().take(NAMED).enumerate() {

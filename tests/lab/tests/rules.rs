@@ -165,8 +165,11 @@ fn targets_of_all_kinds(desk: &Desk) -> Result {
 
 fn names_that_are_yet_to_come(desk: &Desk) -> Result {
     desk.refused("allow later --from 203.0.113.10", 1, &["no container is named later", "--pending"])?;
-    let said = desk.told("allow later --from 203.0.113.10 --pending")?;
-    assert_eq!(said, "No container is named by later yet. Rule 1.\n");
+    let pending = "allow later --from 203.0.113.10 --pending";
+    assert_eq!(desk.told(pending)?, "No container is named by later yet. Rule 1.\n");
+    // Removed, it waits for nobody.
+    assert_eq!(desk.told("rm 1")?, "Removed rule 1: allow later --from 203.0.113.10\n");
+    desk.done(pending)?;
     desk.lab.run("later", &["-p", "8600:80"], &[])?;
     desk.done("apply")?;
     assert!(desk.reaches(Client::Friend, Client::Host.v4(), 8600, "later")?);
