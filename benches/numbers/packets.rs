@@ -47,7 +47,7 @@ const MOST: usize = 10_000;
 pub(crate) fn measure(quick: bool) -> Result<Vec<Figure>> {
     // Many short rounds: rounds differ from each other by more than flows of one do.
     let effort = if quick {
-        Effort { quick, rounds: 15, flows: 100, during: Duration::from_millis(15) }
+        Effort { quick, rounds: 11, flows: 100, during: Duration::from_millis(15) }
     } else {
         Effort { quick, rounds: 91, flows: 170, during: Duration::from_millis(20) }
     };
@@ -75,8 +75,9 @@ fn layouts(way: Way, flavour: Flavour, quick: bool) -> Vec<Layout> {
     layouts.extend(ours.iter().map(|&containers| Layout::Ours { containers, friends: 1 }));
     layouts.extend(sizes.iter().map(|&friends| Layout::Ours { containers: 1000, friends }));
     layouts.extend([Layout::Third(1000), Layout::OneLine(1000), Layout::EmptyHook, Layout::OneRule]);
-    if way == Way::OneProcessor {
-        // Here to tell what each part of ours costs. The others are measured on the other two ways.
+    // Those of others are measured where users have them, and at length on the bare way too; the rest tells what each part of
+    // ours costs.
+    if way == Way::OneProcessor || (quick && way == Way::Bare) {
         return layouts;
     }
     for &count in counts(quick) {

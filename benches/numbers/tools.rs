@@ -23,8 +23,6 @@ pub(crate) struct Written {
     sets: PathBuf,
     /// For `iptables-restore` and `ip6tables-restore`.
     rules: [PathBuf; 2],
-    /// The names of those sets.
-    names: Vec<String>,
     /// The rules of both families without it.
     before: [String; 2],
 }
@@ -34,9 +32,8 @@ impl Written {
     pub(crate) fn of(desk: &Desk, allow: &[&str], back: &[&str]) -> Result<Self> {
         desk.time(allow)?;
         let saved = run(&["ipset", "save"], "")?;
-        let name = |line: &str| line.split(' ').nth(1).unwrap_or_default().to_owned();
-        let sets: Vec<&str> = saved.lines().filter(|line| is_own_set(&name(line))).collect();
-        let names = sets.iter().filter(|line| line.starts_with("create ")).map(|line| name(line)).collect();
+        let is_ours = |line: &&str| line.split(' ').nth(1).is_some_and(is_own_set);
+        let sets: Vec<&str> = saved.lines().filter(is_ours).collect();
         let keep = |file: &str, text: String| -> Result<PathBuf> {
             let path = desk.path().join(file);
             fs::write(&path, text)?;
@@ -47,7 +44,7 @@ impl Written {
         let sets = keep("allow.sets", sets.join("\n") + "\n")?;
         desk.time(back)?;
         let [v4, v6] = SAVES.map(|save| run(&[save], ""));
-        let written = Self { sets, rules, names, before: [v4?, v6?] };
+        let written = Self { sets, rules, before: [v4?, v6?] };
         written.take_back()?;
         Ok(written)
     }
@@ -70,12 +67,10 @@ impl Written {
         for (restore, before) in RESTORES.iter().zip(&self.before) {
             run(&[restore], before)?;
         }
-        for name in &self.names {
-            // Where `allow` took its work back itself, they are gone.
-            if run(&["ipset", "list", "-name", name], "").is_ok() {
-                run(&["ipset", "destroy", name], "")?;
-            }
-        }
+        let sets = run(&["ipset", "list", "-name"], "")?;
+        let doomed: Vec<String> =
+            sets.lines().filter(|name| is_own_set(name)).map(|name| format!("destroy {name}\n")).collect();
+        run(&["ipset", "restore"], &doomed.concat())?;
         thread::sleep(FREED);
         Ok(())
     }
