@@ -103,7 +103,7 @@ const ROWS: [(&str, &str, Find); 9] = [
 
 const FLAVOURS: [&str; 2] = ["nft", "legacy"];
 const WAYS: [&str; 3] = ["published port", ONE_PROCESSOR, "bare way"];
-/// Where rounds hardly differ.
+/// Where rounds differ less, for no processor has to wake up.
 const ONE_PROCESSOR: &str = "published port, one processor";
 const OURS: &str = "docker-firewall, 10,000 containers";
 
@@ -148,7 +148,7 @@ fn packets(kept: &Kept<'_>, columns: &[(&str, &str)]) -> Found {
     let ratio = |row: &str| kept.ratio("packets", &table, row, column);
     let reason = format!(
         "every packet of both directions is judged, and by two lines: the first of a connection is held against {} where Docker alone \
-         has {}. What each part costs shows where both ends share a processor, for rounds hardly differ there: with iptables-nft ({}) \
+         has {}. What each part costs shows where both ends share a processor, for nobody wakes another one there: with iptables-nft ({}) \
          one rule that asks one set makes {}, an empty chain called from `security` {}, our rules without backstop {}, with it {}; {} \
          then. Without the backstop a leak that other tools open stays open; without judging answers a session that was cut goes on. \
          With a processor for each end, as two machines have, waking the other end takes longer than all rules; on the bare way \
