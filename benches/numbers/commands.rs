@@ -12,16 +12,17 @@ use crate::engine::{Engine, host_port};
 use crate::figure::{Bound, Figure, so_many};
 use crate::ground::prepare;
 use crate::process::{Desk, timed, typed};
-use crate::tools::Written;
+use crate::tools::{self, Written};
 use crate::wires::run;
 use crate::world::{BRIDGE, address, address_v6};
 
 /// The recipe's set, as an administrator keeps it.
 pub(crate) const RECIPE_SET: &str = "create -exist recipe hash:ip family inet hashsize 1024 maxelem 65536\nflush recipe\n\
     add recipe 203.0.113.10\nadd recipe 203.0.113.11\nadd recipe 203.0.113.12\n";
+/// The row of what `allow` cannot take less than.
+const TOOLS: &str = "limit: the tools that allow runs, with the same input, and nothing else";
 /// The headings of its tables.
 const BESIDE: &str = "docker-firewall beside what is typed by hand for the same";
-const TOOLS: &str = "limit: the tools that allow runs, with the same input, and nothing else";
 const METADATA: &str = "what docker asks every plugin, beside /bin/true";
 const READING: &str =
     "everything read, where one rule guards all containers: beside iptables-save, ip6tables-save and ipset save";
@@ -98,17 +99,8 @@ fn with_containers(count: usize, rounds: usize) -> Result<Vec<Figure>> {
     eprintln!();
     let column = so_many(count, "container");
     let mut figures = Vec::new();
-    let ((allow, recipe), (back, recipe_back)) = (STEPS[0], STEPS[STEPS.len() - 1]);
-    let tools = Written::of(&desk, allow, back)?;
-    let (mut alone, mut base) = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        alone.push(tools.time()?);
-        tools.take_back()?;
-        base.push(by_hand(recipe)?);
-        by_hand(recipe_back)?;
-        tools.take_back()?;
-    }
-    figures.push(Figure::paired([BESIDE, TOOLS, &column], "ms", &alone, &base, Bound::None));
+    let (tools, recipe) = tools_alone(&desk, rounds, by_hand)?;
+    figures.push(Figure::paired([BESIDE, TOOLS, &column], "ms", &tools, &recipe, Bound::None));
     for ((words, _), (values, base)) in STEPS.iter().zip(&values) {
         let bound = if words[0] == "allow" { Bound::AtMost(1.0) } else { Bound::None };
         figures.push(Figure::paired([BESIDE, &words.join(" "), &column], "ms", values, base, bound));
@@ -116,6 +108,21 @@ fn with_containers(count: usize, rounds: usize) -> Result<Vec<Figure>> {
     figures.extend(at_most(&desk, count, rounds)?);
     desk.time(&["reset", "--force"])?;
     Ok(figures)
+}
+
+/// Milliseconds of the tools that `allow` runs, and of the recipe, in turns.
+fn tools_alone(desk: &Desk, rounds: usize, by_hand: impl Fn(&[&str]) -> Result<f64>) -> Result<(Vec<f64>, Vec<f64>)> {
+    let ((allow, recipe), (back, recipe_back)) = (STEPS[0], STEPS[STEPS.len() - 1]);
+    let written = Written::of(desk, allow, back)?;
+    let (mut tools, mut base) = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        tools.push(written.time()?);
+        written.take_back()?;
+        base.push(by_hand(recipe)?);
+        by_hand(recipe_back)?;
+        tools::rest();
+    }
+    Ok((tools, base))
 }
 
 /// Where every container is guarded: the most that there is to read.

@@ -97,8 +97,9 @@ The *published port* is what a user has: the client calls the host's address, Do
 container's veth, and the server is a thread of its own that has to be woken, on a processor of its own, or on the
 client's: then nobody waits for a processor to wake up, and rounds differ less. The *bare way* has neither DNAT nor bridge,
 and one thread plays both ends, so the kernel carries a packet through within the call that sends it: nothing waits, and
-each rule weighs as much as it can. *Docker alone* is laid and measured twice, and shows what chance makes. The rows named *limit* are parts of what this program does, to show where the cost comes
-from. How many rules a connection is held against is read off the kernel's counters after a single packet.",
+each rule weighs as much as it can. *Docker alone* is laid and measured twice, and shows what chance makes. The rows named
+*limit* are parts of what this program does, to show where the cost comes from. How many rules a connection is held against
+is read off the kernel's counters after a single packet.",
     ),
     (
         "commands",

@@ -71,9 +71,14 @@ impl Written {
         let doomed: Vec<String> =
             sets.lines().filter(|name| is_own_set(name)).map(|name| format!("destroy {name}\n")).collect();
         run(&["ipset", "restore"], &doomed.concat())?;
-        thread::sleep(FREED);
+        rest();
         Ok(())
     }
+}
+
+/// Lets the kernel free the rules that were taken out.
+pub(crate) fn rest() {
+    thread::sleep(FREED);
 }
 
 /// What is ours of what `iptables-save` prints.
